@@ -1,0 +1,205 @@
+"""Checks of what calls are given: shapes and dtypes at trace time, values where they are known."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.config import Config, Layer
+from jlstm.dtypes import require_floating, require_x64
+from jlstm.params import Carry, LayerParams, Params
+
+
+def as_array(what: str, value: Any) -> jax.Array | np.ndarray:
+    """`value` as an array; nested lists of numbers are converted, anything else refused."""
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        return np.asarray(value) if isinstance(value, np.generic) else value
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{what} is {_short(value)}; expected an array")
+    return array
+
+
+def features(what: str, xs: Any, layout: Sequence[str], size: int) -> None:
+    """Checks an input whose last axis has `size` features; `layout` names its axes."""
+    shape = ", ".join(layout)
+    if xs.ndim < len([axis for axis in layout if axis != "*batch"]):
+        raise ValueError(
+            f"{what} has shape {xs.shape}; expected [{shape}]: add the missing axes with "
+            f"{what}[None]"
+        )
+    if xs.shape[-1] != size:
+        raise ValueError(
+            f"{what} has shape {xs.shape}; expected [{shape}], but its last axis has "
+            f"{xs.shape[-1]} features where the first layer takes {size}"
+        )
+    require_floating(what, xs.dtype)
+
+
+def flags(what: str, value: Any, shape: tuple[int, ...], layout: str) -> None:
+    """Checks an array of booleans, one for each time step and sequence."""
+    if value.dtype != jnp.bool_:
+        raise TypeError(
+            f"{what} has dtype {value.dtype}; expected booleans: convert with {what}.astype(bool)"
+        )
+    if value.shape != shape:
+        raise ValueError(
+            f"{what} has shape {value.shape}; expected {shape}: {layout}, as xs has without its "
+            "features"
+        )
+
+
+def lengths(value: Any, batch_shape: tuple[int, ...]) -> None:
+    """Checks the shape and dtype of lengths."""
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise TypeError(
+            f"lengths has dtype {value.dtype}; expected whole numbers: convert with "
+            'lengths.astype("int32")'
+        )
+    if value.shape != batch_shape:
+        raise ValueError(
+            f"lengths has shape {value.shape}; expected one number for each sequence of the "
+            f"batch, {batch_shape}"
+        )
+
+
+def length_values(value: Any, time_steps: int) -> None:
+    """Checks that lengths lie within 0 and the number of steps, where their values are known.
+
+    Inside jit or vmap values are not known: there, a length below 0 counts as 0, one beyond the
+    last step as all steps.
+    """
+    if isinstance(value, jax.core.Tracer) or not getattr(value, "is_fully_addressable", True):
+        return
+    known = np.asarray(value)
+    wrong = known[(known < 0) | (known > time_steps)]
+    if wrong.size:
+        raise ValueError(
+            f"lengths holds {wrong.flat[0]}, but xs has {time_steps} time steps; expected each "
+            f"length within 0 and {time_steps}"
+        )
+
+
+def carry(what: str, value: Any, layer: Layer, batch_shape: tuple[int, ...]) -> None:
+    """Checks one layer's carry."""
+    if not isinstance(value, Carry):
+        raise TypeError(f"{what} is {_short(value)}; expected Carry(c=..., h=...)")
+    directions = (2,) if layer.bidirectional else ()
+    expected = (*directions, *batch_shape, layer.hidden_size)
+    for name, array in zip(value._fields, value, strict=True):
+        if jnp.shape(array) != expected:
+            raise ValueError(
+                f"{what}.{name} has shape {jnp.shape(array)}; expected {expected}: "
+                f"{'2 directions, ' if directions else ''}batch {batch_shape}, "
+                f"{layer.hidden_size} units. initial_carry(config, params, batch_shape) makes one"
+            )
+        require_floating(f"{what}.{name}", jnp.result_type(array))
+
+
+def carries(config: Config, value: Any, batch_shape: tuple[int, ...]) -> None:
+    """Checks the carry of a network: a tuple with one Carry a layer."""
+    if isinstance(value, Carry) or not isinstance(value, tuple):
+        raise TypeError(
+            f"carry is {_short(value)}; expected a tuple with one Carry for each of the "
+            f"{len(config.layers)} layers, or None for the initial carry"
+        )
+    if len(value) != len(config.layers):
+        raise ValueError(
+            f"carry holds {len(value)} layers, the config has {len(config.layers)}; expected one "
+            "Carry a layer"
+        )
+    for n, (layer, one) in enumerate(zip(config.layers, value, strict=True)):
+        carry(f"carry[{n}]", one, layer, batch_shape)
+
+
+def params(config: Config, value: Any) -> None:
+    """Checks that parameters fit the config, and that JAX can compute in its dtype."""
+    require_x64(config.dtype)
+    if not isinstance(value, Params):
+        raise TypeError(f"params is {_short(value)}; expected Params, as init(key, config) makes")
+    if len(value.layers) != len(config.layers):
+        raise ValueError(
+            f"params holds {len(value.layers)} layers, the config has {len(config.layers)}; "
+            "these parameters belong to another config"
+        )
+    sizes = zip(value.layers, config.layers, config.input_sizes, strict=True)
+    for n, (one, layer, size) in enumerate(sizes):
+        layer_params(f"params.layers[{n}]", one, layer, size, config.learn_initial_carry)
+
+
+def layer_params(
+    what: str, value: Any, layer: Layer, input_size: int, learned: bool | None = None
+) -> None:
+    """Checks one layer's parameters; `learned` None lets an initial carry be there or not."""
+    if not isinstance(value, LayerParams):
+        raise TypeError(f"{what} is {_short(value)}; expected LayerParams")
+    units = layer.hidden_size
+    arrays: dict[str, tuple[Any, tuple[int, ...] | None]] = {
+        "w_x": (value.w_x, (input_size, 4 * units)),
+        "w_h": (value.w_h, (units, 4 * units)),
+        "b": (value.b, (4 * units,) if layer.bias else None),
+    }
+    start = value.initial_carry
+    if learned is not None and learned != (start is not None):
+        raise ValueError(
+            f"{what}.initial_carry is {'missing' if start is None else 'there'}, but the config "
+            f"has learn_initial_carry={learned}; these parameters belong to another config"
+        )
+    if start is not None:
+        arrays["initial_carry.c"] = (start.c, (units,))
+        arrays["initial_carry.h"] = (start.h, (units,))
+    directions = (2,) if layer.bidirectional else ()
+    for name, (array, shape) in arrays.items():
+        if (array is None) != (shape is None):
+            raise ValueError(
+                f"{what}.{name} is {'missing' if array is None else 'there'}, but the layer has "
+                f"bias={layer.bias}"
+            )
+        if shape is None:
+            continue
+        if jnp.shape(array) != (*directions, *shape):
+            raise ValueError(
+                f"{what}.{name} has shape {jnp.shape(array)}; expected {(*directions, *shape)} "
+                f"for {input_size} inputs and {units} units"
+                f"{' in 2 directions' if directions else ''}"
+            )
+        require_floating(f"{what}.{name}", jnp.result_type(array))
+
+
+def layer_of(value: Any, layer: Layer | None) -> Layer:
+    """The layer that parameters belong to: the one given, or a plain one of their size."""
+    if not isinstance(value, LayerParams):
+        raise TypeError(
+            f"params is {_short(value)}; expected the LayerParams of one layer, such as "
+            "params.layers[0]"
+        )
+    if layer is None:
+        if jnp.ndim(value.w_h) != 2:
+            raise ValueError(
+                f"params.w_h has shape {jnp.shape(value.w_h)}; expected [H, 4H]. For parameters "
+                "of two directions pass layer=Layer(..., bidirectional=True)"
+            )
+        layer = Layer(value.w_h.shape[0], bias=value.b is not None)
+    layer_params("params", value, layer, jnp.shape(value.w_x)[-2] if jnp.ndim(value.w_x) > 1 else 0)
+    return layer
+
+
+def forward_in_time(layers: Iterable[Layer]) -> None:
+    """ValueError where a layer has no single next step to take."""
+    for n, layer in enumerate(layers):
+        if not layer.streams:
+            way = "bidirectional" if layer.bidirectional else "reverse"
+            raise ValueError(
+                f"layer {n} is {way}: it needs the whole sequence before its first output, so it "
+                "cannot take one step at a time; use apply (or lstm, for one layer)"
+            )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"

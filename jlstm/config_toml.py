@@ -1,0 +1,96 @@
+"""Configs as TOML, in and out; misspelt keys are refused by name."""
+
+import dataclasses
+import json
+import pathlib
+import tomllib
+from typing import Any, TypeVar
+
+from jlstm import validation
+from jlstm.config import Config, Layer
+
+_T = TypeVar("_T")
+
+
+def dumps(config: Config) -> str:
+    """`config` as TOML text that `loads` turns into an equal config.
+
+    Raises:
+      ValueError: the initializer is a function, which no text can hold.
+
+    >>> loads(dumps(Config.stack(6, [4, 5]))) == Config.stack(6, [4, 5])
+    True
+    """
+    if callable(config.initializer):
+        raise ValueError(
+            f"the config's initializer is the function {config.initializer!r}, which cannot be "
+            'written down; once parameters are made, dataclasses.replace(config, '
+            'initializer="keras") describes the same network'
+        )
+    lines = [_line(name, value) for name, value in _options(config).items() if name != "layers"]
+    for layer in config.layers:
+        lines += ["", "[[layers]]"]
+        lines += [_line(name, value) for name, value in _options(layer).items()]
+    return "\n".join(lines) + "\n"
+
+
+def loads(text: str) -> Config:
+    """The config that `text` describes.
+
+    Raises:
+      TypeError, ValueError: not TOML, an unknown key (the message names the nearest), a missing
+        one, or a value that Layer or Config refuses.
+    """
+    return network(_parse(text, "the config"))
+
+
+def network(table: dict[str, Any]) -> Config:
+    """The config in a parsed TOML table with keys as in Config and `[[layers]]` tables."""
+    table = dict(table)
+    layers = table.get("layers", [])
+    if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
+        raise ValueError("layers has to be a list of tables, one [[layers]] heading a layer")
+    table["layers"] = tuple(
+        section(f"layer {n} of the network", Layer, layer) for n, layer in enumerate(layers)
+    )
+    return section("the network", Config, table)
+
+
+def section(what: str, cls: type[_T], table: dict[str, Any]) -> _T:
+    """A dataclass made from a parsed TOML table; unknown and missing keys are ValueErrors."""
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    validation.known_keys(what, table, fields)
+    for name, field in fields.items():
+        if field.default is dataclasses.MISSING and name not in table:
+            raise ValueError(f"{what} lacks the key {name!r}; add a line '{name} = ...'")
+    return cls(**table)
+
+
+def read(path: str | pathlib.Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+      ValueError: the file cannot be read, or is not TOML; the message names the file.
+    """
+    try:
+        return _parse(pathlib.Path(path).read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file") from None
+
+
+def _parse(text: str, what: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ValueError(f"{what} is not valid TOML: {error}") from None
+
+
+def _options(value: Config | Layer) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _line(name: str, value: str | bool | int | float) -> str:
+    # JSON's strings, numbers and booleans are TOML's too.
+    return f"{name} = {json.dumps(value)}"

@@ -1,0 +1,92 @@
+"""Which implementation of the recurrence serves a call, and why others do not."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+
+from jlstm import validation
+from jlstm.config import Config, Layer
+from jlstm.kernels import scan
+
+
+class Implementation(NamedTuple):
+    """One way to run the recurrence.
+
+    Attributes:
+      name: what `implementation=` calls it.
+      run: a function with the signature of kernels.scan.run.
+      refusal: (layer, dtype, platform) -> why it cannot serve that layer there, or None.
+    """
+
+    name: str
+    run: Callable[..., Any]
+    refusal: Callable[[Layer, str, str], str | None]
+
+
+def _serves_everything(layer: Layer, dtype: str, platform: str) -> None:
+    return None
+
+
+# Fastest first.
+IMPLEMENTATIONS = (Implementation("scan", scan.run, _serves_everything),)
+
+
+def implementations(config: Config, platform: str | None = None) -> list[tuple[str, bool, str]]:
+    """Which implementations serve a network, fastest first.
+
+    Args:
+      config: the network.
+      platform: "cpu", "cuda", "rocm" or "tpu"; by default the one JAX computes on.
+
+    Returns:
+      (name, usable, reason): `reason` says why an unusable one refuses, and is empty otherwise.
+
+    >>> implementations(Config.stack(6, [4, 5]), "cpu")
+    [('scan', True, '')]
+    """
+    platform = validation.known_name(
+        "platform", platform or _default_platform(), ("cpu", "cuda", "rocm", "tpu")
+    )
+    rows = []
+    for implementation in IMPLEMENTATIONS:
+        reason = _refusal(implementation, config.layers, config.dtype, platform)
+        rows.append((implementation.name, reason is None, reason or ""))
+    return rows
+
+
+def choose(name: str, layers: Iterable[Layer], dtype: str) -> Callable[..., Any]:
+    """The recurrence that serves `layers`: the fastest for "auto", else the one named.
+
+    Raises:
+      ValueError: no implementation has that name, or it cannot serve; the message says why each
+        that refuses does.
+    """
+    layers, platform = tuple(layers), _default_platform()
+    validation.known_name("implementation", name, ["auto", *(i.name for i in IMPLEMENTATIONS)])
+    refusals = []
+    for implementation in IMPLEMENTATIONS:
+        reason = _refusal(implementation, layers, dtype, platform)
+        if reason is not None:
+            refusals.append(f"{implementation.name}: {reason}")
+        elif name in ("auto", implementation.name):
+            return implementation.run
+    raise ValueError(
+        f"implementation {name!r} cannot serve this network on {platform}; "
+        f'{"; ".join(refusals)}. Use implementation="auto"'
+    )
+
+
+def _refusal(
+    implementation: Implementation, layers: Iterable[Layer], dtype: str, platform: str
+) -> str | None:
+    for n, layer in enumerate(layers):
+        reason = implementation.refusal(layer, dtype, platform)
+        if reason is not None:
+            return f"layer {n}: {reason}"
+    return None
+
+
+def _default_platform() -> str:
+    platform = jax.default_backend()
+    return "cuda" if platform == "gpu" else platform

@@ -1,0 +1,157 @@
+"""The recurrence as a lax.scan: serves every platform, and is what others are tested against.
+
+The input products of all steps are one product before the loop. So are the weight gradients after
+it, though no derivative is written here: towards first order, moving W_h by dW_h moves z at each
+step just as moving the input product by h' dW_h does, where h' is the hidden state that the step
+read. The derivative of the loop is therefore taken with respect to the input products alone, and
+the one product of all h' with dW_h is added to their tangents. Transposed, that is the sum over
+time of h' times the gradient of z, which a plain scan would add up step by step.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jlstm import cell
+from jlstm.params import Carry, LayerParams
+
+
+class Steps(NamedTuple):
+    """What varies with time, leading axis T; None where a call has no such thing.
+
+    Attributes:
+      z: input products [T, *batch, 4H].
+      valid: booleans [T, *batch]; elsewhere the carry is held and the output zero.
+      resets: booleans [T, *batch]; there the carry is replaced by the initial one before the
+        step, or after it where time runs backwards.
+    """
+
+    z: jax.Array
+    valid: jax.Array | None
+    resets: jax.Array | None
+
+
+class States(NamedTuple):
+    """What one direction of a layer computed, leading axes [T, *batch], H features each.
+
+    Gates are zero where no step was taken; c and h are the carry after the step.
+    """
+
+    gates: cell.Gates
+    carry: Carry
+
+
+def run(
+    params: LayerParams,
+    carry: Carry,
+    xs: jax.Array,
+    *,
+    initial: Carry,
+    valid: jax.Array | None,
+    resets: jax.Array | None,
+    reverse: bool,
+    dtype: jnp.dtype,
+) -> tuple[Carry, jax.Array]:
+    """One direction of one layer over a whole sequence.
+
+    Args:
+      params: the direction's parameters.
+      carry: Carry [*batch, H] in the state's dtype.
+      xs: inputs [T, *batch, I].
+      initial: what a reset puts into the carry, broadcastable to it.
+      valid: as in Steps.
+      resets: as in Steps.
+      reverse: start at the last step.
+      dtype: what products are taken in.
+
+    Returns:
+      The last carry and the hidden states [T, *batch, H], zero where not valid.
+    """
+    steps = Steps(cell.from_input(params, xs, dtype), valid, resets)
+    w_h = params.w_h.astype(dtype)
+    return _recurrence(reverse, w_h, carry, initial, steps)
+
+
+def record(
+    params: LayerParams,
+    carry: Carry,
+    xs: jax.Array,
+    *,
+    initial: Carry,
+    valid: jax.Array | None,
+    resets: jax.Array | None,
+    reverse: bool,
+    dtype: jnp.dtype,
+) -> tuple[Carry, States]:
+    """As `run`, but returns every gate and state in place of the hidden states."""
+    steps = Steps(cell.from_input(params, xs, dtype), valid, resets)
+
+    def keep(h_before: jax.Array, gates: cell.Gates, after: Carry, valid: Any) -> States:
+        return States(cell.Gates(*(_where(valid, gate, 0.0) for gate in gates)), after)
+
+    return _loop(reverse, params.w_h.astype(dtype), carry, initial, steps, keep)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _recurrence(
+    reverse: bool, w_h: jax.Array, carry: Carry, initial: Carry, steps: Steps
+) -> tuple[Carry, jax.Array]:
+    return _loop(reverse, w_h, carry, initial, steps, _outputs)
+
+
+@_recurrence.defjvp
+def _recurrence_jvp(reverse: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    w_h, carry, initial, steps = primals
+    dw_h, dcarry, dinitial, dsteps = tangents
+
+    def loop(carry: Carry, initial: Carry, z: jax.Array) -> tuple[Any, jax.Array]:
+        last, (hs, hs_before) = _loop(
+            reverse, w_h, carry, initial, steps._replace(z=z), _outputs_and_reads
+        )
+        return (last, hs), hs_before
+
+    out, push, hs_before = jax.linearize(loop, carry, initial, steps.z, has_aux=True)
+    return out, push(dcarry, dinitial, dsteps.z + cell.product(hs_before, dw_h, w_h.dtype))
+
+
+def _loop(
+    reverse: bool, w_h: jax.Array, carry: Carry, initial: Carry, steps: Steps, keep: Any
+) -> tuple[Carry, Any]:
+    """The scan itself; `keep(h read, gates, carry after, valid)` says what it stacks over time."""
+
+    def body(carry: Carry, step: Steps) -> tuple[Carry, Any]:
+        if not reverse:
+            carry = select(step.resets, initial, carry)
+        gates, after = cell.advance(step.z + cell.product(carry.h, w_h, w_h.dtype), carry.c)
+        after = after if step.valid is None else select(step.valid, after, carry)
+        kept = keep(carry.h, gates, after, step.valid)
+        if reverse:
+            after = select(step.resets, initial, after)
+        return after, kept
+
+    return lax.scan(body, carry, steps, reverse=reverse)
+
+
+def _outputs(h_before: jax.Array, gates: cell.Gates, after: Carry, valid: Any) -> jax.Array:
+    return _where(valid, after.h, 0.0)
+
+
+def _outputs_and_reads(
+    h_before: jax.Array, gates: cell.Gates, after: Carry, valid: Any
+) -> tuple[jax.Array, jax.Array]:
+    return _where(valid, after.h, 0.0), h_before
+
+
+def select(flags: jax.Array | None, chosen: Carry, otherwise: Carry) -> Carry:
+    """`chosen` where the flags [*batch] are True, the whole of `otherwise` without flags."""
+    if flags is None:
+        return otherwise
+    return Carry(*(_where(flags, a, b) for a, b in zip(chosen, otherwise, strict=True)))
+
+
+def _where(flags: jax.Array | None, chosen: Any, otherwise: Any) -> jax.Array:
+    """`chosen` [..., H] where the flags [...] are True (everywhere without flags)."""
+    return chosen if flags is None else jnp.where(flags[..., None], chosen, otherwise)

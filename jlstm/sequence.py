@@ -1,0 +1,208 @@
+"""One layer over time: direction, lengths, masks, resets, dropout."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jlstm import arguments, cell
+from jlstm.config import Layer
+from jlstm.dtypes import state_dtype
+from jlstm.kernels import choice, scan
+from jlstm.params import Carry, LayerParams, start_of_layer
+
+
+class Schedule(NamedTuple):
+    """What happens when, for a call over T steps; the same for every layer of a stack.
+
+    Attributes:
+      valid: [T, *batch], False at padding; None where there is none.
+      resets: [T, *batch], True where the carry starts anew; None where it never does.
+      keys: [T] random keys, or None in calls without randomness.
+    """
+
+    valid: jax.Array | None = None
+    resets: jax.Array | None = None
+    keys: jax.Array | None = None
+
+
+def schedule(
+    time_steps: int,
+    batch_shape: tuple[int, ...],
+    lengths: jax.Array | None,
+    mask: jax.Array | None,
+    resets: jax.Array | None,
+    key: jax.Array | None,
+) -> Schedule:
+    """Checks and joins what a call says about time; everything time-major."""
+    shape = (time_steps, *batch_shape)
+    layout = f"{time_steps} time steps by batch {batch_shape}"
+    valid = None
+    if mask is not None:
+        arguments.flags("mask", mask, shape, layout)
+        valid = jnp.asarray(mask)
+    if resets is not None:
+        arguments.flags("resets", resets, shape, layout)
+        resets = jnp.asarray(resets)
+    if lengths is not None:
+        arguments.lengths(lengths, batch_shape)
+        steps = jnp.arange(time_steps, dtype="int32")
+        within = steps.reshape(-1, *(1,) * len(batch_shape)) < jnp.asarray(lengths)[None]
+        valid = within if valid is None else valid & within
+        # Past the length nothing happens any more: the carry stays the one at the length.
+        resets = None if resets is None else resets & within
+    keys = None if key is None else jax.random.split(key, time_steps)
+    return Schedule(valid, resets, keys)
+
+
+def run_layer(
+    layer: Layer,
+    params: LayerParams,
+    carry: Carry,
+    xs: jax.Array,
+    times: Schedule,
+    run: Callable[..., tuple[Carry, Any]],
+    dtype: jnp.dtype,
+) -> tuple[Carry, jax.Array, Any]:
+    """One layer over a sequence [T, *batch, I] whose arguments are known to fit.
+
+    Returns:
+      The last carry, the layer's output [T, *batch, P], and what `run` returned beside the carry,
+      with a leading axis of 2 for a bidirectional layer.
+    """
+    if times.valid is not None:
+        # Not only outputs but products with padding, in gradients, have to be free of its values.
+        xs = jnp.where(times.valid[..., None], xs, jnp.zeros((), xs.dtype))
+    start = start_of_layer(layer, params.initial_carry, (), state_dtype(dtype))
+    data = jnp.sum(xs[:0], axis=0)  # zeros [*batch, I]; exists for T = 0 too
+
+    def direction(params: LayerParams, carry: Carry, initial: Carry, reverse: bool) -> Any:
+        initial = cell.like_data(initial, data, dtype)
+        carry = cell.like_data(carry, data, dtype)
+        return run(
+            params,
+            carry,
+            xs,
+            initial=initial,
+            valid=times.valid,
+            resets=times.resets,
+            reverse=reverse,
+            dtype=dtype,
+        )
+
+    if layer.bidirectional:
+        both = [
+            direction(*jax.tree.map(lambda a, d=d: a[d], (params, carry, start)), reverse=bool(d))
+            for d in (0, 1)
+        ]
+        last, made = jax.tree.map(lambda *a: jnp.stack(a), *both)
+    else:
+        last, made = direction(params, carry, start, layer.reverse)
+    recorded = isinstance(made, scan.States)
+    hs = _zero_padding(made.carry.h, times.valid) if recorded else made
+    return last, cell.output(layer, xs, _merged(layer, hs), dtype), made
+
+
+def lstm(
+    params: LayerParams,
+    carry: Carry | None,
+    xs: jax.Array,
+    layer: Layer | None = None,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    key: jax.Array | None = None,
+    time_major: bool = True,
+    implementation: str = "auto",
+) -> tuple[Carry, jax.Array]:
+    """One layer, all steps.
+
+    Products are taken in the wider of the dtypes of xs and w_x. The arguments mean what they mean
+    in `apply`, which runs a stack.
+
+    Args:
+      params: the layer's parameters, with a leading axis of 2 if it is bidirectional.
+      carry: Carry(c [*batch, H], h [*batch, H]), with a leading axis of 2 if the layer is
+        bidirectional; None for the initial one.
+      xs: inputs [T, *batch, I] ([*batch, T, I] unless time_major), floating point.
+      layer: the layer's options; by default a plain layer of H units, with a bias if b is there.
+      lengths: [*batch] whole numbers; steps from there on are padding.
+      mask: [T, *batch] booleans; False marks padding.
+      resets: [T, *batch] booleans; True starts the carry anew before that step.
+      key: a random key; without one nothing is dropped.
+      time_major: whether time is the first axis of xs, mask, resets and the output.
+      implementation: "auto", or a name that `implementations` lists.
+
+    Returns:
+      The last carry, and the outputs [T, *batch, P].
+
+    Raises:
+      TypeError, ValueError: arguments that do not fit, or an implementation that cannot serve.
+
+    >>> params = LayerParams(jnp.ones((6, 16)), jnp.ones((4, 16)), jnp.zeros(16))
+    >>> carry, ys = lstm(params, None, jnp.ones((3, 2, 6)))
+    >>> carry.h.shape, ys.shape
+    ((2, 4), (3, 2, 4))
+    """
+    layer = arguments.layer_of(params, layer)
+    xs = jnp.asarray(arguments.as_array("xs", xs))
+    xs, mask, resets = to_time_major(time_major, xs, mask, resets)
+    arguments.features("xs", xs, ("T", "*batch", "I"), params.w_x.shape[-2])
+    batch_shape = xs.shape[1:-1]
+    if lengths is not None:
+        arguments.length_values(lengths, xs.shape[0])
+    dtype = cell.common_dtype(params, xs)
+    run = choice.choose(implementation, (layer,), dtype.name)
+    if carry is None:
+        carry = start_of_layer(layer, params.initial_carry, batch_shape, state_dtype(dtype))
+    arguments.carry("carry", carry, layer, batch_shape)
+    times = schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
+    if times.keys is not None:
+        xs = dropout(times.keys, 0, layer, xs)
+    carry, ys, _ = run_layer(layer, params, carry, xs, times, run, dtype)
+    return carry, ys if time_major else jnp.moveaxis(ys, 0, -2)
+
+
+def to_time_major(
+    time_major: bool, xs: jax.Array, mask: Any, resets: Any
+) -> tuple[jax.Array, Any, Any]:
+    """Inputs and flags with time as their first axis."""
+    mask = None if mask is None else jnp.asarray(arguments.as_array("mask", mask))
+    resets = None if resets is None else jnp.asarray(arguments.as_array("resets", resets))
+    if time_major or xs.ndim < 2:
+        return xs, mask, resets
+    flags = [a if a is None or a.ndim == 0 else jnp.moveaxis(a, -1, 0) for a in (mask, resets)]
+    return jnp.moveaxis(xs, -2, 0), *flags
+
+
+def dropout(keys: jax.Array, n: int, layer: Layer, xs: jax.Array) -> jax.Array:
+    """xs with the layer's fraction of inputs dropped; one key a step, or one key for one step.
+
+    The masks of all steps are drawn together, before any loop: layer n of a step whose key is k
+    draws from fold_in(k, n), whether it runs within a sequence or on its own.
+    """
+    if layer.dropout == 0.0:
+        return xs
+    if keys.ndim > (0 if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) else 1):
+        return jax.vmap(lambda key, x: dropout(key, n, layer, x))(keys, xs)
+    keep = jax.random.bernoulli(jax.random.fold_in(keys, n), 1.0 - layer.dropout, xs.shape)
+    return jnp.where(keep, xs / (1.0 - layer.dropout), jnp.zeros((), xs.dtype))
+
+
+def _merged(layer: Layer, hs: jax.Array) -> jax.Array:
+    """The outputs [T, *batch, P] of a layer from those of its directions."""
+    if not layer.bidirectional:
+        return hs
+    forward, backward = hs[0], hs[1]
+    if layer.merge == "concat":
+        return jnp.concatenate([forward, backward], axis=-1)
+    if layer.merge == "mul":
+        return forward * backward
+    total = forward + backward
+    return total if layer.merge == "sum" else total / 2
+
+
+def _zero_padding(hs: jax.Array, valid: jax.Array | None) -> jax.Array:
+    return hs if valid is None else jnp.where(valid[..., None], hs, jnp.zeros((), hs.dtype))

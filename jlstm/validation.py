@@ -1,0 +1,67 @@
+"""Checks whose failures say what came, what was expected and how to mend it."""
+
+import difflib
+import math
+import operator
+from collections.abc import Collection
+from typing import Any
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """A hint naming the known word closest to `word`, or all known words if none is close."""
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "known: " + ", ".join(repr(name) for name in sorted(known))
+
+
+def known_name(what: str, value: Any, known: Collection[str]) -> str:
+    """`value` if it is one of the `known` names; ValueError with the nearest otherwise."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is {value!r}; expected a name, one of {sorted(known)}")
+    if value not in known:
+        raise ValueError(f"{what} is {value!r}, which is not known; {nearest(value, known)}")
+    return value
+
+
+def known_keys(what: str, keys: Collection[str], known: Collection[str]) -> None:
+    """ValueError naming the first of `keys` that is not `known`, and the nearest that is."""
+    for key in keys:
+        if key not in known:
+            raise ValueError(f"{what} has no option {key!r}; {nearest(key, known)}")
+
+
+def positive_int(what: str, value: Any) -> int:
+    """`value` as an int of at least 1."""
+    number = _integer(what, value)
+    if number < 1:
+        raise ValueError(f"{what} is {number}; expected a whole number of at least 1")
+    return number
+
+
+def boolean(what: str, value: Any) -> bool:
+    """`value` if it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} is {value!r}; expected True or False")
+    return value
+
+
+def number(what: str, value: Any, *, low: float = -math.inf, below: float = math.inf) -> float:
+    """`value` as a finite float with low <= value < below."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{what} is {value!r}; expected a number")
+    if not math.isfinite(value) or not low <= value < below:
+        span = "a finite number"
+        if math.isfinite(low) or math.isfinite(below):
+            span += f" of at least {low:g} and below {below:g}"
+        raise ValueError(f"{what} is {value!r}; expected {span}")
+    return float(value)
+
+
+def _integer(what: str, value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError(f"{what} is {value!r}; expected a whole number")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} is {value!r}; expected a whole number") from None
