@@ -1,0 +1,72 @@
+"""jlstm train and jlstm eval."""
+
+import functools
+import pathlib
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from jlstm import config_toml, io, validation
+from jlstm.config import Config
+from jlstm.train import classify, data, loop
+
+CLASSES = 10
+
+
+def train(path: pathlib.Path, out: pathlib.Path | None) -> None:
+    """Trains as the TOML file at `path` says, saves the model, prints its test accuracy."""
+    tables = config_toml.read(path)
+    validation.known_keys(str(path), tables, ("network", "train"))
+    for name in ("network", "train"):
+        if name not in tables:
+            raise ValueError(f"{path} lacks the table [{name}]")
+    config = config_toml.network(tables["network"])
+    run = config_toml.section("[train]", loop.Run, tables["train"])
+    _require_rows(config)
+    out = out or pathlib.Path(run.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    train_set, test_set = data.digits()
+    columns = [
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.2%}"),
+    ]  # fmt: skip
+    with Progress(*columns) as progress:
+        bar = progress.add_task("training", total=run.steps, loss=float("nan"), accuracy=0.0)
+
+        def report(step: int, loss: float, accuracy: float) -> None:
+            progress.update(bar, completed=step, loss=loss, accuracy=accuracy)
+
+        model = loop.train(config, run, CLASSES, train_set, report)
+    io.save(out, config, model.network, extra={"readout.w": model.w, "readout.b": model.b})
+    _print_accuracy(config, model, test_set)
+    Console().print(f"saved {out}; `jlstm eval {out}` prints this accuracy again", soft_wrap=True)
+
+
+def evaluate(path: pathlib.Path) -> None:
+    """Prints the test accuracy of the model at `path`."""
+    config, network = io.load(path)
+    _require_rows(config)
+    extra = io.load_extra(path)
+    shapes = {"readout.w": (config.output_size, CLASSES), "readout.b": (CLASSES,)}
+    if {name: array.shape for name, array in extra.items()} != shapes:
+        raise ValueError(
+            f"{path} holds a network, but no readout of {CLASSES} digits above it; evaluate a "
+            "file that `jlstm train` wrote"
+        )
+    model = classify.Model(network, extra["readout.w"], extra["readout.b"])
+    _print_accuracy(config, model, data.digits()[1])
+
+
+def _require_rows(config: Config) -> None:
+    if config.input_size != 8:
+        raise ValueError(
+            f"the network's input_size is {config.input_size}; the digits are read in rows of 8 "
+            "pixels: set input_size = 8"
+        )
+
+
+def _print_accuracy(config: Config, model: classify.Model, test: data.Split) -> None:
+    accuracy = jax.jit(functools.partial(classify.accuracy, config))(model, test.xs, test.labels)
+    wrong = round((1 - float(accuracy)) * len(test.labels))
+    Console().print(f"test accuracy {float(accuracy):.2%} ({wrong} of {len(test.labels)} wrong)")

@@ -1,0 +1,90 @@
+"""The training loop: several steps of optax adam a call, under jit."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jlstm import validation
+from jlstm.config import Config
+from jlstm.train import classify
+from jlstm.train.data import Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The [train] table of a config.
+
+    Attributes:
+      task: what is learned; "digits".
+      out: where the model is saved.
+      steps: optimiser steps.
+      batch_size: sequences a step.
+      learning_rate: adam's at the start; it falls to zero along a cosine.
+      steps_per_call: steps in one compiled call, between two updates of the progress bar.
+      seed: of parameters, batches and dropout.
+    """
+
+    task: str
+    out: str
+    steps: int = 2000
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    steps_per_call: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        validation.known_name("task", self.task, ("digits",))
+        for name in ("steps", "batch_size", "steps_per_call"):
+            validation.positive_int(name, getattr(self, name))
+        validation.number("learning_rate", self.learning_rate, low=0.0)
+        if not isinstance(self.out, str):
+            raise TypeError(f"out is {self.out!r}; expected a file name")
+        if self.steps % self.steps_per_call:
+            raise ValueError(
+                f"steps is {self.steps}, which steps_per_call, {self.steps_per_call}, does not "
+                "divide; make steps a multiple"
+            )
+
+
+def train(
+    config: Config,
+    run: Run,
+    classes: int,
+    data: Split,
+    report: Callable[[int, float, float], None],
+) -> classify.Model:
+    """Trains a model on `data`; calls report(step, loss, accuracy on the last batches)."""
+    key = jax.random.key(run.seed)
+    schedule = optax.cosine_decay_schedule(run.learning_rate, run.steps)
+    optimizer = optax.adam(schedule)
+    model = classify.new(jax.random.fold_in(key, 0), config, classes)
+    state = optimizer.init(model)
+    xs, labels = jnp.asarray(data.xs), jnp.asarray(data.labels)
+
+    def one_step(carry: tuple, key: jax.Array) -> tuple:
+        model, state = carry
+        k_batch, k_dropout = jax.random.split(key)
+        chosen = jax.random.randint(k_batch, (run.batch_size,), 0, len(labels))
+        batch = (xs[chosen], labels[chosen])
+        value, gradient = jax.value_and_grad(functools.partial(classify.loss, config))(
+            model, *batch, k_dropout
+        )
+        updates, state = optimizer.update(gradient, state, model)
+        model = optax.apply_updates(model, updates)
+        return (model, state), (value, classify.accuracy(config, model, *batch))
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def several_steps(carry: tuple, keys: jax.Array) -> tuple:
+        carry, seen = jax.lax.scan(one_step, carry, keys)
+        return carry, jax.tree.map(jnp.mean, seen)
+
+    keys = jax.random.split(jax.random.fold_in(key, 1), run.steps)
+    carry = (model, state)
+    for start in range(0, run.steps, run.steps_per_call):
+        carry, (value, right) = several_steps(carry, keys[start : start + run.steps_per_call])
+        report(start + run.steps_per_call, float(value), float(right))
+    return carry[0]
