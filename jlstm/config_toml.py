@@ -24,7 +24,7 @@ def dumps(config: Config) -> str:
     if callable(config.initializer):
         raise ValueError(
             f"the config's initializer is the function {config.initializer!r}, which cannot be "
-            'written down; once parameters are made, dataclasses.replace(config, '
+            "written down; once parameters are made, dataclasses.replace(config, "
             'initializer="keras") describes the same network'
         )
     lines = [_line(name, value) for name, value in _options(config).items() if name != "layers"]

@@ -11,7 +11,11 @@ Weights = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def weights(
-    key: jax.Array, initializer: str | Callable[..., Any], input_size: int, hidden_size: int, dtype: str
+    key: jax.Array,
+    initializer: str | Callable[..., Any],
+    input_size: int,
+    hidden_size: int,
+    dtype: str,
 ) -> Weights:
     """w_x [I, 4H], w_h [H, 4H] and b [4H] of one direction, in `dtype`, without forget bias."""
     # Orthogonal matrices come from a QR factorisation, which bfloat16 does not have.

@@ -32,9 +32,7 @@ def new(key: jax.Array, config: Config, classes: int) -> Model:
     return Model(init(k_network, config), w, jnp.zeros(classes))
 
 
-def logits(
-    config: Config, model: Model, xs: jax.Array, key: jax.Array | None = None
-) -> jax.Array:
+def logits(config: Config, model: Model, xs: jax.Array, key: jax.Array | None = None) -> jax.Array:
     """Scores [N, classes] of sequences xs [N, T, I], from the output at the last step."""
     _, ys = apply(config, model.network, None, xs, key=key, time_major=False)
     return ys[:, -1].astype(model.w.dtype) @ model.w + model.b

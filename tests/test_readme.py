@@ -1,0 +1,27 @@
+"""The README does what it says, and CI runs what it says."""
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_ci_runs_exactly_the_commands_of_the_readme():
+    commands = re.findall(r"^    (pip install .*)$", README, re.MULTILINE)
+    ci = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert len(commands) == 2
+    assert [line for line in ci if line in commands] == commands
+
+
+def test_the_python_of_the_readme_runs():
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_readme_is_short_and_shows_code_early():
+    lines = README.splitlines()
+    assert len(lines) <= 120
+    assert lines.index("```python") < 35
