@@ -6,13 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jlstm.config import Config, Layer
 from jlstm.dtypes import require_floating, require_x64
 from jlstm.params import Carry, LayerParams, Params
 
 
-def as_array(what: str, value: Any) -> jax.Array | np.ndarray:
+def as_array(what: str, value: Any) -> Any:
     """`value` as an array; nested lists of numbers are converted, anything else refused."""
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         return np.asarray(value) if isinstance(value, np.generic) else value
@@ -74,7 +75,7 @@ def length_values(value: Any, time_steps: int) -> None:
     Inside jit or vmap values are not known: there, a length below 0 counts as 0, one beyond the
     last step as all steps.
     """
-    if isinstance(value, jax.core.Tracer) or not getattr(value, "is_fully_addressable", True):
+    if isinstance(value, Tracer) or not getattr(value, "is_fully_addressable", True):
         return
     known = np.asarray(value)
     wrong = known[(known < 0) | (known > time_steps)]

@@ -151,8 +151,8 @@ def apply(
     """
     run = choice.choose(implementation, config.layers, config.dtype)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
-    carry, ys, _ = _forward(config, time_major, run, params, carry, arrays, key)
-    return carry, ys
+    last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key)
+    return last, ys
 
 
 def trace(
@@ -179,7 +179,7 @@ def trace(
     (3, 2, 4)
     """
     arrays = _arrays(xs, lengths, mask, resets, time_major)
-    carry, ys, states = _forward(config, time_major, scan.record, params, carry, arrays, key)
+    last, ys, states = _forward(config, time_major, scan.record, params, carry, arrays, key)
     layers = tuple(LayerTrace(*s.gates, *s.carry) for s in states)
     if not time_major:
         moved = [
@@ -187,7 +187,7 @@ def trace(
             for layer, one in zip(config.layers, layers, strict=True)
         ]
         layers = tuple(moved)
-    return Trace(layers, carry, ys)
+    return Trace(layers, last, ys)
 
 
 def _arrays(xs: Any, lengths: Any, mask: Any, resets: Any, time_major: bool) -> tuple[Any, ...]:

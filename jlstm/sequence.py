@@ -173,8 +173,10 @@ def to_time_major(
     resets = None if resets is None else jnp.asarray(arguments.as_array("resets", resets))
     if time_major or xs.ndim < 2:
         return xs, mask, resets
-    flags = [a if a is None or a.ndim == 0 else jnp.moveaxis(a, -1, 0) for a in (mask, resets)]
-    return jnp.moveaxis(xs, -2, 0), *flags
+    mask, resets = (
+        a if a is None or a.ndim == 0 else jnp.moveaxis(a, -1, 0) for a in (mask, resets)
+    )
+    return jnp.moveaxis(xs, -2, 0), mask, resets
 
 
 def dropout(keys: jax.Array, n: int, layer: Layer, xs: jax.Array) -> jax.Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm.bench.cases import Case
-from jlstm.bench.peers import Unsupported, flax_linen, flax_nnx, ours, scan
+from jlstm.bench.peers import UnsupportedError, flax_linen, flax_nnx, ours, scan
 from jlstm.bench.timing import Timing, measure
 from jlstm.params import init
 
@@ -52,7 +52,7 @@ def compare(
     for name, peer in contenders.items():
         try:
             weights, forward = peer.forward(case.config, params)
-        except Unsupported as reason:
+        except UnsupportedError as reason:
             left_out[name] = str(reason)
             continue
         seen = _values(forward, weights, xs)

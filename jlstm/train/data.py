@@ -1,6 +1,6 @@
 """Data sets that come with installed packages."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ class Split(NamedTuple):
 
 
 def digits() -> tuple[Split, Split]:
-    """scikit-learn's 1,797 handwritten digits, read row by row, as 1,437 to train on and 360 to test.
+    """scikit-learn's 1,797 handwritten digits, row by row: 1,437 to train on, 360 to test on.
 
     Each is a sequence of 8 steps of 8 pixels within 0 and 1. The split is always the same, with
     the same share of each digit on both sides.
@@ -23,9 +23,10 @@ def digits() -> tuple[Split, Split]:
         from sklearn.model_selection import train_test_split
     except ImportError:
         raise ImportError("the digits come with scikit-learn: pip install scikit-learn") from None
-    images, labels = load_digits(return_X_y=True)
-    xs = (images / 16.0).reshape(-1, 8, 8).astype("float32")
-    train_xs, test_xs, train_labels, test_labels = train_test_split(
-        xs, labels.astype("int32"), test_size=360, random_state=0, stratify=labels
+    bunch: Any = load_digits()
+    images, labels = bunch.data, bunch.target
+    xs, labels = (images / 16.0).reshape(-1, 8, 8).astype("float32"), labels.astype("int32")
+    chosen, rest = train_test_split(
+        np.arange(len(labels)), test_size=360, random_state=0, stratify=labels
     )
-    return Split(train_xs, train_labels), Split(test_xs, test_labels)
+    return Split(xs[chosen], labels[chosen]), Split(xs[rest], labels[rest])

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -60,21 +61,21 @@ def train(
     """Trains a model on `data`; calls report(step, loss, accuracy on the last batches)."""
     key = jax.random.key(run.seed)
     schedule = optax.cosine_decay_schedule(run.learning_rate, run.steps)
-    optimizer = optax.adam(schedule)
-    model = classify.new(jax.random.fold_in(key, 0), config, classes)
+    optimizer: Any = optax.adam(schedule)
+    model: Any = classify.new(jax.random.fold_in(key, 0), config, classes)
     state = optimizer.init(model)
     xs, labels = jnp.asarray(data.xs), jnp.asarray(data.labels)
 
+    gradients = jax.value_and_grad(functools.partial(classify.loss, config))
+
     def one_step(carry: tuple, key: jax.Array) -> tuple:
-        model, state = carry
+        before, state = carry
         k_batch, k_dropout = jax.random.split(key)
         chosen = jax.random.randint(k_batch, (run.batch_size,), 0, len(labels))
         batch = (xs[chosen], labels[chosen])
-        value, gradient = jax.value_and_grad(functools.partial(classify.loss, config))(
-            model, *batch, k_dropout
-        )
-        updates, state = optimizer.update(gradient, state, model)
-        model = optax.apply_updates(model, updates)
+        value, gradient = gradients(before, *batch, k_dropout)
+        updates, state = optimizer.update(gradient, state, before)
+        model: Any = optax.apply_updates(before, updates)
         return (model, state), (value, classify.accuracy(config, model, *batch))
 
     @functools.partial(jax.jit, donate_argnums=0)

@@ -1,9 +1,9 @@
 """Other LSTMs, each set up as its authors would, on this library's weights.
 
 Each module has `forward(config, params)`, which returns (weights, function (weights, xs) -> ys)
-over time-major xs, and raises Unsupported with the reason where it has no such network.
+over time-major xs, and raises UnsupportedError with the reason where it has no such network.
 """
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """A contender has no equal of a network; the message says what it lacks."""

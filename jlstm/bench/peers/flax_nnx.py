@@ -17,7 +17,7 @@ def forward(config: Config, params: Params) -> tuple[Any, Callable[[Any, jax.Arr
     plain.require(config)
     graphs, states = [], []
     for layer, size, own in zip(config.layers, config.input_sizes, params.layers, strict=True):
-        cell = nnx.OptimizedLSTMCell(size, layer.hidden_size, rngs=nnx.Rngs(0))
+        cell: Any = nnx.OptimizedLSTMCell(size, layer.hidden_size, rngs=nnx.Rngs(0))
         cell.dense_i.kernel = nnx.Param(own.w_x)
         cell.dense_h.kernel = nnx.Param(own.w_h)
         cell.dense_h.bias = nnx.Param(own.b)
