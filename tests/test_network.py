@@ -1,98 +1,251 @@
-"""The stack against a float64 reference: contracts 1, 2, 4, 5 and 6."""
+"""The stack against a float64 reference: contracts 1, 2, 4, 5, 6, 7 and 11."""
 
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
-from tests import reference
-
-CONFIGS = [
-    Config.stack(6, [4, 5]),
-    Config(3, (Layer(4, bidirectional=True), Layer(5, reverse=True, bias=False))),
-    Config(3, (Layer(3, residual=True), Layer(3, bidirectional=True, merge="mul", residual=True))),
-    Config(2, (Layer(4, bidirectional=True, merge="average"),), learn_initial_carry=True),
-    Config(2, (Layer(7), Layer(1, bidirectional=True, merge="sum")), learn_initial_carry=True),
-]
+from tests.networks import Call, apply, assert_close, call, calls, expected, loss
 
 
-def random_like(seed, tree):
-    leaves, structure = jax.tree.flatten(tree)
-    draw = np.random.default_rng(seed)
-    return jax.tree.unflatten(
-        structure, [draw.normal(size=a.shape).astype("float32") for a in leaves]
-    )
+def agrees_with_the_reference(call):
+    assert_close(apply(call), expected(call))
 
 
-def expected(config, params, carry, xs, **times):
-    layers = [
-        {name: getattr(layer, name) for name in ("bidirectional", "reverse", "merge", "residual")}
-        for layer in config.layers
-    ]
-    weights, states = [], []
-    for layer, one, state in zip(config.layers, params.layers, carry, strict=True):
-        zeros = np.zeros(layer.hidden_size)
-        sides, both = [], []
-        for d in (0, 1) if layer.bidirectional else (None,):
-            pick = (lambda a: a) if d is None else (lambda a, d=d: a[d])
-            start = one.initial_carry
-            c0, h0 = (zeros, zeros) if start is None else (pick(start.c), pick(start.h))
-            b = None if one.b is None else pick(one.b)
-            sides.append((pick(one.w_x), pick(one.w_h), b, c0, h0))
-            both.append((pick(state.c), pick(state.h)))
-        weights.append(sides)
-        states.append(both)
-    return reference.network(layers, weights, states, xs, **times)
-
-
-@pytest.mark.parametrize("config", CONFIGS)
-@pytest.mark.parametrize("given", ["nothing", "lengths", "mask", "resets", "all"])
-def test_apply_agrees_with_the_reference(config, given):
+@given(calls())
+def test_apply_agrees_with_the_reference(call):
     """Contracts 4 to 6."""
-    time, batch = 5, 3
-    params = random_like(0, jlstm.init(jax.random.key(0), config))
-    carry = random_like(1, jlstm.initial_carry(config, params, (batch,)))
-    draw = np.random.default_rng(2)
-    xs = draw.normal(size=(time, batch, config.input_size)).astype("float32")
-    options = {
-        "lengths": np.array([5, 0, 3]),
-        "mask": draw.random((time, batch)) < 0.6,
-        "resets": draw.random((time, batch)) < 0.4,
-    }
-    times = {name: v for name, v in options.items() if given in (name, "all")}
-    last, ys = jlstm.apply(config, params, carry, xs, **times)
-    last_expected, ys_expected = expected(config, params, carry, xs, **times)
-    np.testing.assert_allclose(ys, ys_expected, atol=2e-6)
-    for one, sides in zip(last, last_expected, strict=True):
-        for d, (c, h) in enumerate(sides):
-            np.testing.assert_allclose(one.c[d] if len(sides) == 2 else one.c, c, atol=2e-6)
-            np.testing.assert_allclose(one.h[d] if len(sides) == 2 else one.h, h, atol=2e-6)
+    agrees_with_the_reference(call)
 
 
-def test_steps_agree_with_the_whole():
+@pytest.mark.long
+@settings(settings.get_profile("long"))
+@given(calls())
+def test_apply_agrees_with_the_reference_on_many_networks(call):
+    """Contracts 4 to 6."""
+    agrees_with_the_reference(call)
+
+
+@given(calls(streams=True, given=["resets"]))
+def test_steps_agree_with_the_whole(call):
     """Contract 1: values and gradients."""
-    config = CONFIGS[0]
-    params = jlstm.init(jax.random.key(0), config)
-    xs = jax.random.normal(jax.random.key(1), (7, 2, 6))
-    carry = jlstm.initial_carry(config, batch_shape=(2,))
 
-    def stepped(params, xs):
-        return jax.lax.scan(functools.partial(jlstm.step, config, params), carry, xs)
+    def stepped(params, carry, xs):
+        def body(carry, step):
+            return jlstm.step(call.config, params, carry, step[0], reset=step[1])
 
-    def whole(params, xs):
-        return jlstm.apply(config, params, carry, xs)
+        resets = call.times.get("resets", np.zeros(xs.shape[:-1], bool))
+        return jax.lax.scan(body, carry, (xs, resets))
 
-    def loss(run, *args):
-        return sum((a**2).sum() for a in jax.tree.leaves(run(*args)))
+    def whole(params, carry, xs):
+        return jlstm.apply(call.config, params, carry, xs, **call.times)
 
-    for run in (stepped, whole):
-        assert run(params, xs)[1].shape == (7, 2, 5)
-    for a, b in zip(
-        jax.tree.leaves((stepped(params, xs), jax.grad(loss, (1, 2))(stepped, params, xs))),
-        jax.tree.leaves((whole(params, xs), jax.grad(loss, (1, 2))(whole, params, xs))),
-        strict=True,
-    ):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    args = (call.params, call.carry, call.xs)
+    assert_close(stepped(*args), whole(*args))
+    gradients = [
+        jax.grad(lambda *args, run=run: loss(run(*args)), (0, 1, 2))(*args)
+        for run in (stepped, whole)
+    ]
+    assert_close(*gradients, atol=1e-4)
+
+
+def test_step_is_a_scan_body_as_it_stands():
+    """Contract 1."""
+    one = call(Config.stack(6, [4, 5]), 7, (2,), 0)
+    stepped = jax.lax.scan(functools.partial(jlstm.step, one.config, one.params), one.carry, one.xs)
+    assert_close(stepped, apply(one))
+
+
+@given(calls(streams=True), st.integers(0, 6))
+def test_a_sequence_may_be_split_anywhere(call, at):
+    """Contract 2: the carry holds all that the rest of the sequence needs."""
+    lengths = call.times.get("lengths")
+    carry, parts = call.carry, []
+    for start, stop in ((0, at), (at, len(call.xs))):
+        times = {name: a[start:stop] for name, a in call.times.items() if name != "lengths"}
+        if lengths is not None:
+            times["lengths"] = np.clip(lengths - start, 0, len(call.xs[start:stop]))
+        carry, ys = apply(call, carry=carry, xs=call.xs[start:stop], times=times)
+        parts.append(ys)
+    assert_close((carry, jnp.concatenate(parts)), apply(call))
+
+
+@given(calls(streams=False))
+def test_a_reverse_network_may_be_split_anywhere_from_its_end(call):
+    """Contract 2, for layers that all run backwards."""
+    layers = tuple(Layer(n, reverse=True) for n in (3, 2))
+    config = Config(call.config.input_size, layers)
+    one = new_call(config, call.xs.shape[:-1], call.times)
+    at = len(one.xs) // 2
+    carry, parts = one.carry, []
+    for span in (slice(at, None), slice(0, at)):
+        times = {name: a[span] for name, a in one.times.items()}
+        carry, ys = apply(one, carry=carry, xs=one.xs[span], times=times)
+        parts.insert(0, ys)
+    assert_close((carry, jnp.concatenate(parts)), apply(one))
+
+
+def new_call(config, shape, times):
+    one = call(config, shape[0], shape[1:], 5)
+    return one._replace(times={name: a for name, a in times.items() if name != "lengths"})
+
+
+@given(calls())
+def test_no_carry_means_the_initial_carry(call):
+    """Contract 4."""
+    start = jlstm.initial_carry(call.config, call.params, call.xs.shape[1:-1])
+    assert_close(apply(call, carry=None), apply(call, carry=start), atol=0)
+    assert isinstance(apply(call)[0], tuple) and len(apply(call)[0]) == len(call.config.layers)
+
+
+@given(calls(given=["lengths", "resets"]))
+def test_length_zero_returns_the_carry_given(call):
+    """Contract 5, with resets too: nothing happens past the length."""
+    none = np.zeros(call.xs.shape[1:-1], "int32")
+    carry, ys = apply(call, times=call.times | {"lengths": none})
+    assert_close(carry, call.carry, atol=0)
+    if not any(layer.residual for layer in call.config.layers):
+        assert not np.any(ys)
+
+
+@given(calls(given=["mask", "resets"]), st.integers(0, 5))
+def test_a_length_is_a_shorter_sequence(call, length):
+    """Contract 5."""
+    length = min(length, len(call.xs))
+    lengths = np.full(call.xs.shape[1:-1], length, "int32")
+    carry, ys = apply(call, times=call.times | {"lengths": lengths})
+    cut = {name: a[:length] for name, a in call.times.items()}
+    carry_of_cut, ys_of_cut = apply(call, xs=call.xs[:length], times=cut)
+    assert_close((carry, ys[:length]), (carry_of_cut, ys_of_cut))
+    assert not np.any(ys[length:])
+
+
+@given(calls(streams=True, given=["lengths", "mask"]), st.integers(0, 5))
+def test_a_reset_starts_a_new_sequence(call, at):
+    """Contract 6: what follows a reset is what a call from the initial carry gives."""
+    at = min(at, len(call.xs) - 1)
+    resets = np.zeros(call.xs.shape[:-1], bool)
+    resets[at] = True
+    times = {name: a for name, a in call.times.items() if name != "lengths"}
+    carry, ys = apply(call, times=times | {"resets": resets})
+    rest = {name: a[at:] for name, a in times.items()}
+    assert_close((carry, ys[at:]), apply(call, carry=None, xs=call.xs[at:], times=rest))
+
+
+@given(calls())
+def test_what_stands_in_padding_changes_nothing(call):
+    """Contract 7: values and gradients, whatever the padding holds."""
+    valid = np.ones(call.xs.shape[:-1], bool)
+    if "mask" in call.times:
+        valid = valid & call.times["mask"]
+    if "lengths" in call.times:
+        steps = np.arange(len(call.xs)).reshape(-1, *(1,) * call.times["lengths"].ndim)
+        valid = valid & (steps < call.times["lengths"])
+
+    def everything(padding):
+        xs = np.where(valid[..., None], call.xs, np.float32(padding))
+
+        def of(params, carry, xs):
+            out = apply(call, params=params, carry=carry, xs=xs)
+            return loss(out), out
+
+        return jax.value_and_grad(of, (0, 1, 2), has_aux=True)(call.params, call.carry, xs)
+
+    (_, out), gradients = everything(0.0)
+    for padding in (np.nan, np.inf):
+        (_, seen), seen_gradients = everything(padding)
+        assert_close(seen, out, atol=0)
+        assert_close(seen_gradients, gradients, atol=1e-6)
+    assert not np.any(gradients[2][~valid])
+
+
+@given(calls())
+def test_batch_major_is_time_major_with_its_axes_moved(call):
+    def moved(a):
+        return np.moveaxis(a, 0, len(call.xs.shape) - 2)
+
+    times = {name: a if name == "lengths" else moved(a) for name, a in call.times.items()}
+    carry, ys = jlstm.apply(
+        call.config, call.params, call.carry, moved(call.xs), time_major=False, **times
+    )
+    wanted_carry, wanted = apply(call)
+    assert_close((carry, ys), (wanted_carry, jnp.asarray(moved(wanted))), atol=1e-6)
+
+
+@given(calls())
+def test_trace_sees_what_apply_computes(call):
+    seen = jlstm.trace(call.config, call.params, call.carry, call.xs, **call.times)
+    assert_close((seen.carry, seen.ys), apply(call))
+    for layer, one in zip(call.config.layers, seen.layers, strict=True):
+        shape = (*call.xs.shape[:-1], layer.hidden_size)
+        for a in one:
+            assert a.shape == ((2, *shape) if layer.bidirectional else shape)
+
+
+def test_a_trace_obeys_the_equations():
+    one = call(Config.stack(3, [4]), 5, (2,), 0)
+    seen = jlstm.trace(one.config, one.params, one.carry, one.xs).layers[0]
+    c_before = np.concatenate([one.carry[0].c[None], seen.c[:-1]])
+    np.testing.assert_allclose(seen.c, seen.f * c_before + seen.i * seen.g, atol=1e-6)
+    np.testing.assert_allclose(seen.h, seen.o * np.tanh(seen.c), atol=1e-6)
+
+
+def test_no_steps_return_the_carry_given():
+    one = call(Config(3, (Layer(4, bidirectional=True), Layer(5))), 0, (2,), 0)
+    carry, ys = apply(one)
+    assert_close(carry, one.carry, atol=0)
+    assert ys.shape == (0, 2, 5)
+
+
+DROPPING = Config(3, (Layer(40, dropout=0.5), Layer(50, dropout=0.25)))
+
+
+def test_without_a_key_nothing_is_dropped():
+    """Contract 11."""
+    one = call(DROPPING, 4, (2,), 0)
+    keeping = Config.stack(3, [40, 50])
+    assert_close(apply(one), apply(one._replace(config=keeping)), atol=0)
+
+
+def test_one_key_gives_one_result_and_another_key_another():
+    """Contract 11."""
+    one = call(DROPPING, 4, (2,), 0)
+
+    def run(seed):
+        key = jax.random.key(seed)
+        return jlstm.apply(one.config, one.params, one.carry, one.xs, key=key)
+
+    assert_close(run(0), run(0), atol=0)
+    assert np.any(run(0)[1] != run(1)[1])
+
+
+def test_steps_with_split_keys_drop_what_apply_drops():
+    """Contracts 1 and 11."""
+    one = call(DROPPING, 6, (2,), 0)
+    key = jax.random.key(3)
+
+    def body(carry, at):
+        return jlstm.step(one.config, one.params, carry, at[0], key=at[1])
+
+    stepped = jax.lax.scan(body, one.carry, (one.xs, jax.random.split(key, 6)))
+    assert_close(stepped, jlstm.apply(one.config, one.params, one.carry, one.xs, key=key))
+
+
+def test_dropout_zeroes_its_fraction_of_a_layers_input_and_scales_up_the_rest():
+    # With zero weights a residual layer adds nothing to its input, which is then all one sees.
+    config = Config(50, (Layer(50, dropout=0.3, residual=True),))
+    params = jax.tree.map(jnp.zeros_like, jlstm.init(jax.random.key(0), config))
+    _, ys = jlstm.apply(config, params, None, jnp.ones((40, 30, 50)), key=jax.random.key(1))
+    kept = ys != 0
+    assert abs(float(kept.mean()) - 0.7) < 0.01
+    np.testing.assert_allclose(ys[kept], 1 / 0.7, rtol=1e-6)
+    rates = np.asarray(kept.mean((1, 2))), np.asarray(kept.mean((0, 2)))
+    assert all(abs(rate - 0.7) < 0.05 for rate in np.concatenate(rates))
+
+

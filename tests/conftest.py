@@ -1,0 +1,31 @@
+"""Eight CPU devices for the sharding tests, and the same random examples in every run."""
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+
+jax.config.update("jax_num_cpu_devices", 8)
+
+slow_to_compile = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile(
+    "fixed", max_examples=25, derandomize=True, deadline=None, suppress_health_check=slow_to_compile
+)
+settings.register_profile(
+    "long", max_examples=500, deadline=None, suppress_health_check=slow_to_compile
+)
+settings.load_profile("fixed")
+
+
+@pytest.fixture
+def x64():
+    """JAX with 64-bit numbers, for one test."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Random networks leave many programs behind; memory is given back after each module."""
+    yield
+    jax.clear_caches()

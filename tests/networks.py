@@ -1,0 +1,147 @@
+"""Random networks and calls, and what the reference says about them."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from hypothesis import strategies as st
+
+import jlstm
+from jlstm import Config, Layer
+from tests import reference
+
+MERGES = ("concat", "sum", "mul", "average")
+
+
+class Call(NamedTuple):
+    """A network with parameters, carry, inputs and what the call says about time."""
+
+    config: Config
+    params: jlstm.Params
+    carry: tuple[jlstm.Carry, ...]
+    xs: np.ndarray
+    times: dict[str, np.ndarray]
+
+
+def random_like(seed, tree, dtype="float32"):
+    """`tree` with every array drawn anew from a normal distribution."""
+    leaves, structure = jax.tree.flatten(tree)
+    draw = np.random.default_rng(seed)
+    return jax.tree.unflatten(structure, [draw.normal(size=a.shape).astype(dtype) for a in leaves])
+
+
+@st.composite
+def layers(draw, input_size, streams):
+    direction = "forward" if streams else draw(st.sampled_from(["forward", "reverse", "both"]))
+    merge = draw(st.sampled_from(MERGES)) if direction == "both" else "concat"
+    fits = input_size % 2 == 0 or direction != "both" or merge != "concat"
+    residual = fits and draw(st.booleans())
+    units = draw(st.integers(1, 5))
+    if residual:
+        units = input_size // 2 if direction == "both" and merge == "concat" else input_size
+    return Layer(
+        units,
+        bidirectional=direction == "both",
+        reverse=direction == "reverse",
+        merge=merge,
+        residual=residual,
+        bias=draw(st.booleans()),
+    )
+
+
+@st.composite
+def configs(draw, streams=False, dtype="float32"):
+    """Networks of one to three layers; those that `streams` can take one step at a time."""
+    size = input_size = draw(st.integers(1, 5))
+    stack = []
+    for _ in range(draw(st.integers(1, 3))):
+        stack.append(draw(layers(size, streams)))
+        size = stack[-1].output_size
+    return Config(
+        input_size,
+        tuple(stack),
+        learn_initial_carry=draw(st.booleans()),
+        dtype=dtype,
+        param_dtype=dtype,
+    )
+
+
+@st.composite
+def calls(draw, streams=False, given=("lengths", "mask", "resets"), dtype="float32", batch=True):
+    """Calls over up to six steps, with some of what is `given` about time."""
+    config = draw(configs(streams, dtype))
+    time = draw(st.integers(1, 6))
+    batch_shape = draw(st.sampled_from([(), (3,), (2, 2)])) if batch else ()
+    seed = draw(st.integers(0, 2**32 - 1))
+    chosen = draw(st.sets(st.sampled_from(sorted(given)))) if given else set()
+    return call(config, time, batch_shape, seed, chosen, dtype)
+
+
+def call(config, time, batch_shape, seed, given=(), dtype="float32"):
+    """The call that a seed stands for."""
+    shapes = jax.eval_shape(lambda: jlstm.init(jax.random.key(0), config))
+    params = random_like(seed, shapes, dtype)
+    shapes = jax.eval_shape(lambda p: jlstm.initial_carry(config, p, batch_shape), params)
+    carry = random_like(seed + 1, shapes, dtype)
+    draw = np.random.default_rng(seed + 2)
+    xs = draw.normal(size=(time, *batch_shape, config.input_size)).astype(dtype)
+    times = {
+        "lengths": draw.integers(0, time + 1, batch_shape, dtype="int32"),
+        "mask": np.asarray(draw.random((time, *batch_shape)) < 0.7),
+        "resets": np.asarray(draw.random((time, *batch_shape)) < 0.4),
+    }
+    return Call(config, params, carry, xs, {name: times[name] for name in sorted(given)})
+
+
+def apply(call, **changes):
+    """`jlstm.apply` on a call, with parts of it replaced."""
+    call = call._replace(**changes)
+    return jlstm.apply(call.config, call.params, call.carry, call.xs, **call.times)
+
+
+def expected(call):
+    """The carry and outputs that the reference computes, in the library's layout."""
+    layers = [
+        {name: getattr(layer, name) for name in ("bidirectional", "reverse", "merge", "residual")}
+        for layer in call.config.layers
+    ]
+    batch_shape = call.xs.shape[1:-1]
+
+    def flat(a, features=True):
+        at = a.ndim - int(features)
+        return np.asarray(a).reshape(*a.shape[: at - len(batch_shape)], -1, *a.shape[at:])
+
+    weights, states = [], []
+    for layer, one, state in zip(call.config.layers, call.params.layers, call.carry, strict=True):
+        sides, both = [], []
+        for d in range(2) if layer.bidirectional else [...]:
+            start = [np.zeros(layer.hidden_size)] * 2
+            if one.initial_carry is not None:
+                start = [a[d] for a in one.initial_carry]
+            sides.append((one.w_x[d], one.w_h[d], None if one.b is None else one.b[d], *start))
+            both.append((flat(state.c[d]), flat(state.h[d])))
+        weights.append(sides)
+        states.append(both)
+    times = {name: flat(a, features=False) for name, a in call.times.items()}
+    last, ys = reference.network(layers, weights, states, flat(call.xs), **times)
+    carry = []
+    for layer, state, sides in zip(call.config.layers, call.carry, last, strict=True):
+        c, h = (np.stack(side) if layer.bidirectional else side[0] for side in zip(*sides))
+        carry.append(jlstm.Carry(c.reshape(state.c.shape), h.reshape(state.h.shape)))
+    return tuple(carry), ys.reshape(len(call.xs), *batch_shape, -1)
+
+
+def assert_close(seen, wanted, atol=1e-5):
+    """Both trees have one structure and nearly equal arrays of equal shape."""
+    assert jax.tree.structure(seen) == jax.tree.structure(wanted)
+    for a, b in zip(jax.tree.leaves(seen), jax.tree.leaves(wanted), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, atol=atol, rtol=atol)
+
+
+def loss(out):
+    """A number that every element of a tree bears on, each in its own way."""
+    total = 0.0
+    for a in jax.tree.leaves(out):
+        total = total + (a * np.cos(np.arange(a.size, dtype=a.dtype)).reshape(a.shape)).sum()
+    return total
