@@ -1,5 +1,6 @@
 """Random networks and calls, and what the reference says about them."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -74,14 +75,15 @@ def calls(draw, streams=False, given=("lengths", "mask", "resets"), dtype="float
     batch_shape = draw(st.sampled_from([(), (3,), (2, 2)])) if batch else ()
     seed = draw(st.integers(0, 2**32 - 1))
     chosen = draw(st.sets(st.sampled_from(sorted(given)))) if given else set()
-    return call(config, time, batch_shape, seed, chosen, dtype)
+    return make_call(config, time, batch_shape, seed, chosen, dtype)
 
 
-def call(config, time, batch_shape, seed, given=(), dtype="float32"):
+def make_call(config, time, batch_shape, seed, given=(), dtype="float32"):
     """The call that a seed stands for."""
-    shapes = jax.eval_shape(lambda: jlstm.init(jax.random.key(0), config))
+    single = dataclasses.replace(config, dtype="float32", param_dtype="float32")
+    shapes = jax.eval_shape(lambda: jlstm.init(jax.random.key(0), single))
     params = random_like(seed, shapes, dtype)
-    shapes = jax.eval_shape(lambda p: jlstm.initial_carry(config, p, batch_shape), params)
+    shapes = jax.eval_shape(lambda p: jlstm.initial_carry(single, p, batch_shape), params)
     carry = random_like(seed + 1, shapes, dtype)
     draw = np.random.default_rng(seed + 2)
     xs = draw.normal(size=(time, *batch_shape, config.input_size)).astype(dtype)

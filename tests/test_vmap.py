@@ -1,0 +1,103 @@
+"""Batches: contract 3."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import jlstm
+from jlstm import Config, Layer
+from tests.networks import apply, assert_close, calls, loss, make_call
+
+
+def carry_axes(call):
+    """Where each array of a carry has its batch."""
+    return tuple(jlstm.Carry(*[int(layer.bidirectional)] * 2) for layer in call.config.layers)
+
+
+def over_sequences(call):
+    """`apply` of one sequence, mapped over the batch."""
+    times_axes = {name: 0 if name == "lengths" else 1 for name in call.times}
+    axes = carry_axes(call)
+
+    def run(carry, xs, times):
+        return apply(call, carry=carry, xs=xs, times=times)
+
+    return jax.vmap(run, (axes, 1, times_axes), (axes, 1))
+
+
+@given(calls())
+def test_sequences_vmap_and_batch_dimensions_agree(call):
+    """Contract 3: any batch shape, each as one axis of vmap after the other."""
+    if call.xs.ndim == 2:
+        one = jax.tree.map(lambda a: a[None], (call.xs, call.times))
+        carry = jax.tree.map(
+            lambda a, at: jnp.expand_dims(a, at), call.carry, carry_axes(call)
+        )
+        times = {n: a if n == "lengths" else np.moveaxis(a, 0, 1) for n, a in one[1].items()}
+        batched = apply(call, carry=carry, xs=call.xs[:, None], times=times)
+        carry = jax.tree.map(
+            lambda a, at: jnp.squeeze(a, at), batched[0], carry_axes(call)
+        )
+        assert_close((carry, batched[1][:, 0]), apply(call))
+    elif call.xs.ndim == 3:
+        mapped = over_sequences(call)(call.carry, call.xs, call.times)
+        assert_close(mapped, apply(call))
+    else:
+        axes = carry_axes(call)
+        times_axes = {name: 0 if name == "lengths" else 1 for name in call.times}
+        twice = jax.vmap(over_sequences(call), (axes, 1, times_axes), (axes, 1))
+        mapped = twice(call.carry, call.xs, call.times)
+        assert_close(mapped, apply(call))
+
+
+@settings(max_examples=8)
+@given(calls(given=["lengths", "resets"]))
+def test_an_ensemble_is_its_members(call):
+    """Contract 3: vmap over params, values and gradients."""
+    members = [jax.tree.map(lambda a, n=n: a * (1 + n), call.params) for n in range(3)]
+    together = jax.tree.map(lambda *a: np.stack(a), *members)
+
+    def run(params):
+        return apply(call, params=params)
+
+    def gradient(params):
+        return jax.grad(lambda params: loss(run(params)))(params)
+
+    for function in (run, gradient):
+        one_by_one = [function(member) for member in members]
+        wanted = jax.tree.map(lambda *a: jnp.stack(a), *one_by_one)
+        assert_close(jax.vmap(function)(together), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", [Layer(16), Layer(16, bidirectional=True)])
+@pytest.mark.parametrize("of", ["values", "gradients"])
+def test_vmap_does_the_work_of_a_batch_dimension(layer, of):
+    """Contract 3: as many floating-point operations, and as much memory within a tenth."""
+    config = Config(8, (layer,))
+    call = make_call(config, 20, (32,), 0, ["resets"])
+
+    def function(run):
+        def summed(params, xs):
+            return (run(params, xs) ** 2).sum()
+
+        return run if of == "values" else jax.grad(summed, (0, 1))
+
+    def leading(params, xs):
+        return jlstm.apply(config, params, None, xs, **call.times)[1]
+
+    def mapped(params, xs):
+        def one(xs, resets):
+            return jlstm.apply(config, params, None, xs, resets=resets)[1]
+
+        return jax.vmap(one, 1, 1)(xs, call.times["resets"])
+
+    costs = []
+    for run in (leading, mapped):
+        compiled = jax.jit(function(run)).lower(call.params, call.xs).compile()
+        memory = compiled.memory_analysis().temp_size_in_bytes
+        costs.append((compiled.cost_analysis()["flops"], memory))
+    (flops, memory), (flops_mapped, memory_mapped) = costs
+    assert flops_mapped <= 1.02 * flops
+    assert memory_mapped <= 1.1 * memory
