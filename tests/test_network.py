@@ -240,5 +240,3 @@ def test_dropout_zeroes_its_fraction_of_a_layers_input_and_scales_up_the_rest():
     np.testing.assert_allclose(ys[kept], 1 / 0.7, rtol=1e-6)
     rates = np.asarray(kept.mean((1, 2))), np.asarray(kept.mean((0, 2)))
     assert all(abs(rate - 0.7) < 0.05 for rate in np.concatenate(rates))
-
-

@@ -32,14 +32,10 @@ def test_sequences_vmap_and_batch_dimensions_agree(call):
     """Contract 3: any batch shape, each as one axis of vmap after the other."""
     if call.xs.ndim == 2:
         one = jax.tree.map(lambda a: a[None], (call.xs, call.times))
-        carry = jax.tree.map(
-            lambda a, at: jnp.expand_dims(a, at), call.carry, carry_axes(call)
-        )
+        carry = jax.tree.map(lambda a, at: jnp.expand_dims(a, at), call.carry, carry_axes(call))
         times = {n: a if n == "lengths" else np.moveaxis(a, 0, 1) for n, a in one[1].items()}
         batched = apply(call, carry=carry, xs=call.xs[:, None], times=times)
-        carry = jax.tree.map(
-            lambda a, at: jnp.squeeze(a, at), batched[0], carry_axes(call)
-        )
+        carry = jax.tree.map(lambda a, at: jnp.squeeze(a, at), batched[0], carry_axes(call))
         assert_close((carry, batched[1][:, 0]), apply(call))
     elif call.xs.ndim == 3:
         mapped = over_sequences(call)(call.carry, call.xs, call.times)

@@ -1,0 +1,112 @@
+"""Batches over eight devices: contract 14."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jlstm
+from jlstm import Carry, Config, Layer
+from tests.networks import assert_close, make_call
+
+CONFIG = Config(5, (Layer(6, bidirectional=True), Layer(4)), learn_initial_carry=True)
+CALL = make_call(CONFIG, 7, (16,), 0, ("lengths", "resets"))
+COLLECTIVES = r"\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\("
+SPECS = (P(), P(None, "data"), P("data"), P(None, "data"))
+
+
+def outputs(params, xs, lengths, resets):
+    return jlstm.apply(CONFIG, params, None, xs, lengths=lengths, resets=resets)
+
+
+def loss(*args):
+    return (outputs(*args)[1] ** 2).sum()
+
+
+gradients = jax.grad(loss, (0, 1))
+ARGS = (CALL.params, CALL.xs, CALL.times["lengths"], CALL.times["resets"])
+
+
+def mesh(kind):
+    if jax.device_count() < 8:
+        pytest.skip("needs eight devices: run with jax_num_cpu_devices=8")
+    return jax.make_mesh((8,), ("data",), axis_types=(kind,))
+
+
+def spread(mesh):
+    return [
+        jax.device_put(arg, NamedSharding(mesh, spec))
+        for arg, spec in zip(ARGS, SPECS, strict=True)
+    ]
+
+
+def collectives(function, args):
+    return re.findall(COLLECTIVES, jax.jit(function).lower(*args).compile().as_text())
+
+
+def fetched(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+def test_a_sharded_forward_pass_communicates_nothing():
+    """Contract 14."""
+    args = spread(mesh(AxisType.Auto))
+    assert collectives(outputs, args) == []
+    carry, ys = jax.jit(outputs)(*args)
+    assert ys.sharding.spec == P(None, "data")
+    assert_close(fetched((carry, ys)), fetched(outputs(*ARGS)), atol=1e-6)
+
+
+def test_a_sharded_backward_pass_adds_up_parameter_gradients_and_nothing_else():
+    """Contract 14."""
+    args = spread(mesh(AxisType.Auto))
+    seen = collectives(gradients, args)
+    assert set(seen) == {"all-reduce"}
+    assert len(seen) <= len(jax.tree.leaves(CALL.params))
+    assert collectives(jax.grad(loss, 1), args) == []
+    of_params, of_xs = jax.jit(gradients)(*args)
+    assert of_xs.sharding.spec == P(None, "data")
+    assert_close(fetched((of_params, of_xs)), fetched(gradients(*ARGS)), atol=1e-5)
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_an_explicit_mesh_keeps_the_batch_where_it_lies(jitted):
+    """Contract 14, with shardings in the types."""
+    with jax.set_mesh(mesh(AxisType.Explicit)) as explicit:
+        args = spread(explicit or jax.sharding.get_mesh())
+        run, slope = (jax.jit(f) if jitted else f for f in (outputs, gradients))
+        carry, ys = run(*args)
+        assert jax.typeof(ys).sharding.spec[1] == "data"
+        assert_close(fetched((carry, ys)), fetched(outputs(*ARGS)), atol=1e-6)
+        assert_close(fetched(slope(*args)), fetched(gradients(*ARGS)), atol=1e-5)
+
+
+def test_shard_map_runs_the_batch_in_parts():
+    """Contract 14, each device by itself."""
+    carry = (Carry(P(None, "data"), P(None, "data")), Carry(P("data"), P("data")))
+    devices = mesh(AxisType.Auto)
+    run = jax.shard_map(outputs, mesh=devices, in_specs=SPECS, out_specs=(carry, P(None, "data")))
+    assert_close(fetched(run(*ARGS)), fetched(outputs(*ARGS)), atol=1e-6)
+
+    def total(*args):
+        return jax.lax.psum(loss(*args), "data")
+
+    summed = jax.shard_map(total, mesh=devices, in_specs=SPECS, out_specs=P())
+    assert_close(fetched(jax.grad(summed, (0, 1))(*ARGS)), fetched(gradients(*ARGS)), atol=1e-5)
+
+
+def test_steps_keep_a_sharded_batch():
+    """Contract 14."""
+    call = make_call(Config.stack(5, [4]), 3, (16,), 0)
+    devices = mesh(AxisType.Auto)
+    xs = jax.device_put(call.xs, NamedSharding(devices, P(None, "data")))
+    params = jax.device_put(call.params, NamedSharding(devices, P()))
+
+    def step(params, x):
+        return jlstm.step(call.config, params, None, x)
+
+    assert collectives(step, (params, xs[0])) == []
+    assert_close(fetched(jax.jit(step)(params, xs[0])), fetched(step(call.params, call.xs[0])))
