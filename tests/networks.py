@@ -128,7 +128,9 @@ def expected(call):
     last, ys = reference.network(layers, weights, states, flat(call.xs), **times)
     carry = []
     for layer, state, sides in zip(call.config.layers, call.carry, last, strict=True):
-        c, h = (np.stack(side) if layer.bidirectional else side[0] for side in zip(*sides))
+        c, h = (
+            np.stack(side) if layer.bidirectional else side[0] for side in zip(*sides, strict=True)
+        )
         carry.append(jlstm.Carry(c.reshape(state.c.shape), h.reshape(state.h.shape)))
     return tuple(carry), ys.reshape(len(call.xs), *batch_shape, -1)
 

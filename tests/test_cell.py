@@ -42,9 +42,9 @@ def test_the_output_of_a_plain_cell_is_its_hidden_state():
 
 def test_products_take_the_wider_dtype():
     params = jlstm.LayerParams(jnp.ones((3, 16), "bfloat16"), jnp.ones((4, 16), "bfloat16"))
-    for given, wanted in (("bfloat16", "bfloat16"), ("float32", "float32")):
-        carry, y = jlstm.lstm_cell(params, None, jnp.ones(3, given))
-        assert y.dtype == wanted
+    for dtype in ("bfloat16", "float32"):
+        carry, y = jlstm.lstm_cell(params, None, jnp.ones(3, dtype))
+        assert y.dtype == dtype
         assert carry.c.dtype == "float32"
 
 
