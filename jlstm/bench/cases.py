@@ -32,14 +32,17 @@ class Case:
     config: Config
     shape: Shape
 
-    @property
-    def flops(self) -> int:
-        """Floating-point operations of a forward pass, in the input and recurrent products."""
+    def flops(self, mode: str) -> int:
+        """Floating-point operations of one call, in the input and recurrent products.
+
+        A "training" step counts three times a "forward" pass: each product has two derivatives.
+        """
         total = 0
         for layer, size in zip(self.config.layers, self.config.input_sizes, strict=True):
             directions = 2 if layer.bidirectional else 1
             total += directions * 2 * (size + layer.hidden_size) * 4 * layer.hidden_size
-        return total * self.shape.time_steps * self.shape.batch_size
+        passes = 3 if mode == "training" else 1
+        return passes * total * self.shape.time_steps * self.shape.batch_size
 
 
 def _plain(name: str, time_steps: int, batch_size: int, *sizes: int) -> Case:

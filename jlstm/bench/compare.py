@@ -1,13 +1,11 @@
 """One case, all contenders: agree first, then be timed."""
 
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
+from jlstm.bench import agreement
 from jlstm.bench.cases import Case
 from jlstm.bench.peers import UnsupportedError, flax_linen, flax_nnx, ours, scan
 from jlstm.bench.timing import Timing, measure
@@ -32,64 +30,64 @@ class Outcome(NamedTuple):
 def compare(
     case: Case,
     seconds: float,
-    advance: Callable[[str], None],
-    contenders: dict[str, ModuleType | Any] = CONTENDERS,
+    progress: Callable[[str, float], None],
+    contenders: Mapping[str, Any] = CONTENDERS,
 ) -> Outcome:
-    """Times every contender that gives this library's outputs and gradients on the case.
+    """Times every contender that gives the first one's outputs and gradients on the case.
 
     Args:
       case: network and shape.
       seconds: steady-state seconds of each mode.
-      advance: called with the name of each contender compiled.
-      contenders: name -> module or object with `forward(config, params)`; the first is the
-        one that the others have to agree with.
+      progress: called with what has just been done, and what share of the whole case that was.
+      contenders: name -> module or object with `forward(config, params)`, see `peers`. The first,
+        this library, is what the others have to agree with; if it gives values that are no
+        numbers, nothing is timed.
     """
     params = init(jax.random.key(0), case.config)
     shape = (case.shape.time_steps, case.shape.batch_size, case.config.input_size)
     xs = jax.random.normal(jax.random.key(1), shape, case.config.dtype)
-    programs: dict[str, dict[str, Any]] = {mode: {} for mode in MODES}
-    left_out, expected = {}, None
+    left_out: dict[str, str] = {}
+    agreed: dict[str, Any] = {}
+    first, expected = next(iter(contenders)), None
     for name, peer in contenders.items():
+        progress(f"{name} agrees?", 0.3 / len(contenders))
         try:
-            weights, forward = peer.forward(case.config, params)
+            seen = agreement.values(peer, case.config, params, xs)
         except UnsupportedError as reason:
             left_out[name] = str(reason)
             continue
-        seen = _values(forward, weights, xs)
-        expected = expected or seen
-        disagreement = _disagreement(expected, seen)
-        if disagreement:
-            left_out[name] = disagreement
-            continue
-        programs["forward"][name] = (forward, (weights, xs))
-        programs["training"][name] = (_training(forward), (weights, xs))
+        expected = seen if name == first else expected
+        if first in left_out or expected is None:
+            left_out[name] = f"nothing to agree with, as {first} was left out"
+        elif fault := agreement.fault(seen):
+            left_out[name] = fault
+        elif difference := agreement.disagreement(expected, seen, case.config.dtype):
+            left_out[name] = f"does not agree with {first}: {difference}"
+        else:
+            agreed[name] = peer.forward(case.config, params)
     timings = {}
     for mode in MODES:
-        for name, timing in measure(programs[mode], seconds, advance).items():
+        programs = {
+            name: (_training(forward) if mode == "training" else forward, (weights, xs))
+            for name, (weights, forward) in agreed.items()
+        }
+
+        def step(done: str, share: float, mode: str = mode) -> None:
+            progress(f"{mode}, {done}", share * 0.7 / len(MODES))
+
+        for name, timing in measure(programs, seconds, step).items():
             timings[name, mode] = timing
     return Outcome(timings, left_out)
 
 
 def _training(forward: Callable[..., jax.Array]) -> Callable[..., Any]:
+    """Loss, gradient for the input, and the weights after a step of gradient descent."""
+
     def loss(weights: Any, xs: jax.Array) -> jax.Array:
-        return (forward(weights, xs).astype("float32") ** 2).mean()
+        return agreement.mean_square(forward(weights, xs))
 
-    return jax.value_and_grad(loss, argnums=(0, 1))
+    def step(weights: Any, xs: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
+        value, (of_weights, of_xs) = jax.value_and_grad(loss, (0, 1))(weights, xs)
+        return value, jax.tree.map(lambda w, g: w - 1e-3 * g, weights, of_weights), of_xs
 
-
-def _values(forward: Callable[..., jax.Array], weights: Any, xs: jax.Array) -> tuple[Any, Any]:
-    """Outputs, and the gradient for the input, which all have in the same form."""
-    ys = jax.jit(forward)(weights, xs)
-    return np.asarray(ys, "float64"), np.asarray(
-        jax.jit(_training(forward))(weights, xs)[1][1], "float64"
-    )
-
-
-def _disagreement(expected: tuple[Any, Any], seen: tuple[Any, Any]) -> str:
-    for what, a, b in zip(("outputs", "gradients"), expected, seen, strict=True):
-        if a.shape != b.shape:
-            return f"{what} have shape {b.shape}, not {a.shape}"
-        error = float(np.abs(a - b).max() / max(float(jnp.abs(a).max()), 1e-30))
-        if not error < 1e-4:
-            return f"{what} differ by {error:.1e} of the largest"
-    return ""
+    return step

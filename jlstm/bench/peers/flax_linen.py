@@ -9,14 +9,17 @@ from flax import linen
 
 from jlstm.bench.peers import plain
 from jlstm.config import Config
+from jlstm.dtypes import state_dtype
 from jlstm.params import Params
 
 
 def forward(config: Config, params: Params) -> tuple[Any, Callable[[Any, jax.Array], jax.Array]]:
     """One RNN a layer, time-major."""
     plain.require(config)
+    # Weights come from outside; the cell's own param_dtype only says what its carry is kept in.
+    formats = {"dtype": jnp.dtype(config.dtype), "param_dtype": state_dtype(config.dtype)}
     layers = [
-        linen.RNN(linen.OptimizedLSTMCell(layer.hidden_size), time_major=True)
+        linen.RNN(linen.OptimizedLSTMCell(layer.hidden_size, **formats), time_major=True)
         for layer in config.layers
     ]
 
@@ -31,6 +34,6 @@ def forward(config: Config, params: Params) -> tuple[Any, Callable[[Any, jax.Arr
     def run(weights: Any, xs: jax.Array) -> jax.Array:
         for layer, own in zip(layers, weights, strict=True):
             xs = layer.apply(own, xs)  # type: ignore[assignment]
-        return xs
+        return xs.astype(config.dtype)
 
     return [variables(p.w_x, p.w_h, p.b) for p in params.layers if p.b is not None], run

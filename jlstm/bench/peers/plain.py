@@ -1,4 +1,4 @@
-"""What other frameworks are asked for: a stack of plain layers, first step to last."""
+"""What other LSTMs are asked for: a stack of plain layers, first step to last."""
 
 from jlstm.bench.peers import UnsupportedError
 from jlstm.config import Config
@@ -6,14 +6,13 @@ from jlstm.config import Config
 
 def require(config: Config) -> None:
     """UnsupportedError unless every layer is one that all frameworks have."""
-    if config.dtype != "float32" or config.param_dtype != "float32":
-        raise UnsupportedError("compared in float32 only")
     if config.learn_initial_carry:
-        raise UnsupportedError("no learned initial carry")
-    for layer in config.layers:
+        raise UnsupportedError("compared without a learned initial carry only")
+    for n, layer in enumerate(config.layers):
         if not layer.streams:
-            raise UnsupportedError("compared on layers that run forward only")
+            way = "both ways" if layer.bidirectional else "backwards"
+            raise UnsupportedError(f"compared on layers that run forward only; layer {n} runs {way}")
         if layer.residual:
-            raise UnsupportedError("no residual connections")
+            raise UnsupportedError(f"compared without residual connections only; layer {n} has one")
         if not layer.bias:
-            raise UnsupportedError("always has a bias")
+            raise UnsupportedError(f"compared with biases only; layer {n} has none")
