@@ -240,3 +240,12 @@ def test_dropout_zeroes_its_fraction_of_a_layers_input_and_scales_up_the_rest():
     np.testing.assert_allclose(ys[kept], 1 / 0.7, rtol=1e-6)
     rates = np.asarray(kept.mean((1, 2))), np.asarray(kept.mean((0, 2)))
     assert all(abs(rate - 0.7) < 0.05 for rate in np.concatenate(rates))
+
+
+def test_layers_drop_independently():
+    """Contract 11."""
+    layer = Layer(50, dropout=0.5, residual=True)
+    config = Config(50, (layer, layer))
+    params = jax.tree.map(jnp.zeros_like, jlstm.init(jax.random.key(0), config))
+    _, ys = jlstm.apply(config, params, None, jnp.ones((40, 30, 50)), key=jax.random.key(1))
+    assert abs(float((ys != 0).mean()) - 0.25) < 0.01

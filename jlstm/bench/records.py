@@ -28,7 +28,7 @@ def appending(path: pathlib.Path) -> Iterator[Callable[[Case, Outcome], None]]:
     new = not path.exists()
     try:
         # Unbuffered: all lines of a case are written at once, whatever interrupts.
-        file = open(path, "ab", buffering=0)
+        file = path.open("ab", buffering=0)
     except OSError as error:
         raise ValueError(f"cannot write records to {path}: {error.strerror}") from None
 

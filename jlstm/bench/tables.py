@@ -35,7 +35,7 @@ def describe(case: Case) -> str:
 
 
 def _table(mode: str, case: Case, outcome: Outcome) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column(TITLES[mode], no_wrap=True, min_width=17)
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True, min_width=5)
@@ -48,4 +48,4 @@ def _table(mode: str, case: Case, outcome: Outcome) -> Table:
 
 
 def _three_digits(x: float) -> str:
-    return f"{x:.3g}" if 1e-3 <= x < 1000 else f"{x:.0f}" if x >= 1000 else f"{x:.4f}"
+    return f"{x:.3g}" if 0.1 <= x < 1000 else f"{x:.0f}" if x >= 1000 else f"{x:.4f}"

@@ -11,7 +11,7 @@ def require(config: Config) -> None:
     for n, layer in enumerate(config.layers):
         if not layer.streams:
             way = "both ways" if layer.bidirectional else "backwards"
-            raise UnsupportedError(f"compared on layers that run forward only; layer {n} runs {way}")
+            raise UnsupportedError(f"compared on forward layers only; layer {n} runs {way}")
         if layer.residual:
             raise UnsupportedError(f"compared without residual connections only; layer {n} has one")
         if not layer.bias:

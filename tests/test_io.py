@@ -1,0 +1,150 @@
+"""Model files."""
+
+import json
+import os
+import struct
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given
+
+import jlstm
+from jlstm import Config, Layer, io
+from tests.networks import configs, make_call
+
+CALL = make_call(Config(6, (Layer(4, bidirectional=True), Layer(5))), 3, (2,), 0)
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model.safetensors"
+    jlstm.save(path, CALL.config, CALL.params)
+    return path
+
+
+def same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(x, y)
+
+
+@given(configs())
+def test_what_is_saved_is_what_is_loaded(tmp_path_factory, config):
+    path = tmp_path_factory.mktemp("models") / "model.safetensors"
+    params = jlstm.init(jax.random.key(0), config)
+    jlstm.save(path, config, params)
+    loaded, again = jlstm.load(path)
+    assert loaded == config
+    same(again, params)
+
+
+def test_bfloat16_parameters_come_back_as_they_were(tmp_path):
+    config = Config(6, (Layer(4),), dtype="bfloat16", param_dtype="bfloat16")
+    params = jlstm.init(jax.random.key(0), config)
+    jlstm.save(tmp_path / "model", config, params)
+    same(jlstm.load(tmp_path / "model")[1], params)
+
+
+def test_any_reader_of_safetensors_reads_the_tensors(model):
+    tensors = safetensors.numpy.load_file(model)
+    assert set(tensors) == {f"layers.{n}.{name}" for n in (0, 1) for name in ("w_x", "w_h", "b")}
+    np.testing.assert_array_equal(tensors["layers.1.w_x"], CALL.params.layers[1].w_x)
+
+
+def test_further_arrays_travel_along(tmp_path):
+    path = tmp_path / "model"
+    extra = {"readout.w": jnp.arange(6.0).reshape(2, 3)}
+    jlstm.save(path, CALL.config, CALL.params, extra=extra)
+    same(io.load_extra(path), extra)
+    same(jlstm.load(path)[1], jax.tree.map(jnp.asarray, CALL.params))
+
+
+def test_further_arrays_cannot_take_the_networks_names(tmp_path):
+    with pytest.raises(ValueError, match=r"names in 'layers\.' are the network's own"):
+        jlstm.save(tmp_path / "m", CALL.config, CALL.params, extra={"layers.0.w_x": jnp.ones(3)})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_is_as_readable_as_others(model):
+    mask = os.umask(0)
+    os.umask(mask)
+    assert model.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_saving_replaces_the_file_at_once_or_leaves_it(model, monkeypatch):
+    before = model.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        jlstm.save(model, Config.stack(6, [4]), jlstm.init(jax.random.key(0), Config.stack(6, [4])))
+    assert model.read_bytes() == before
+    assert os.listdir(model.parent) == [model.name]
+
+
+def test_parameters_of_another_config_are_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="expected"):
+        jlstm.save(tmp_path / "m", Config.stack(6, [4, 5]), CALL.params)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_config_with_a_function_is_not_saved(tmp_path):
+    config = Config(6, (Layer(4),), initializer=jax.nn.initializers.normal())
+    with pytest.raises(ValueError, match="cannot be written down"):
+        jlstm.save(tmp_path / "m", config, jlstm.init(jax.random.key(0), config))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kept", [0, 4, 8, 60, 400, -100, -1])
+def test_a_truncated_file_is_refused(model, kept):
+    model.write_bytes(model.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a whole safetensors file"):
+        jlstm.load(model)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 a zip file, perhaps", b"\xff" * 100, b"{}"])
+def test_a_foreign_file_is_refused(model, content):
+    model.write_bytes(content)
+    with pytest.raises(ValueError, match="is not a whole safetensors file"):
+        jlstm.load(model)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    for path in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(ValueError, match="cannot read"):
+            jlstm.load(path)
+
+
+def rewritten(path, change):
+    """The file with `change` applied to its metadata and tensors."""
+    raw = path.read_bytes()
+    size = struct.unpack("<Q", raw[:8])[0]
+    metadata = json.loads(raw[8 : 8 + size])["__metadata__"]
+    tensors = safetensors.numpy.load(raw)
+    change(metadata, tensors)
+    path.write_bytes(safetensors.numpy.save(tensors, metadata or None))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m, t: m.clear(), "not one that jlstm wrote"),
+        (lambda m, t: m.update(format="pt"), "not one that jlstm wrote"),
+        (lambda m, t: m.update(format_version="99"), "format version 99.*install a newer jlstm"),
+        (lambda m, t: m.update(config="input_sise = 3"), "did you mean 'input_size'"),
+        (lambda m, t: t.pop("layers.1.b"), r"missing: \['layers.1.b'\]"),
+        (lambda m, t: t.update({"layers.2.b": t["layers.1.b"]}), r"not asked for: \['layers.2.b'"),
+        (lambda m, t: t.update({"layers.1.b": t["layers.1.b"][:3]}), r"layers.1.b is float32\[3\]"),
+        (lambda m, t: t.update({"layers.1.b": t["layers.1.b"].astype("float16")}), "float16"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(model, change, words):
+    rewritten(model, change)
+    with pytest.raises(ValueError, match=words):
+        jlstm.load(model)
