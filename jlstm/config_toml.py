@@ -46,6 +46,8 @@ def loads(text: str) -> Config:
 
 def network(table: dict[str, Any]) -> Config:
     """The config in a parsed TOML table with keys as in Config and `[[layers]]` tables."""
+    if not isinstance(table, dict):
+        raise ValueError(f"[network] is {table!r}; expected a table of options")
     table = dict(table)
     layers = table.get("layers", [])
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
@@ -58,6 +60,8 @@ def network(table: dict[str, Any]) -> Config:
 
 def section(what: str, cls: type[_T], table: dict[str, Any]) -> _T:
     """A dataclass made from a parsed TOML table; unknown and missing keys are ValueErrors."""
+    if not isinstance(table, dict):
+        raise ValueError(f"{what} is {table!r}; expected a table of options")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     validation.known_keys(what, table, fields)
     for name, field in fields.items():

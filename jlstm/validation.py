@@ -33,7 +33,7 @@ def known_keys(what: str, keys: Collection[str], known: Collection[str]) -> None
 
 def positive_int(what: str, value: Any) -> int:
     """`value` as an int of at least 1."""
-    number = _integer(what, value)
+    number = integer(what, value)
     if number < 1:
         raise ValueError(f"{what} is {number}; expected a whole number of at least 1")
     return number
@@ -46,19 +46,31 @@ def boolean(what: str, value: Any) -> bool:
     return value
 
 
-def number(what: str, value: Any, *, low: float = -math.inf, below: float = math.inf) -> float:
-    """`value` as a finite float with low <= value < below."""
+def number(
+    what: str,
+    value: Any,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    below: float = math.inf,
+) -> float:
+    """`value` as a finite float with low <= value <= high and value < below."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} is {value!r}; expected a number")
-    if not math.isfinite(value) or not low <= value < below:
-        span = "a finite number"
-        if math.isfinite(low) or math.isfinite(below):
-            span += f" of at least {low:g} and below {below:g}"
-        raise ValueError(f"{what} is {value!r}; expected {span}")
+    if not math.isfinite(value) or not low <= value <= high or not value < below:
+        spans = [
+            f"{words} {bound:g}"
+            for words, bound in (("of at least", low), ("of at most", high), ("below", below))
+            if math.isfinite(bound)
+        ]
+        raise ValueError(
+            f"{what} is {value!r}; expected {' '.join(['a finite number', ' and '.join(spans)]).strip()}"
+        )
     return float(value)
 
 
-def _integer(what: str, value: Any) -> int:
+def integer(what: str, value: Any) -> int:
+    """`value` as an int."""
     if isinstance(value, bool):
         raise TypeError(f"{what} is {value!r}; expected a whole number")
     try:

@@ -1,7 +1,9 @@
 """jlstm train and jlstm eval."""
 
+import errno
 import functools
 import pathlib
+import tempfile
 
 import jax
 from rich.console import Console
@@ -25,8 +27,9 @@ def train(path: pathlib.Path, out: pathlib.Path | None) -> None:
     run = config_toml.section("[train]", loop.Run, tables["train"])
     _require_rows(config)
     out = out or pathlib.Path(run.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     train_set, test_set = data.digits()
+    # Known before the work is done, not after it.
+    _require_writable(out)
     columns = [
         TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.2%}"),
@@ -56,6 +59,18 @@ def evaluate(path: pathlib.Path) -> None:
         )
     model = classify.Model(network, extra["readout.w"], extra["readout.b"])
     _print_accuracy(config, model, data.digits()[1])
+
+
+def _require_writable(path: pathlib.Path) -> None:
+    """Makes the folder of a file that is to be written; ValueError if it cannot be."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write the model to {path}: {error.strerror}") from None
 
 
 def _require_rows(config: Config) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -30,3 +32,21 @@ def digits() -> tuple[Split, Split]:
         np.arange(len(labels)), test_size=360, random_state=0, stratify=labels
     )
     return Split(xs[chosen], labels[chosen]), Split(xs[rest], labels[rest])
+
+
+def shifted(key: jax.Array, xs: jax.Array, fraction: float) -> jax.Array:
+    """Images xs [N, rows, columns], a fraction of them moved by up to one pixel each way.
+
+    What moves out of the picture is lost, what moves in is black. A new draw at every step makes
+    many training images out of one.
+    """
+    n, rows, columns = xs.shape
+    k_chosen, k_moves = jax.random.split(key)
+    moves = jax.random.randint(k_moves, (n, 2), -1, 2)
+    moves = jnp.where(jax.random.bernoulli(k_chosen, fraction, (n, 1)), moves, 0)
+    framed = jnp.pad(xs, ((0, 0), (1, 1), (1, 1)))
+
+    def cut(image: jax.Array, move: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image, 1 + move, (rows, columns))
+
+    return jax.vmap(cut)(framed, moves)

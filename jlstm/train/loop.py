@@ -12,7 +12,7 @@ import optax
 from jlstm import validation
 from jlstm.config import Config
 from jlstm.train import classify
-from jlstm.train.data import Split
+from jlstm.train.data import Split, shifted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +25,9 @@ class Run:
       steps: optimiser steps.
       batch_size: sequences a step.
       learning_rate: adam's at the start; it falls to zero along a cosine.
+      shift: the fraction of training images moved by up to one pixel, drawn anew at every step.
       steps_per_call: steps in one compiled call, between two updates of the progress bar.
-      seed: of parameters, batches and dropout.
+      seed: of parameters, batches, shifts and dropout.
     """
 
     task: str
@@ -34,6 +35,7 @@ class Run:
     steps: int = 2000
     batch_size: int = 64
     learning_rate: float = 3e-3
+    shift: float = 0.0
     steps_per_call: int = 50
     seed: int = 0
 
@@ -41,14 +43,11 @@ class Run:
         validation.known_name("task", self.task, ("digits",))
         for name in ("steps", "batch_size", "steps_per_call"):
             validation.positive_int(name, getattr(self, name))
+        validation.integer("seed", self.seed)
         validation.number("learning_rate", self.learning_rate, low=0.0)
+        validation.number("shift", self.shift, low=0.0, high=1.0)
         if not isinstance(self.out, str):
             raise TypeError(f"out is {self.out!r}; expected a file name")
-        if self.steps % self.steps_per_call:
-            raise ValueError(
-                f"steps is {self.steps}, which steps_per_call, {self.steps_per_call}, does not "
-                "divide; make steps a multiple"
-            )
 
 
 def train(
@@ -70,9 +69,9 @@ def train(
 
     def one_step(carry: tuple, key: jax.Array) -> tuple:
         before, state = carry
-        k_batch, k_dropout = jax.random.split(key)
+        k_batch, k_dropout, k_shift = jax.random.split(key, 3)
         chosen = jax.random.randint(k_batch, (run.batch_size,), 0, len(labels))
-        batch = (xs[chosen], labels[chosen])
+        batch = (shifted(k_shift, xs[chosen], run.shift), labels[chosen])
         value, gradient = gradients(before, *batch, k_dropout)
         updates, state = optimizer.update(gradient, state, before)
         model: Any = optax.apply_updates(before, updates)
@@ -86,6 +85,7 @@ def train(
     keys = jax.random.split(jax.random.fold_in(key, 1), run.steps)
     carry = (model, state)
     for start in range(0, run.steps, run.steps_per_call):
-        carry, (value, right) = several_steps(carry, keys[start : start + run.steps_per_call])
-        report(start + run.steps_per_call, float(value), float(right))
+        chunk = keys[start : start + run.steps_per_call]  # the last may be shorter
+        carry, (value, right) = several_steps(carry, chunk)
+        report(start + len(chunk), float(value), float(right))
     return carry[0]
