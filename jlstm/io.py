@@ -109,6 +109,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[Config, dict[str, np.ndarray]]:
     import safetensors.numpy
 
     try:
+        with open(path, "rb"):
+            pass  # its errors say more than those of the reader below
         with safetensors.safe_open(path, framework="numpy") as file:  # type: ignore[no-untyped-call]
             metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT or "config" not in metadata:

@@ -63,9 +63,8 @@ def number(
             for words, bound in (("of at least", low), ("of at most", high), ("below", below))
             if math.isfinite(bound)
         ]
-        raise ValueError(
-            f"{what} is {value!r}; expected {' '.join(['a finite number', ' and '.join(spans)]).strip()}"
-        )
+        expected = " ".join(["a finite number", " and ".join(spans)]).strip()
+        raise ValueError(f"{what} is {value!r}; expected {expected}")
     return float(value)
 
 

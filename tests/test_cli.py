@@ -71,7 +71,7 @@ BAD = [
     ("train", NETWORK + TRAIN + "seed = 'x'", "seed is 'x'; expected a whole number"),
     ("train", NETWORK, "lacks the table [train]"),
     ("train", TRAIN, "lacks the table [network]"),
-    ("train", NETWORK + "train = 3", "[train] is 3; expected a table"),
+    ("train", "train = 3\n" + NETWORK, "[train] is 3; expected a table"),
     ("train", "network = 3\n" + TRAIN, "[network] is 3; expected a table"),
     ("train", NETWORK.replace("network", "net") + TRAIN, "did you mean 'network'"),
     ("train", "layers = [", "is not valid TOML"),
