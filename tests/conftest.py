@@ -8,7 +8,7 @@ jax.config.update("jax_num_cpu_devices", 8)
 
 slow_to_compile = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile(
-    "fixed", max_examples=20, derandomize=True, deadline=None, suppress_health_check=slow_to_compile
+    "fixed", max_examples=12, derandomize=True, deadline=None, suppress_health_check=slow_to_compile
 )
 settings.register_profile(
     "long", max_examples=500, deadline=None, suppress_health_check=slow_to_compile

@@ -25,3 +25,18 @@ def test_the_readme_is_short_and_shows_code_early():
     lines = README.splitlines()
     assert len(lines) <= 120
     assert lines.index("```python") < 35
+
+
+def test_links_lead_to_files_and_commands_exist():
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert links and all((ROOT / link).is_file() for link in links)
+    commands = re.findall(r"^    jlstm (\w+)", README, re.MULTILINE)
+    assert commands == ["bench", "train", "eval", "info"]
+    assert (ROOT / "configs" / "digits.toml").is_file()
+
+
+def test_every_config_opens_with_its_command_and_expected_result():
+    for path in (ROOT / "configs").glob("*.toml"):
+        lines = path.read_text().splitlines()
+        assert lines[0] == f"# jlstm train configs/{path.name}"
+        assert any("CPU cores" in line and "%" in line for line in lines[1:6])

@@ -17,7 +17,10 @@ def forward(config: Config, params: Params) -> tuple[Any, Callable[[Any, jax.Arr
     """One RNN a layer, time-major."""
     plain.require(config)
     # Weights come from outside; the cell's own param_dtype only says what its carry is kept in.
-    formats = {"dtype": jnp.dtype(config.dtype), "param_dtype": state_dtype(config.dtype)}
+    formats: dict[str, Any] = {
+        "dtype": jnp.dtype(config.dtype),
+        "param_dtype": state_dtype(config.dtype),
+    }
     layers = [
         linen.RNN(linen.OptimizedLSTMCell(layer.hidden_size, **formats), time_major=True)
         for layer in config.layers
