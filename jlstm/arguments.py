@@ -37,7 +37,7 @@ def features(what: str, xs: Any, layout: Sequence[str], size: int) -> None:
     if xs.shape[-1] != size:
         raise ValueError(
             f"{what} has shape {xs.shape}; expected [{shape}], but its last axis has "
-            f"{xs.shape[-1]} features where the first layer takes {size}"
+            f"{xs.shape[-1]} features where {size} are taken"
         )
     require_floating(what, xs.dtype)
 
@@ -179,6 +179,8 @@ def layer_of(value: Any, layer: Layer | None) -> Layer:
             f"params is {_short(value)}; expected the LayerParams of one layer, such as "
             "params.layers[0]"
         )
+    if layer is not None and not isinstance(layer, Layer):
+        raise TypeError(f"layer is {_short(layer)}; expected a Layer such as Layer(4), or None")
     if layer is None:
         if jnp.ndim(value.w_h) != 2:
             raise ValueError(

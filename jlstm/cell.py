@@ -76,6 +76,7 @@ def lstm_cell(
       carry: Carry(c [*batch, H], h [*batch, H]); None for the initial one.
       x: input [*batch, I], floating point.
       layer: the layer's options; by default a plain layer of H units, with a bias if b is there.
+        Nothing is dropped, as there is no random key here.
 
     Returns:
       The next carry, and the output [*batch, H] in the dtype that products are taken in: the h

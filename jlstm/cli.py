@@ -20,9 +20,9 @@ class Bench:
     config: Annotated[pathlib.Path | None, tyro.conf.Positional] = None
     """TOML file with a [network] and, if need be, a [bench] table."""
     out: pathlib.Path | None = None
-    """File for the records, one JSON line a measurement."""
+    """File that records are appended to, one JSON line a measurement; without it none are kept."""
     seconds: float | None = None
-    """Seconds of steady-state rounds for each case and mode."""
+    """Seconds of steady-state rounds for each case and mode; 2 unless said otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -170,3 +170,13 @@ def _layers(layers: Any) -> tuple[Layer, ...]:
     if not layers:
         raise ValueError("layers is empty; a network has at least one layer")
     return tuple(layers)
+
+
+def require_config(value: Any) -> None:
+    """TypeError unless `value` is a Config."""
+    if not isinstance(value, Config):
+        text = repr(value)
+        raise TypeError(
+            f"config is {type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}; "
+            "expected a Config such as Config.stack(6, [4, 5])"
+        )

@@ -32,11 +32,11 @@ def save(
       config: the network, kept as TOML in the file's metadata.
       params: its parameters, kept as tensors named like "layers.0.w_x".
       extra: further arrays to keep, such as the readout above the network; names must not begin
-        with "layers.". `load_extra` reads them.
+        with "layers.". `jlstm.io.load_extra` reads them.
 
     Raises:
-      ValueError: params do not fit config, the config's initializer is a function, or a name of
-        `extra` is taken.
+      TypeError, ValueError: params do not fit config, the config's initializer is a function, or
+        a name of `extra` is taken.
       OSError: the file cannot be written.
     """
     import safetensors.numpy

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jlstm import arguments, cell, sequence
-from jlstm.config import Config
+from jlstm.config import Config, require_config
 from jlstm.kernels import choice, scan
 from jlstm.params import Carry, Params, initial_carry
 
@@ -73,6 +73,7 @@ def step(
     >>> y.shape
     (2, 5)
     """
+    require_config(config)
     x = arguments.as_array("x", x)
     reset = None if reset is None else arguments.as_array("reset", reset)
     return _step(config, params, carry, x, reset, key)
@@ -149,6 +150,7 @@ def apply(
     >>> ys.shape
     (2, 3, 5)
     """
+    require_config(config)
     run = choice.choose(implementation, config.layers, config.dtype)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
     last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key)
@@ -172,12 +174,16 @@ def trace(
     Returns:
       A Trace; its arrays have time where `ys` has it.
 
+    Raises:
+      TypeError, ValueError: arguments that do not fit.
+
     >>> config = Config.stack(6, [4, 5])
     >>> from jlstm.params import init
     >>> seen = trace(config, init(jax.random.key(0), config), None, jnp.ones((3, 2, 6)))
     >>> seen.layers[0].f.shape
     (3, 2, 4)
     """
+    require_config(config)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
     last, ys, states = _forward(config, time_major, scan.record, params, carry, arrays, key)
     layers = tuple(LayerTrace(*s.gates, *s.carry) for s in states)

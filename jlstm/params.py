@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import export
 
 from jlstm import initializers
-from jlstm.config import Config, Layer
+from jlstm.config import Config, Layer, require_config
 from jlstm.dtypes import require_x64, state_dtype
 
 
@@ -64,17 +64,25 @@ def init(key: jax.Array, config: Config) -> Params:
     1/sqrt(I+H), zero bias. Each layer's forget_bias is added to the f part of b; the defaults of
     torch and flax themselves are forget_bias=0.
 
+    A function draws w_x, then w_h, from the shapes [I, 4H] and [H, 4H]; the bias is zero.
+
     Args:
       key: a key of jax.random.
       config: the network.
 
+    Returns:
+      Params with one LayerParams a layer: w_x [I, 4H], w_h [H, 4H], b [4H], each with a leading
+      axis of 2 where the layer is bidirectional.
+
     Raises:
-      ValueError: param_dtype is "float64" and jax_enable_x64 is off.
+      ValueError: param_dtype is "float64" and jax_enable_x64 is off, or a function that draws
+        weights returns another shape than it was asked for.
 
     >>> params = init(jax.random.key(0), Config.stack(6, [4, 5]))
     >>> [layer.w_x.shape for layer in params.layers]
     [(6, 16), (4, 20)]
     """
+    require_config(config)
     require_x64(config.param_dtype)
     return _init(key, config)
 
@@ -124,6 +132,7 @@ def initial_carry(
     >>> [carry.c.shape for carry in initial_carry(Config.stack(6, [4, 5]), batch_shape=(1,))]
     [(1, 4), (1, 5)]
     """
+    require_config(config)
     if config.learn_initial_carry and params is None:
         raise ValueError(
             "the config has learn_initial_carry=True, so its initial carry stands in the "

@@ -136,7 +136,7 @@ def lstm(
       implementation: "auto", or a name that `implementations` lists.
 
     Returns:
-      The last carry, and the outputs [T, *batch, P].
+      The last carry, and the outputs [T, *batch, P] in the dtype that products are taken in.
 
     Raises:
       TypeError, ValueError: arguments that do not fit, or an implementation that cannot serve.
@@ -152,6 +152,7 @@ def lstm(
     arguments.features("xs", xs, ("T", "*batch", "I"), params.w_x.shape[-2])
     batch_shape = xs.shape[1:-1]
     if lengths is not None:
+        lengths = arguments.as_array("lengths", lengths)
         arguments.length_values(lengths, xs.shape[0])
     dtype = cell.common_dtype(params, xs)
     run = choice.choose(implementation, (layer,), dtype.name)

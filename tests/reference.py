@@ -81,11 +81,11 @@ def network(layers, weights, carry, xs, lengths=None, mask=None, resets=None):
         if len(outputs) == 2:
             a, b = outputs
             ys = {
-                "concat": lambda a, b: np.concatenate([a, b], -1),
-                "sum": lambda a, b: a + b,
-                "mul": lambda a, b: a * b,
-                "average": lambda a, b: (a + b) / 2,
-            }[options["merge"]](a, b)
+                "concat": np.concatenate([a, b], -1),
+                "sum": a + b,
+                "mul": a * b,
+                "average": (a + b) / 2,
+            }[options["merge"]]
         else:
             ys = outputs[0]
         below = below + ys if options["residual"] else ys

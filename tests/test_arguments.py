@@ -24,7 +24,7 @@ def step(x=XS[0], carry=None, **options):
 
 
 WRONG = [
-    (lambda: apply(xs=jnp.ones((3, 2, 7))), ValueError, "7 features where the first layer takes 6"),
+    (lambda: apply(xs=jnp.ones((3, 2, 7))), ValueError, "7 features where 6 are taken"),
     (lambda: apply(xs=jnp.ones(6)), ValueError, "xs has shape (6,); expected [T, *batch, I]"),
     (lambda: apply(xs=jnp.ones((3, 2, 6), int)), TypeError, "xs has dtype int32"),
     (lambda: apply(xs=jnp.ones((3, 2, 6), complex)), TypeError, "xs has dtype complex64"),
@@ -71,6 +71,14 @@ WRONG = [
         ValueError,
         "initial_carry is missing, but the config has learn_initial_carry=True",
     ),
+    (lambda: apply(config=PARAMS), TypeError, "expected a Config such as Config.stack"),
+    (lambda: jlstm.step("net", PARAMS, None, XS[0]), TypeError, "config is str 'net'"),
+    (lambda: jlstm.trace(None, PARAMS, None, XS), TypeError, "config is NoneType None"),
+    (lambda: jlstm.init(jax.random.key(0), [4, 5]), TypeError, "config is list [4, 5]"),
+    (lambda: jlstm.initial_carry(4), TypeError, "config is int 4"),
+    (lambda: jlstm.implementations("scan"), TypeError, "config is str 'scan'"),
+    (lambda: jlstm.lstm(PARAMS.layers[0], None, XS, 4), TypeError, "layer is int 4; expected a"),
+    (lambda: jlstm.lstm(PARAMS.layers[0], None, XS, lengths=[4, 1]), ValueError, "holds 4"),
     (lambda: step(x=jnp.ones(7)), ValueError, "x has shape (7,)"),
     (lambda: step(x=jnp.ones(())), ValueError, "x has shape ()"),
     (lambda: step(reset=jnp.ones(3, bool)), ValueError, "reset has shape (3,); expected (2,)"),

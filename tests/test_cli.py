@@ -50,7 +50,7 @@ def test_bench_measures_a_config_and_appends_records(jlstm_at, tmp_path):
     assert {line["case"] for line in lines} == {"mine"}
 
 
-def test_the_installed_command_speaks_without_a_traceback():
+def test_a_process_speaks_without_a_traceback():
     code = "import sys; sys.argv = ['jlstm', 'eval', 'nowhere']; from jlstm.cli import main; main()"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 2
@@ -68,6 +68,8 @@ BAD = [
     ("train", NETWORK + TRAIN + "steps = 0", "steps is 0"),
     ("train", NETWORK + TRAIN + "learning_rate = 'fast'", "expected a number"),
     ("train", NETWORK + TRAIN + "shift = 2", "at most 1"),
+    ("train", NETWORK + "reverse = true\n" + TRAIN, "has seen that row alone"),
+    ("train", NETWORK + TRAIN + f"seed = {2**70}", "seed is"),
     ("train", NETWORK + TRAIN + "seed = 'x'", "seed is 'x'; expected a whole number"),
     ("train", NETWORK, "lacks the table [train]"),
     ("train", TRAIN, "lacks the table [network]"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 
 @dataclasses.dataclass
@@ -51,7 +52,8 @@ def measure(
 
     Args:
       contenders: name -> (function, arguments).
-      seconds: how long the rounds of the steady state go on together; at least 5 rounds.
+      seconds: how long the rounds of the steady state go on together; at least 5 rounds, at most
+        2,000.
       progress: called with what has just been done, and what share of the whole that was.
     """
     compiled, timings = {}, {}
@@ -93,12 +95,14 @@ def _uncached() -> Iterator[None]:
     """Forgets what was traced and compiled before, inner functions included, on disk too."""
     on_disk = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # else JAX remembers whether there was one on disk
     jax.clear_caches()
     gc.collect()  # not within what is timed
     try:
         yield
     finally:
         jax.config.update("jax_enable_compilation_cache", on_disk)
+        compilation_cache.reset_cache()
 
 
 def _memory(compiled: Any) -> int:

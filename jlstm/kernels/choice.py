@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jlstm import validation
-from jlstm.config import Config, Layer
+from jlstm.config import Config, Layer, require_config
 from jlstm.kernels import scan
 
 
@@ -42,9 +42,13 @@ def implementations(config: Config, platform: str | None = None) -> list[tuple[s
     Returns:
       (name, usable, reason): `reason` says why an unusable one refuses, and is empty otherwise.
 
+    Raises:
+      TypeError, ValueError: not a config, or a platform that is not one of the four.
+
     >>> implementations(Config.stack(6, [4, 5]), "cpu")
     [('scan', True, '')]
     """
+    require_config(config)
     platform = validation.known_name(
         "platform", platform or _default_platform(), ("cpu", "cuda", "rocm", "tpu")
     )
@@ -89,4 +93,7 @@ def _refusal(
 
 def _default_platform() -> str:
     platform = jax.default_backend()
-    return "cuda" if platform == "gpu" else platform
+    if platform != "gpu":
+        return platform
+    # JAX calls both kinds of GPU "gpu"; what drives the device tells them apart.
+    return "rocm" if "rocm" in jax.devices()[0].client.platform_version.lower() else "cuda"

@@ -26,6 +26,11 @@ def train(path: pathlib.Path, out: pathlib.Path | None) -> None:
     config = config_toml.network(tables["network"])
     run = config_toml.section("[train]", loop.Run, tables["train"])
     _require_rows(config)
+    if config.layers[-1].reverse:
+        raise ValueError(
+            "the last layer has reverse=True; its output at the last row, which the digit is read "
+            "from, has seen that row alone: leave reverse out, or make the layer bidirectional"
+        )
     out = out or pathlib.Path(run.out)
     train_set, test_set = data.digits()
     # Known before the work is done, not after it.

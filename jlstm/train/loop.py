@@ -43,7 +43,7 @@ class Run:
         validation.known_name("task", self.task, ("digits",))
         for name in ("steps", "batch_size", "steps_per_call"):
             validation.positive_int(name, getattr(self, name))
-        validation.integer("seed", self.seed)
+        validation.number("seed", validation.integer("seed", self.seed), low=0, below=2**32)
         validation.number("learning_rate", self.learning_rate, low=0.0)
         validation.number("shift", self.shift, low=0.0, high=1.0)
         if not isinstance(self.out, str):
