@@ -86,6 +86,19 @@ def length_values(value: Any, time_steps: int) -> None:
         )
 
 
+def random_key(value: Any) -> None:
+    """Checks that a key is one key of jax.random, typed or raw."""
+    dtype = getattr(value, "dtype", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not typed and dtype != jnp.uint32:
+        raise TypeError(f"key is {_short(value)}; expected a random key: jax.random.key(0)")
+    if jnp.ndim(value) != (0 if typed else 1):
+        raise ValueError(
+            f"key has shape {jnp.shape(value)}; expected one random key: jax.random.key(0), or one "
+            "element of what jax.random.split returned"
+        )
+
+
 def carry(what: str, value: Any, layer: Layer, batch_shape: tuple[int, ...]) -> None:
     """Checks one layer's carry."""
     if not isinstance(value, Carry):

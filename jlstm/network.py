@@ -74,6 +74,8 @@ def step(
     (2, 5)
     """
     require_config(config)
+    if key is not None:
+        arguments.random_key(key)
     x = arguments.as_array("x", x)
     reset = None if reset is None else arguments.as_array("reset", reset)
     return _step(config, params, carry, x, reset, key)
@@ -151,6 +153,8 @@ def apply(
     (2, 3, 5)
     """
     require_config(config)
+    if key is not None:
+        arguments.random_key(key)
     run = choice.choose(implementation, config.layers, config.dtype)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
     last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key)
@@ -184,6 +188,8 @@ def trace(
     (3, 2, 4)
     """
     require_config(config)
+    if key is not None:
+        arguments.random_key(key)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
     last, ys, states = _forward(config, time_major, scan.record, params, carry, arrays, key)
     layers = tuple(LayerTrace(*s.gates, *s.carry) for s in states)

@@ -147,6 +147,8 @@ def lstm(
     ((2, 4), (3, 2, 4))
     """
     layer = arguments.layer_of(params, layer)
+    if key is not None:
+        arguments.random_key(key)
     xs = jnp.asarray(arguments.as_array("xs", xs))
     xs, mask, resets = to_time_major(time_major, xs, mask, resets)
     arguments.features("xs", xs, ("T", "*batch", "I"), params.w_x.shape[-2])
