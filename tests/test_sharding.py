@@ -75,8 +75,9 @@ def test_a_sharded_backward_pass_adds_up_parameter_gradients_and_nothing_else():
 @pytest.mark.parametrize("jitted", [False, True])
 def test_an_explicit_mesh_keeps_the_batch_where_it_lies(jitted):
     """Contract 14, with shardings in the types."""
-    with jax.set_mesh(mesh(AxisType.Explicit)) as explicit:
-        args = spread(explicit or jax.sharding.get_mesh())
+    explicit = mesh(AxisType.Explicit)
+    with jax.set_mesh(explicit):
+        args = spread(explicit)
         run, slope = (jax.jit(f) if jitted else f for f in (outputs, gradients))
         carry, ys = run(*args)
         assert jax.typeof(ys).sharding.spec[1] == "data"
