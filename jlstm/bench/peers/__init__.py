@@ -1,11 +1,35 @@
-"""Other LSTMs, each set up as its authors would, on this library's weights.
+"""LSTMs to measure, each set up as its authors would and given the same weights.
 
-Each module has `forward(config, params)`, which returns (weights, function (weights, xs) -> ys)
-over time-major xs, and raises UnsupportedError with the reason where it has no such network. It
-can be differentiated with respect to `params`, so that gradients of all contenders can be compared
-in one form.
+Each module has `prepare(problem, mode, **options)`, which returns a Program and raises
+UnsupportedError where it has no such network or mode. It imports its framework at the top: each
+contender runs in a process of its own.
 """
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jlstm.bench.problem import Seen
 
 
 class UnsupportedError(Exception):
-    """A contender has no equal of a network; the message says what it lacks."""
+    """A contender has no equal of a network or a mode; the message says what it lacks."""
+
+
+class Program(NamedTuple):
+    """A contender, ready to run one case in one mode.
+
+    Attributes:
+      call: runs it once and waits until it is done.
+      results: runs the same program and gives what it computed: "outputs" [T, B, H], in training
+        also "gradients for the input" and those that `problem.named` names.
+      null: a call with the same input that computes next to nothing.
+      lower_s: seconds of tracing and lowering, nothing being cached; 0 where there is no such
+        thing.
+      compile_s: seconds of compiling or building, likewise.
+    """
+
+    call: Callable[[], Any]
+    results: Callable[[], Seen]
+    null: Callable[[], Any]
+    lower_s: float = 0.0
+    compile_s: float = 0.0

@@ -1,42 +1,70 @@
 """flax.linen: RNN over OptimizedLSTMCell."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen
 
-from jlstm.bench.peers import plain
-from jlstm.config import Config
+from jlstm.bench.peers import Program, jax_program, plain
+from jlstm.bench.problem import LayerWeights, Problem
 from jlstm.dtypes import state_dtype
-from jlstm.params import Params
 
 
-def forward(config: Config, params: Params) -> tuple[Any, Callable[[Any, jax.Array], jax.Array]]:
-    """One RNN a layer, time-major."""
-    plain.require(config)
+def prepare(problem: Problem, mode: str) -> Program:
+    """One RNN, or Bidirectional of two, a layer, time-major."""
+    plain.require(problem, resets=False, directions=mode != "step")
+    config = problem.case.config
     # Weights come from outside; the cell's own param_dtype only says what its carry is kept in.
     formats: dict[str, Any] = {
         "dtype": jnp.dtype(config.dtype),
         "param_dtype": state_dtype(config.dtype),
     }
+
+    def rnn(hidden_size: int) -> linen.RNN:
+        return linen.RNN(linen.OptimizedLSTMCell(hidden_size, **formats), time_major=True)
+
+    def bidirectional(hidden_size: int) -> linen.Bidirectional:
+        both = rnn(hidden_size), rnn(hidden_size)
+        return linen.Bidirectional(*both, time_major=True)
+
     layers = [
-        linen.RNN(linen.OptimizedLSTMCell(layer.hidden_size, **formats), time_major=True)
+        (bidirectional if layer.bidirectional else rnn)(layer.hidden_size)
         for layer in config.layers
     ]
+    cells = [linen.OptimizedLSTMCell(layer.hidden_size, **formats) for layer in config.layers]
 
-    def variables(w_x: jax.Array, w_h: jax.Array, b: jax.Array) -> Any:
+    def cell_variables(w_x: jax.Array, w_h: jax.Array, b: jax.Array) -> Any:
         cell: dict[str, Any] = {}
         sides = (jnp.split(w_x, 4, 1), jnp.split(w_h, 4, 1), jnp.split(b, 4))
         for gate, x, h, bias in zip("ifgo", *sides, strict=True):
             cell[f"i{gate}"] = {"kernel": x}
             cell[f"h{gate}"] = {"kernel": h, "bias": bias}
-        return {"params": {"cell": cell}}
+        return cell
 
-    def run(weights: Any, xs: jax.Array) -> jax.Array:
-        for layer, own in zip(layers, weights, strict=True):
-            xs = layer.apply(own, xs)  # type: ignore[assignment]
-        return xs.astype(config.dtype)
+    def weights(given: tuple[LayerWeights, ...]) -> Any:
+        own: list[Any] = []
+        for layer in given:
+            each = [cell_variables(*(a[d] for a in layer)) for d in range(len(layer.b))]
+            if len(each) == 1:
+                own.append({"params": {"cell": each[0]}})
+            else:  # linen names a cell after the module that was given it
+                names = ("forward_rnn", "backward_rnn")
+                own.append({"params": {n: {"cell": c} for n, c in zip(names, each, strict=True)}})
+        return own
 
-    return [variables(p.w_x, p.w_h, p.b) for p in params.layers if p.b is not None], run
+    def forward(own: Any, xs: jax.Array, lengths: Any, resets: None) -> jax.Array:
+        for layer, variables in zip(layers, own, strict=True):
+            xs = layer.apply(variables, xs, seq_lengths=lengths)  # type: ignore[assignment]
+        return plain.zero_padding(xs, lengths).astype(config.dtype)
+
+    def step(own: Any, carry: Any, x: Any) -> Any:
+        after = []
+        for cell, variables, state in zip(cells, own, carry, strict=True):
+            state, x = cell.apply({"params": variables["params"]["cell"]}, state, x)  # type: ignore[misc]
+            after.append(state)
+        return after, x.astype(config.dtype)
+
+    shape, kept = (problem.case.shape.batch_size,), state_dtype(config.dtype)
+    start = [(jnp.zeros((*shape, layer.hidden_size), kept),) * 2 for layer in config.layers]
+    return jax_program.prepare(problem, mode, weights, forward, step, start)

@@ -1,17 +1,40 @@
 """This library."""
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from jlstm.config import Config
-from jlstm.network import apply
-from jlstm.params import Params
+from jlstm.bench.peers import Program, UnsupportedError, jax_program
+from jlstm.bench.problem import LayerWeights, Problem
+from jlstm.kernels.choice import implementations
+from jlstm.network import apply, initial_carry, step
+from jlstm.params import LayerParams, Params
 
 
-def forward(config: Config, params: Params) -> tuple[Any, Callable[[Any, jax.Array], jax.Array]]:
-    """The stack through `apply`."""
-    run = functools.partial(apply, config)
-    return params, lambda weights, xs: run(weights, None, xs)[1]
+def prepare(problem: Problem, mode: str, implementation: str) -> Program:
+    """The stack through `apply`, or `step`, on one implementation of the recurrence."""
+    config = problem.case.config
+    for name, usable, reason in implementations(config):
+        if name == implementation and not usable:
+            raise UnsupportedError(reason)
+    if mode == "step" and implementation != "scan":
+        raise UnsupportedError("one step a call is the same on every implementation")
+
+    def weights(layers: tuple[LayerWeights, ...]) -> Params:
+        own = []
+        for layer, given in zip(config.layers, layers, strict=True):
+            arrays = given if layer.bidirectional else (a[0] for a in given)
+            own.append(LayerParams(*arrays, initial_carry=None))
+        return Params(tuple(own))
+
+    def forward(params: Params, xs: jax.Array, lengths: Any, resets: Any) -> jax.Array:
+        times = {"lengths": lengths, "resets": resets}
+        return apply(config, params, None, xs, **times, implementation=implementation)[1]
+
+    def one_step(params: Params, carry: Any, x: jax.Array) -> Any:
+        return step(config, params, carry, x)
+
+    start = None
+    if mode == "step":
+        start = initial_carry(config, batch_shape=(problem.case.shape.batch_size,))
+    return jax_program.prepare(problem, mode, weights, forward, one_step, start)

@@ -1,18 +1,45 @@
-"""What other LSTMs are asked for: a stack of plain layers, first step to last."""
+"""What a contender in JAX may have to refuse, and how directions and padding are treated."""
+
+import jax
+import jax.numpy as jnp
 
 from jlstm.bench.peers import UnsupportedError
-from jlstm.config import Config
+from jlstm.bench.problem import Problem
+from jlstm.config import Config, Layer
 
 
-def require(config: Config) -> None:
+def require(
+    problem: Problem,
+    *,
+    lengths: bool = True,
+    resets: bool = True,
+    directions: bool = True,
+    dtypes: tuple[str, ...] = ("float32", "bfloat16", "float64"),
+) -> None:
+    """UnsupportedError where a case needs what a contender lacks (what is False)."""
+    config = problem.case.config
+    require_plain_layers(config)
+    if problem.lengths is not None and not lengths:
+        raise UnsupportedError("it takes no lengths")
+    if problem.resets is not None and not resets:
+        raise UnsupportedError("it takes no resets")
+    if not directions and any(layer.bidirectional for layer in config.layers):
+        raise UnsupportedError("it has no bidirectional layers")
+    if config.dtype not in dtypes:
+        raise UnsupportedError(f"it is compared in {', '.join(dtypes)} only")
+
+
+def require_plain_layers(config: Config) -> None:
     """UnsupportedError unless every layer is one that all frameworks have."""
-    if config.learn_initial_carry:
-        raise UnsupportedError("compared without a learned initial carry only")
     for n, layer in enumerate(config.layers):
-        if not layer.streams:
-            way = "both ways" if layer.bidirectional else "backwards"
-            raise UnsupportedError(f"compared on forward layers only; layer {n} runs {way}")
-        if layer.residual:
-            raise UnsupportedError(f"compared without residual connections only; layer {n} has one")
-        if not layer.bias:
-            raise UnsupportedError(f"compared with biases only; layer {n} has none")
+        if layer != Layer(layer.hidden_size, bidirectional=layer.bidirectional):
+            raise UnsupportedError(f"layer {n} has options that are not compared")
+    if config.learn_initial_carry:
+        raise UnsupportedError("it is compared without a learned initial carry only")
+
+
+def zero_padding(ys: jax.Array, lengths: jax.Array | None) -> jax.Array:
+    """Time-major outputs with zeros past the lengths."""
+    if lengths is None:
+        return ys
+    return jnp.where((jnp.arange(ys.shape[0])[:, None] < lengths)[..., None], ys, 0)

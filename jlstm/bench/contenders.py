@@ -1,0 +1,51 @@
+"""Who is measured, and what has to be installed for it."""
+
+from typing import Any, NamedTuple
+
+from jlstm.kernels.choice import IMPLEMENTATIONS
+
+
+class Contender(NamedTuple):
+    """An LSTM to measure.
+
+    Attributes:
+      name: what tables call it.
+      module: the module with its `prepare`, see `peers`.
+      options: keyword arguments of `prepare`.
+      install: what pip has to be told for it.
+      environment: variables that its process is started with.
+    """
+
+    name: str
+    module: str
+    options: dict[str, Any] = {}
+    install: str = ""
+    environment: dict[str, str] = {}
+
+
+def _peer(name: str, module: str, install: str = "", **rest: Any) -> Contender:
+    return Contender(name, f"jlstm.bench.peers.{module}", install=install, **rest)
+
+
+OURS = tuple(
+    _peer(f"jlstm {implementation.name}", "ours", options={"implementation": implementation.name})
+    for implementation in IMPLEMENTATIONS
+)
+_TENSORFLOW = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+# The first is what the others have to agree with.
+CONTENDERS = (
+    *OURS,
+    _peer("scan by hand", "scan"),
+    _peer("flax linen", "flax_linen", "flax"),
+    _peer("flax nnx", "flax_nnx", "flax"),
+    _peer("haiku", "haiku", "dm-haiku"),
+    _peer("equinox", "equinox", "equinox"),
+    _peer("keras on jax", "keras", "keras", environment={"KERAS_BACKEND": "jax"}),
+    _peer("keras on tf", "keras", "keras tensorflow", environment=_TENSORFLOW),
+    _peer("torch", "pytorch", "torch"),
+    _peer("torch.compile", "pytorch", "torch", options={"compiled": True}),
+    _peer("torch on cuda", "pytorch", "torch", options={"device": "cuda"}),
+    _peer("onnxruntime", "onnx", "onnxruntime onnx"),
+    _peer("cudnn from jax", "cudnn"),
+)

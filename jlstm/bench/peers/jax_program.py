@@ -1,0 +1,126 @@
+"""What all contenders in JAX have in common: compiling, timing of it, gradients in one form."""
+
+import contextlib
+import gc
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
+
+from jlstm.bench.peers import Program, UnsupportedError
+from jlstm.bench.problem import COMPARED_STEPS, LayerWeights, Problem, Seen, named
+
+Weights = Any
+Layers = tuple[LayerWeights, ...]
+
+
+def prepare(
+    problem: Problem,
+    mode: str,
+    weights: Callable[[Layers], Weights],
+    forward: Callable[[Weights, jax.Array, Any, Any], jax.Array],
+    step: Callable[[Weights, Any, jax.Array], tuple[Any, jax.Array]] | None = None,
+    start: Any = None,
+    time_major: bool = True,
+) -> Program:
+    """Compiles a contender for one mode.
+
+    Args:
+      problem: the case in numbers.
+      mode: one of cases.MODES.
+      weights: takes the neutral weights over; differentiable.
+      forward: (weights, xs, lengths, resets) -> outputs, time-major unless said otherwise.
+      step: (weights, carry, x [B, I]) -> (carry, output); None where it has no such thing.
+      start: the carry that `step` begins with.
+      time_major: whether `forward` takes and gives [T, B, ...] or else [B, T, ...].
+    """
+    dtype = problem.case.config.dtype
+    if dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    kept = "float64" if dtype == "float64" else "float32"
+    neutral = tuple(
+        LayerWeights(*(jnp.asarray(a, kept) for a in layer)) for layer in problem.layers
+    )
+    own = jax.block_until_ready(jax.jit(weights)(neutral))
+    xs = jnp.asarray(problem.xs, dtype)
+    xs = jax.block_until_ready(xs if time_major else xs.swapaxes(0, 1).copy())
+    null = jax.jit(lambda weights, xs: xs[-1, -1, -1:] + 1)
+
+    def loss(own: Weights, xs: jax.Array, *rest: Any) -> tuple[jax.Array, jax.Array]:
+        ys = forward(own, xs, *rest)
+        return (ys.astype(jnp.promote_types(ys.dtype, "float32")) ** 2).mean(), ys
+
+    training = jax.value_and_grad(loss, (0, 1), has_aux=True)
+    arguments = (own, xs, problem.lengths, problem.resets)
+    if mode == "step":
+        if step is None:
+            raise UnsupportedError("it has no single step")
+        arguments = (own, start, xs[0])
+    program = {"forward": forward, "step": step}.get(mode, training)
+    compiled, lower_s, compile_s = compile_uncached(program, *arguments)
+
+    def outputs(ys: jax.Array) -> np.ndarray:
+        return np.asarray(ys if time_major else ys.swapaxes(0, 1), kept)
+
+    def results() -> Seen:
+        if mode == "forward":
+            return {"outputs": outputs(compiled(*arguments))}
+        if mode == "step":
+            carry, ys = start, []
+            for x in xs[:COMPARED_STEPS]:
+                carry, y = compiled(own, carry, x)
+                ys.append(np.asarray(y, kept))
+            return {"outputs": np.stack(ys)}
+        (_, ys), (of_own, of_xs) = compiled(*arguments)
+        (of_neutral,) = jax.vjp(weights, neutral)[1](of_own)
+        return {
+            "outputs": outputs(ys),
+            "gradients for the input": outputs(of_xs),
+            **named(of_neutral),
+        }
+
+    state = [start]
+
+    def call() -> None:
+        if mode == "compile":
+            compile_uncached(program, *arguments)
+        elif mode == "step":
+            state[0], y = compiled(own, state[0], arguments[2])
+            jax.block_until_ready(y)
+        else:
+            jax.block_until_ready(compiled(*arguments))
+
+    def run_null() -> None:
+        jax.block_until_ready(null(own, xs))
+
+    return Program(call, results, run_null, lower_s, compile_s)
+
+
+def compile_uncached(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float, float]:
+    """(compiled, seconds of lowering, seconds of compiling)."""
+    with _uncached():
+        start = time.perf_counter()
+        lowered = jax.jit(function).lower(*arguments)
+        lowering = time.perf_counter()
+        compiled = lowered.compile()
+        compiling = time.perf_counter()
+    return compiled, lowering - start, compiling - lowering
+
+
+@contextlib.contextmanager
+def _uncached() -> Iterator[None]:
+    """Forgets what was traced and compiled before, inner functions included, on disk too."""
+    on_disk = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # else JAX remembers whether there was one on disk
+    jax.clear_caches()
+    gc.collect()  # not within what is timed
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", on_disk)
+        compilation_cache.reset_cache()

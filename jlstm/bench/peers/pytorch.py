@@ -1,0 +1,148 @@
+"""torch.nn.LSTM."""
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from jlstm.bench.peers import Program, UnsupportedError, plain
+from jlstm.bench.problem import COMPARED_STEPS, LayerWeights, Problem, Seen, named
+
+
+def requirement(device: str = "cpu", compiled: bool = False) -> str:
+    """What is missing on this machine; "" if nothing is."""
+    if device == "cuda" and not torch.cuda.is_available():
+        return "needs an NVIDIA GPU and torch built for CUDA"
+    return ""
+
+
+def prepare(
+    problem: Problem, mode: str, *, device: str = "cpu", compiled: bool = False
+) -> Program:
+    """One module for layers of equal size, else one a layer; sequences packed by their lengths.
+
+    Args:
+      problem: the case in numbers.
+      mode: one of cases.MODES.
+      device: "cpu" or "cuda".
+      compiled: whether modules go through torch.compile.
+    """
+    plain.require(problem, resets=False, directions=mode != "step")
+    if mode == "compile":
+        raise UnsupportedError("compiling is compared within JAX")
+    start = time.perf_counter()
+    torch.set_num_threads(problem.threads)
+    dtype = getattr(torch, problem.case.config.dtype)
+    modules = [module.to(device, dtype) for module in _modules(problem)]
+    runs = [torch.compile(module) if compiled else module for module in modules]
+    xs = torch.tensor(problem.xs, device=device, dtype=dtype)
+    # Packing takes lengths on the CPU.
+    lengths = None if problem.lengths is None else torch.tensor(problem.lengths).long()
+
+    def forward(xs: torch.Tensor) -> torch.Tensor:
+        ys: Any = xs
+        if lengths is not None:
+            ys = torch.nn.utils.rnn.pack_padded_sequence(xs, lengths, enforce_sorted=False)
+        for run in runs:
+            ys, _ = run(ys)
+        if lengths is not None:
+            ys, _ = torch.nn.utils.rnn.pad_packed_sequence(ys, total_length=len(xs))
+        return ys
+
+    def finish() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    def train() -> tuple[torch.Tensor, torch.Tensor]:
+        inputs = xs.clone().requires_grad_()
+        for module in modules:
+            module.zero_grad()
+        ys = forward(inputs)
+        ys.to(torch.promote_types(dtype, torch.float32)).square().mean().backward()
+        finish()
+        assert inputs.grad is not None
+        return ys, inputs.grad
+
+    def infer() -> torch.Tensor:
+        with torch.inference_mode():
+            ys = forward(xs)
+        finish()
+        return ys
+
+    def step(x: torch.Tensor, states: list[Any]) -> tuple[torch.Tensor, list[Any]]:
+        after = []
+        with torch.inference_mode():
+            for run, state in zip(runs, states, strict=True):
+                x, state = run(x, state)
+                after.append(state)
+        finish()
+        return x, after
+
+    def results() -> Seen:
+        if mode == "forward":
+            return {"outputs": _array(infer())}
+        if mode == "step":
+            states, ys = [None] * len(runs), []
+            for x in xs[:COMPARED_STEPS]:
+                y, states = step(x[None], states)
+                ys.append(_array(y[0]))
+            return {"outputs": np.stack(ys)}
+        ys, of_xs = train()
+        gradients = named(tuple(_neutral(module, d) for module in modules for d in _layers(module)))
+        return {"outputs": _array(ys), "gradients for the input": _array(of_xs), **gradients}
+
+    state = [[None] * len(runs)]
+
+    def call() -> None:
+        if mode == "step":
+            _, state[0] = step(xs[:1], state[0])
+        else:
+            (train if mode == "training" else infer)()
+
+    def null() -> None:
+        with torch.inference_mode():
+            xs[-1, -1, -1:] + 1
+        finish()
+
+    call()
+    return Program(call, results, null, 0.0, time.perf_counter() - start)
+
+
+def _modules(problem: Problem) -> list[torch.nn.LSTM]:
+    layers = problem.case.config.layers
+    whole = all(layer == layers[0] for layer in layers)
+    groups = [range(len(layers))] if whole else [range(n, n + 1) for n in range(len(layers))]
+    modules = []
+    for group in groups:
+        first, size = layers[group[0]], problem.case.config.input_sizes[group[0]]
+        module = torch.nn.LSTM(
+            size, first.hidden_size, len(group), bidirectional=first.bidirectional
+        )
+        with torch.no_grad():
+            for n, own in enumerate(problem.layers[i] for i in group):
+                for d in range(len(own.b)):
+                    end = f"_l{n}" + ("_reverse" if d else "")
+                    getattr(module, "weight_ih" + end).copy_(torch.tensor(own.w_x[d].T))
+                    getattr(module, "weight_hh" + end).copy_(torch.tensor(own.w_h[d].T))
+                    getattr(module, "bias_ih" + end).copy_(torch.tensor(own.b[d]))
+                    getattr(module, "bias_hh" + end).zero_()
+        modules.append(module)
+    return modules
+
+
+def _layers(module: torch.nn.LSTM) -> list[list[str]]:
+    directions = ["", "_reverse"] if module.bidirectional else [""]
+    return [[f"_l{n}{d}" for d in directions] for n in range(module.num_layers)]
+
+
+def _neutral(module: torch.nn.LSTM, ends: list[str]) -> LayerWeights:
+    def stacked(name: str) -> np.ndarray:
+        return np.stack([_array(getattr(module, name + end).grad.T) for end in ends])
+
+    return LayerWeights(stacked("weight_ih"), stacked("weight_hh"), stacked("bias_ih"))
+
+
+def _array(a: torch.Tensor) -> np.ndarray:
+    a = a.detach().cpu()
+    return (a.float() if a.dtype == torch.bfloat16 else a).numpy().copy()
