@@ -1,4 +1,4 @@
-"""The command line: jlstm bench | train | eval | info."""
+"""The command line: jlstm bench | report | train | eval | info."""
 
 import dataclasses
 import pathlib
@@ -15,14 +15,35 @@ class Info:
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """Time a network beside other LSTMs; without a config, a suite that ends within a minute."""
+    """Time a network beside other LSTMs, all with the same weights, once they agree.
 
-    config: Annotated[pathlib.Path | None, tyro.conf.Positional] = None
-    """TOML file with a [network] and, if need be, a [bench] table."""
+    Without a file, a quick suite runs: within a minute on 2 cores beside flax and a scan by hand,
+    within three minutes beside all contenders (pip install '.[peers]').
+    """
+
+    suite: Annotated[pathlib.Path | None, tyro.conf.Positional] = None
+    """TOML file with [[case]] tables, or a config with a [network] and, if need be, a [bench]."""
     out: pathlib.Path | None = None
     """File that records are appended to, one JSON line a measurement; without it none are kept."""
-    seconds: float | None = None
-    """Seconds of steady-state rounds for each case and mode; 2 unless said otherwise."""
+    seconds: float = 1.0
+    """How long the rounds of each case and mode go on; five rounds at least."""
+    threads: int | None = None
+    """Processors that every contender is kept to; all unless said otherwise."""
+    only: tuple[str, ...] = ()
+    """Names of the contenders to compare with; all unless said otherwise."""
+    compare: pathlib.Path | None = None
+    """Records of an earlier run; what got slower or faster since then is said at the end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write a Markdown report with tables and pictures on records that `jlstm bench` kept."""
+
+    records: Annotated[pathlib.Path, tyro.conf.Positional]
+    """The .jsonl file."""
+    out: pathlib.Path | None = None
+    """The Markdown file; by default beside the records, with the ending .md. Pictures go to a
+    folder of the same name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +66,7 @@ class Eval:
 
 Command = (
     Annotated[Bench, tyro.conf.subcommand("bench")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Info, tyro.conf.subcommand("info")]
@@ -73,7 +95,18 @@ def _run(command: object) -> None:
     elif isinstance(command, Bench):
         from jlstm.bench import command as bench
 
-        bench.run(command.config, command.out, command.seconds)
+        bench.run(
+            command.suite,
+            out=command.out,
+            seconds=command.seconds,
+            threads=command.threads,
+            only=command.only,
+            old=command.compare,
+        )
+    elif isinstance(command, Report):
+        from jlstm.bench.report import command as report
+
+        report.run(command.records, command.out)
     elif isinstance(command, Train):
         from jlstm.train import command as train
 

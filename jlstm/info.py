@@ -11,10 +11,10 @@ from jlstm.kernels.choice import implementations
 PACKAGES = ("jlstm", "jax", "jaxlib", "flax", "optax", "safetensors", "numpy")
 
 
-def versions() -> dict[str, str]:
+def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     """Versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

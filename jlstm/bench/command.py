@@ -1,52 +1,110 @@
 """jlstm bench: a progress bar, tables, and records."""
 
+import concurrent.futures
 import contextlib
+import multiprocessing
+import os
 import pathlib
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from jlstm import validation
-from jlstm.bench import cases, records, tables
-from jlstm.bench.compare import compare
+from jlstm.bench import cases, ceilings, records, regressions, tables
+from jlstm.bench.compare import compare, started
+from jlstm.bench.contenders import CONTENDERS, Contender
+from jlstm.bench.worker import pinned
 
-QUICK_SECONDS = 2.0
+SECONDS = 1.0
 
 
-def run(path: pathlib.Path | None, out: pathlib.Path | None, seconds: float | None) -> None:
-    """Measures the case in the TOML file at `path`, or the quick suite.
+def run(
+    path: pathlib.Path | None,
+    *,
+    out: pathlib.Path | None = None,
+    seconds: float = SECONDS,
+    threads: int | None = None,
+    only: Sequence[str] = (),
+    old: pathlib.Path | None = None,
+    contenders: Sequence[Contender] = CONTENDERS,
+) -> None:
+    """Measures the suite or the config in the TOML file at `path`, or the quick suite.
 
     Args:
-      path: the config; None for the suite.
+      path: the file; None for the quick suite.
       out: file that the records are appended to; None for no records.
-      seconds: steady-state seconds of each case and mode.
+      seconds: how long the rounds of each case and mode go on.
+      threads: processors that all contenders are kept to; None for all.
+      only: names of the contenders wanted beside the first; empty for all.
+      old: records of an earlier run, which this one is compared with.
+      contenders: who takes part.
+
+    Raises:
+      ValueError: an argument is out of range, or a file does not hold what it should.
     """
-    suite = cases.QUICK if path is None else (cases.from_file(path),)
-    seconds = QUICK_SECONDS if seconds is None else validation.number("--seconds", seconds, low=0.0)
+    suite = cases.from_file(cases.QUICK if path is None else path)
+    seconds = validation.number("--seconds", seconds, low=0.0)
+    threads = validation.positive_int("--threads", threads or os.cpu_count())
+    names = [contender.name for contender in contenders]
+    for name in only:
+        validation.known_name("--only", name, names)
+    wanted = [c for n, c in enumerate(contenders) if n == 0 or not only or c.name in only]
+    earlier = None if old is None else records.read(old)
     console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn())
+    made: list[records.Record] = []
     with contextlib.ExitStack() as stack:
         # Opened first: a place that cannot be written is known before anything is measured.
         write = None if out is None else stack.enter_context(records.appending(out))
-        progress = stack.enter_context(
-            Progress(
-                *columns,
-                TimeElapsedColumn(),
-                console=console,
-                transient=True,
-                disable=not sys.stdout.isatty(),
-            )
+        stack.enter_context(pinned(threads))
+        progress = stack.enter_context(_progress(console))
+        bar = progress.add_task("starting", total=len(suite))
+        found = _ceilings(threads)
+        common = records.of_run(threads, seconds, found)
+        console.print(
+            f"{common['processor']}, {threads} threads; ceilings: matrix product "
+            f"{found['product_gflops_per_s']:.0f} GFLOP/s, copy "
+            f"{found['copy_gbytes_per_s']:.0f} GB/s\n",
+            highlight=False,
         )
-        bar = progress.add_task("", total=len(suite))
+        workers, missing = started(wanted, threads)
+        for worker in workers.values():
+            stack.callback(worker.stop)
+        for name, reason in missing.items():
+            console.print(f"{name} does not take part: {reason}", markup=False, highlight=False)
+        if wanted[0].name in missing:
+            raise ValueError(f"{wanted[0].name}, which the others are compared with, cannot run")
         for case in suite:
 
             def show(done: str, share: float, case: cases.Case = case) -> None:
-                progress.update(bar, advance=share, description=f"{case.name}: {done}")
+                progress.update(bar, advance=share, description=f"{case.name}, {done}")
 
-            outcome = compare(case, seconds, show)
-            if write is not None:
-                write(case, outcome)
-            tables.show(console, case, outcome)
+            for outcome in compare(case, workers, threads, seconds, show):
+                made += (lines := records.of_case(common, case, outcome))
+                if write is not None:
+                    write(lines)
+                tables.show(console, case, outcome, found)
     if out is not None:
         console.print(f"records appended to {out}", soft_wrap=True, markup=False, highlight=False)
+    if earlier is not None:
+        regressions.show(console, made, earlier)
+
+
+def _ceilings(threads: int) -> dict[str, float]:
+    """Measured in a process of its own, so that this one starts no threads."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(ceilings.measure, threads).result()
+
+
+def _progress(console: Console) -> Any:
+    columns = (TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn())
+    return Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not sys.stdout.isatty(),
+    )

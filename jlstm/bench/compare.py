@@ -1,93 +1,149 @@
-"""One case, all contenders: agree first, then be timed."""
+"""One case, all contenders: agree first, then be timed in turn."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-
-import jax
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from jlstm.bench import agreement
-from jlstm.bench.cases import Case
-from jlstm.bench.peers import UnsupportedError, flax_linen, flax_nnx, ours, scan
-from jlstm.bench.timing import Timing, measure
-from jlstm.params import init
+from jlstm.bench.cases import SMALL, Case
+from jlstm.bench.contenders import Contender
+from jlstm.bench.problem import Seen
+from jlstm.bench.worker import LeftOutError, Prepared, Worker
 
-CONTENDERS = {"jlstm": ours, "scan by hand": scan, "flax linen": flax_linen, "flax nnx": flax_nnx}
-MODES = ("forward", "training")
+FEWEST_ROUNDS, MOST_ROUNDS = 5, 100
+# Rounds that the time asked for is divided into.
+ROUNDS = 10
+# Thread pools go on spinning for a while after a call; the next contender waits until they sleep.
+PAUSE_S = 0.005
+
+
+class Timing(NamedTuple):
+    """One contender in one mode.
+
+    Attributes:
+      prepared: compile times and memory.
+      rounds_s: seconds of a call in each round, the median of those in the round.
+      null_s: seconds of a call that computes nothing, in each round; empty for large cases.
+    """
+
+    prepared: Prepared
+    rounds_s: list[float]
+    null_s: list[float]
 
 
 class Outcome(NamedTuple):
-    """What came of a case.
+    """What came of a case in a mode.
 
     Attributes:
-      timings: (contender, mode) -> Timing.
+      mode: the mode.
+      timings: contender -> Timing, in the order in which they were given.
       left_out: contender -> why it was not timed.
     """
 
-    timings: dict[tuple[str, str], Timing]
+    mode: str
+    timings: dict[str, Timing]
     left_out: dict[str, str]
 
 
+Progress = Callable[[str, float], None]
+
+
+def started(
+    contenders: Iterable[Contender], threads: int
+) -> tuple[dict[str, Worker], dict[str, str]]:
+    """Processes of the contenders that can run here, and why the others cannot."""
+    workers = {contender.name: Worker(contender, threads) for contender in contenders}
+    missing = {}
+    try:
+        for name, worker in list(workers.items()):
+            try:
+                worker.ready()
+            except LeftOutError as reason:
+                missing[name] = str(reason)
+                workers.pop(name).stop()
+    except BaseException:
+        for worker in workers.values():
+            worker.stop()
+        raise
+    return workers, missing
+
+
 def compare(
-    case: Case,
-    seconds: float,
-    progress: Callable[[str, float], None],
-    contenders: Mapping[str, Any] = CONTENDERS,
-) -> Outcome:
-    """Times every contender that gives the first one's outputs and gradients on the case.
+    case: Case, workers: Mapping[str, Worker], threads: int, seconds: float, progress: Progress
+) -> Iterator[Outcome]:
+    """Times, mode by mode, all contenders that give the first one's outputs and gradients.
 
     Args:
-      case: network and shape.
-      seconds: steady-state seconds of each mode.
-      progress: called with what has just been done, and what share of the whole case that was.
-      contenders: name -> module or object with `forward(config, params)`, see `peers`. The first,
-        this library, is what the others have to agree with; if it gives values that are no
-        numbers, nothing is timed.
+      case: network, shape and modes.
+      workers: contender -> process. The first, this library, is what the others have to agree
+        with; if it gives values that are no numbers, nothing is timed.
+      threads: how many threads each may use.
+      seconds: how long the rounds of a mode go on; at least 5 rounds.
+      progress: called with what is being done, and the share of the whole case that was just done.
     """
-    params = init(jax.random.key(0), case.config)
-    shape = (case.shape.time_steps, case.shape.batch_size, case.config.input_size)
-    xs = jax.random.normal(jax.random.key(1), shape, case.config.dtype)
+    for mode in case.shape.modes:
+
+        def show(text: str, share: float, mode: str = mode) -> None:
+            progress(f"{mode}: {text}", share / len(case.shape.modes))
+
+        prepared, left_out = _agreeing(case, mode, workers, threads, show)
+        timed = {name: workers[name] for name in prepared}
+        rounds = _rounds(timed, mode, seconds, show)
+        small = mode != "compile" and case.flops(mode) < SMALL
+        nulls = _rounds(timed, "null", 0.0, lambda text, share: None) if small else {}
+        timings = {
+            name: Timing(prepared[name], rounds[name], nulls.get(name, [])) for name in prepared
+        }
+        yield Outcome(mode, timings, left_out)
+        for worker in timed.values():
+            worker.forget()
+
+
+def _agreeing(
+    case: Case, mode: str, workers: Mapping[str, Worker], threads: int, progress: Progress
+) -> tuple[dict[str, Prepared], dict[str, str]]:
+    prepared: dict[str, Prepared] = {}
     left_out: dict[str, str] = {}
-    agreed: dict[str, Any] = {}
-    first, expected = next(iter(contenders)), None
-    for name, peer in contenders.items():
-        progress(f"{name} agrees?", 0.3 / len(contenders))
+    first = next(iter(workers))
+    expected: Seen = {}
+    for name, worker in workers.items():
+        progress(name, 0.5 / len(workers))
+        if name != first and not expected:
+            left_out[name] = f"nothing to agree with, as {first} was left out"
+            continue
         try:
-            seen = agreement.values(peer, case.config, params, xs)
-        except UnsupportedError as reason:
+            found = worker.prepare(case, mode, threads)
+        except LeftOutError as reason:
             left_out[name] = str(reason)
             continue
-        expected = seen if name == first else expected
-        if first in left_out or expected is None:
-            left_out[name] = f"nothing to agree with, as {first} was left out"
-        elif fault := agreement.fault(seen):
+        if fault := agreement.fault(found.seen):
             left_out[name] = fault
-        elif difference := agreement.disagreement(expected, seen, case.config.dtype):
+        elif name == first:
+            expected = found.seen
+        elif difference := agreement.disagreement(expected, found.seen, case.config.dtype):
             left_out[name] = f"does not agree with {first}: {difference}"
+        if name in left_out:
+            worker.forget()
         else:
-            agreed[name] = peer.forward(case.config, params)
-    timings = {}
-    for mode in MODES:
-        programs = {
-            name: (_training(forward) if mode == "training" else forward, (weights, xs))
-            for name, (weights, forward) in agreed.items()
-        }
-
-        def step(done: str, share: float, mode: str = mode) -> None:
-            progress(f"{mode}, {done}", share * 0.7 / len(MODES))
-
-        for name, timing in measure(programs, seconds, step).items():
-            timings[name, mode] = timing
-    return Outcome(timings, left_out)
+            # What it computed has served; gradients of large networks are large.
+            prepared[name] = found._replace(seen={})
+    return prepared, left_out
 
 
-def _training(forward: Callable[..., jax.Array]) -> Callable[..., Any]:
-    """Loss, gradient for the input, and the weights after a step of gradient descent."""
-
-    def loss(weights: Any, xs: jax.Array) -> jax.Array:
-        return agreement.mean_square(forward(weights, xs))
-
-    def step(weights: Any, xs: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
-        value, (of_weights, of_xs) = jax.value_and_grad(loss, (0, 1))(weights, xs)
-        return value, jax.tree.map(lambda w, g: w - 1e-3 * g, weights, of_weights), of_xs
-
-    return step
+def _rounds(
+    workers: Mapping[str, Worker], mode: str, seconds: float, progress: Progress
+) -> dict[str, list[float]]:
+    rounds: dict[str, list[float]] = {name: [] for name in workers}
+    begin, done, count = time.perf_counter(), 0.0, 0
+    turn = max(0.005, seconds / ROUNDS / max(len(workers), 1) / 2)
+    while workers and (count < FEWEST_ROUNDS or (done < 1.0 and count < MOST_ROUNDS)):
+        # Each round begins with another contender, so that none always follows the same one.
+        names = list(workers)
+        for name in names[count % len(names) :] + names[: count % len(names)]:
+            times = sorted(workers[name].turn(mode, turn))
+            rounds[name].append(times[len(times) // 2])
+            time.sleep(PAUSE_S)
+        count += 1
+        before, done = done, min((time.perf_counter() - begin) / max(seconds, 1e-9), 1.0)
+        progress(f"round {count}", 0.5 * (done - before))
+    return rounds

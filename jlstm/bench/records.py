@@ -1,4 +1,4 @@
-"""Measurements as JSON lines."""
+"""Measurements as JSON lines, each with what it takes to do it again."""
 
 import contextlib
 import dataclasses
@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
-
 from jlstm import config_toml, info
 from jlstm.bench.cases import Case
 from jlstm.bench.compare import Outcome
+from jlstm.bench.statistics import estimate
+
+Record = dict[str, Any]
+PACKAGES = ("dm-haiku", "equinox", "keras", "onnxruntime", "tensorflow", "torch")
 
 
 @contextlib.contextmanager
-def appending(path: pathlib.Path) -> Iterator[Callable[[Case, Outcome], None]]:
-    """Opens a file and gives a function that appends the records of a case to it, whole lines.
+def appending(path: pathlib.Path) -> Iterator[Callable[[list[Record]], None]]:
+    """Opens a file and gives a function that appends records to it, whole lines.
 
     A file that was not there before is not left behind empty.
 
@@ -27,14 +29,13 @@ def appending(path: pathlib.Path) -> Iterator[Callable[[Case, Outcome], None]]:
     """
     new = not path.exists()
     try:
-        # Unbuffered: all lines of a case are written at once, whatever interrupts.
+        # Unbuffered: all lines of a mode are written at once, whatever interrupts.
         file = path.open("ab", buffering=0)
     except OSError as error:
         raise ValueError(f"cannot write records to {path}: {error.strerror}") from None
 
-    def write(case: Case, outcome: Outcome) -> None:
-        lines = [json.dumps(record) + "\n" for record in of_case(case, outcome)]
-        file.write("".join(lines).encode())
+    def write(records: list[Record]) -> None:
+        file.write("".join(json.dumps(record) + "\n" for record in records).encode())
 
     try:
         with file:
@@ -44,28 +45,78 @@ def appending(path: pathlib.Path) -> Iterator[Callable[[Case, Outcome], None]]:
             path.unlink()
 
 
-def of_case(case: Case, outcome: Outcome) -> list[dict[str, Any]]:
-    """A record for each contender and mode that was timed, and one for each left out."""
-    device = jax.devices()[0]
-    common: dict[str, Any] = {
+def read(path: pathlib.Path) -> list[Record]:
+    """The records in a file.
+
+    Raises:
+      ValueError: the file cannot be read, or a line of it is no record; the message says which.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file") from None
+    records = []
+    for n, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict) or not {"case", "contender", "mode"} <= record.keys():
+            raise ValueError(f"line {n} of {path} is no record that jlstm bench wrote")
+        records.append(record)
+    if not records:
+        raise ValueError(f"{path} holds no records")
+    return records
+
+
+def of_run(threads: int, seconds: float, ceilings: dict[str, float]) -> Record:
+    """What all records of a run share: machine, versions, settings."""
+    return {
+        "versions": info.versions((*info.PACKAGES, *PACKAGES)),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "threads": threads,
+        "seconds": seconds,
+        "ceilings": ceilings,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def of_case(run: Record, case: Case, outcome: Outcome) -> list[Record]:
+    """A record for each contender that was timed in a mode, and one for each left out."""
+    common = run | {
         "case": case.name,
+        "mode": outcome.mode,
         "config": config_toml.dumps(case.config),
-        "dtype": case.config.dtype,
-        **dataclasses.asdict(case.shape),
+        "shape": dataclasses.asdict(case.shape),
+        "time_steps": case.shape.time_steps,
+        "batch_size": case.shape.batch_size,
         "input_size": case.config.input_size,
         "hidden_sizes": [layer.hidden_size for layer in case.config.layers],
-        "versions": info.versions(),
-        "device": f"{device.platform}: {device.device_kind}",
-        "cpus": os.cpu_count(),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "dtype": case.config.dtype,
+        "flops": case.flops(outcome.mode),
+        "bytes_moved": case.bytes_moved(outcome.mode),
     }
     records = []
-    for (name, mode), timing in outcome.timings.items():
-        flops = case.flops(mode)
-        own = {"contender": name, "mode": mode, "flops": flops, **dataclasses.asdict(timing)}
-        own["median_s"], own["spread_s"] = timing.median_s, timing.spread_s
-        own["gflops_per_s"] = flops / timing.median_s / 1e9
+    for name, timing in outcome.timings.items():
+        of_time = estimate(timing.rounds_s)
+        own = timing.prepared._asdict() | {"contender": name, "rounds_s": timing.rounds_s}
+        del own["seen"]
+        own |= {"median_s": of_time.median, "interval_s": [of_time.low, of_time.high]}
+        own["null_s"] = estimate(timing.null_s).median if timing.null_s else None
+        if outcome.mode != "compile":
+            own["gflops_per_s"] = common["flops"] / of_time.median / 1e9
         records.append(common | own)
     for name, reason in outcome.left_out.items():
         records.append(common | {"contender": name, "left_out": reason})
     return records
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return "unknown"

@@ -1,4 +1,4 @@
-"""What came of a case, as tables that fit 80 columns."""
+"""What came of a case in a mode, as tables that fit 80 columns."""
 
 from rich import box
 from rich.console import Console
@@ -6,20 +6,22 @@ from rich.table import Table
 from rich.text import Text
 
 from jlstm.bench.cases import Case
-from jlstm.bench.compare import MODES, Outcome
+from jlstm.bench.compare import Outcome
+from jlstm.bench.statistics import estimate, ratio
 
-HEADINGS = ("lower", "compile", "first", "median", "spread", "GFLOP/s", "MB")
-TITLES = {"forward": "forward, ms", "training": "training step, ms"}
+TITLES = {
+    "forward": "forward",
+    "training": "training step",
+    "step": "one step",
+    "compile": "lower and compile",
+}
 
 
-def show(console: Console, case: Case, outcome: Outcome) -> None:
-    """Prints a table for each mode, and who was left out and why."""
-    console.print(Text(describe(case), style="bold"))
-    if any(layer.dropout for layer in case.config.layers):
-        console.print("  Nothing is dropped here, so that all can be compared.")
-    for mode in MODES:
-        if any(of == mode for _, of in outcome.timings):
-            console.print(_table(mode, case, outcome))
+def show(console: Console, case: Case, outcome: Outcome, ceilings: dict[str, float]) -> None:
+    """Prints a table, fastest first, and who was left out and why."""
+    console.print(Text(f"{describe(case)}: {TITLES[outcome.mode]}", style="bold"))
+    if outcome.timings:
+        console.print(_table(case, outcome, ceilings))
     for name, reason in outcome.left_out.items():
         console.print(Text(f"  {name} was not timed: {reason}"))
     console.print()
@@ -27,25 +29,47 @@ def show(console: Console, case: Case, outcome: Outcome) -> None:
 
 def describe(case: Case) -> str:
     """The case in a line: name, steps T, batch B, input size I, layers' sizes H, dtype."""
-    sizes = ", ".join(str(layer.hidden_size) for layer in case.config.layers)
-    return (
-        f"{case.name}: T {case.shape.time_steps}, B {case.shape.batch_size}, "
-        f"I {case.config.input_size}, H {sizes}, {case.config.dtype}"
+    sizes = ", ".join(
+        f"{layer.hidden_size}{' both ways' if layer.bidirectional else ''}"
+        for layer in case.config.layers
     )
+    shape = case.shape
+    text = f"{case.name}: T {shape.time_steps}, B {shape.batch_size}, I {case.config.input_size}, "
+    text += f"H {sizes}, {case.config.dtype}"
+    if shape.shortest < 1:
+        text += f", lengths from {shape.shortest * shape.time_steps:.0f}"
+    return text + (f", resets at {100 * shape.resets:g} %" if shape.resets else "")
 
 
-def _table(mode: str, case: Case, outcome: Outcome) -> Table:
+def _table(case: Case, outcome: Outcome, ceilings: dict[str, float]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(TITLES[mode], no_wrap=True, min_width=17)
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right", no_wrap=True, min_width=5)
-    for (name, of), t in outcome.timings.items():
-        if of == mode:
-            times = (t.lower_s, t.compile_s, t.first_call_s, t.median_s, t.spread_s)
-            rest = (case.flops(mode) / t.median_s / 1e9, t.memory_bytes / 1e6)
-            table.add_row(name, *(_three_digits(x) for x in (*(1000 * s for s in times), *rest)))
+    table.add_column("", no_wrap=True, min_width=15)
+    runs = outcome.mode != "compile"
+    null = any(timing.null_s for timing in outcome.timings.values())
+    headings = ["ms", "± %", "ratio"]
+    headings += ["GFLOP/s", "% of max", "compile ms", "peak MB"] if runs else []
+    for heading in headings + ["null ms"] * null:
+        table.add_column(heading, justify="right", no_wrap=True)
+    reference = next(iter(outcome.timings.values())).rounds_s
+    ceiling = ceilings["product_gflops_per_s"]
+    ordered = sorted(outcome.timings.items(), key=lambda item: estimate(item[1].rounds_s).median)
+    for name, timing in ordered:
+        time = estimate(timing.rounds_s)
+        half = 50 * (time.high - time.low) / time.median
+        relative = ratio(timing.rounds_s, reference).median
+        row = [three_digits(1e3 * time.median), f"{half:.0f}", f"{relative:.2f}"]
+        if runs:
+            speed = case.flops(outcome.mode) / time.median / 1e9
+            compiling = timing.prepared.lower_s + timing.prepared.compile_s
+            held = timing.prepared.memory_bytes
+            row += [three_digits(speed), f"{100 * speed / ceiling:.0f}"]
+            row += [f"{1e3 * compiling:.0f}", "" if held is None else three_digits(held / 1e6)]
+        if null:
+            row.append(three_digits(1e3 * estimate(timing.null_s).median))
+        table.add_row(name, *row)
     return table
 
 
-def _three_digits(x: float) -> str:
-    return f"{x:.3g}" if 0.1 <= x < 1000 else f"{x:.0f}" if x >= 1000 else f"{x:.4f}"
+def three_digits(x: float) -> str:
+    """A number with three significant digits, as far as they fit a narrow column."""
+    return f"{x:.3g}" if 0.1 <= x < 1000 else f"{x:.0f}" if x >= 1000 or x == 0 else f"{x:.3f}"

@@ -1,6 +1,7 @@
 """What the machine can do at most: a large matrix product and a memory copy."""
 
 import concurrent.futures
+import itertools
 import time
 
 import jax
@@ -21,8 +22,8 @@ def measure(threads: int) -> dict[str, float]:
     on_device = jnp.asarray(a)
     product = jax.jit(jnp.matmul)
     source, target = np.ones(NUMBERS, "float32"), np.zeros(NUMBERS, "float32")
-    parts = np.array_split(np.arange(NUMBERS), threads) if threads > 1 else [np.arange(NUMBERS)]
-    slices = [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+    bounds = [NUMBERS * n // threads for n in range(threads + 1)]
+    slices = [slice(*pair) for pair in itertools.pairwise(bounds)]
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
 
         def copy() -> None:

@@ -1,0 +1,203 @@
+"""A process of its own for each contender, so that thread pools and memory do not mix."""
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from jlstm.bench import memory, problem
+from jlstm.bench.cases import SMALL, Case
+from jlstm.bench.contenders import Contender
+from jlstm.bench.problem import Seen
+
+# Calls in one turn, at most.
+MOST_CALLS = 1000
+
+
+class Prepared(NamedTuple):
+    """What is known of a contender before it is timed.
+
+    Attributes:
+      seen: what it computed.
+      lower_s, compile_s, first_call_s: seconds; see peers.Program.
+      memory_bytes: the most its process held while running, above what it held before it had the
+        case; None where the system does not tell.
+    """
+
+    seen: Seen
+    lower_s: float
+    compile_s: float
+    first_call_s: float
+    memory_bytes: int | None
+
+
+class LeftOutError(Exception):
+    """A contender cannot be measured; the message says why."""
+
+
+class Worker:
+    """A contender in a process of its own; every method waits for its answer."""
+
+    def __init__(self, contender: Contender, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, contender), daemon=True)
+        threads_text = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        with _environment(threads_text | contender.environment):
+            self._process.start()
+        theirs.close()
+
+    def ready(self) -> None:
+        """Waits until the process has its framework; LeftOutError says what is missing."""
+        self._answer()
+
+    def prepare(self, case: Case, mode: str, threads: int) -> Prepared:
+        """Builds the case in a mode and runs it a first time; LeftOutError says why not."""
+        return self._ask("prepare", case, mode, threads)
+
+    def turn(self, mode: str, seconds: float) -> list[float]:
+        """Seconds of each call, one at least, over some time; mode "null" times an empty call."""
+        return self._ask("turn", mode, seconds)
+
+    def forget(self) -> None:
+        """Lets go of the case."""
+        self._ask("forget")
+
+    def stop(self) -> None:
+        """Ends the process."""
+        with contextlib.suppress(OSError):
+            self._connection.close()
+        self._process.terminate()
+        self._process.join()
+
+    def _ask(self, *message: Any) -> Any:
+        with contextlib.suppress(OSError):  # a dead process is noticed when it gives no answer
+            self._connection.send(message)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            kind, value = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join(5)
+            code = self._process.exitcode
+            raise LeftOutError(f"its process ended by itself, with exit code {code}") from None
+        if kind == "left out":
+            raise LeftOutError(value)
+        return value
+
+
+@contextlib.contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """Keeps this process, and those it starts meanwhile, to that many processors.
+
+    Raises:
+      ValueError: there are fewer, or the system cannot pin.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        if threads != os.cpu_count():
+            raise ValueError(f"this system cannot keep processes to {threads} processors")
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    if threads > len(before):
+        raise ValueError(f"--threads is {threads}, but there are {len(before)} processors here")
+    os.sched_setaffinity(0, sorted(before)[:threads])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Sets variables that a process inherits when it is started."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(connection: Connection, contender: Contender) -> None:
+    # Ctrl-C reaches every process of a terminal; the one that asks decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        module = importlib.import_module(contender.module)
+        missing = getattr(module, "requirement", lambda **options: "")(**contender.options)
+    except ImportError as error:
+        missing = f"needs: pip install {contender.install}" if contender.install else str(error)
+    except Exception as error:
+        missing = f"cannot be imported: {_short(error)}"
+    if missing:
+        connection.send(("left out", missing))
+        return
+    connection.send(("ready", None))
+    programs: dict[str, Any] = {}
+    while True:
+        try:
+            kind, *rest = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            if kind == "prepare":
+                answer = _prepare(module, contender, programs, *rest)
+            elif kind == "turn":
+                answer = _turn(programs, *rest)
+            else:
+                answer = programs.clear()
+            connection.send(("done", answer))
+        except Exception as error:
+            connection.send(("left out", _short(error)))
+
+
+def _short(error: Exception) -> str:
+    from jlstm.bench.peers import UnsupportedError
+
+    text = (str(error).strip().splitlines() or [""])[0][:200]
+    return text if isinstance(error, UnsupportedError) else f"{type(error).__name__}: {text}"
+
+
+def _prepare(
+    module: Any, contender: Contender, programs: dict[str, Any], case: Case, mode: str, threads: int
+) -> Prepared:
+    before = memory.resident_bytes()
+    program = module.prepare(problem.make(case, threads), mode, **contender.options)
+    memory.resident_bytes()  # gives back what compiling took
+    memory.start_peak()
+    start = time.perf_counter()
+    program.call()
+    first = time.perf_counter() - start
+    program.call()
+    peak = memory.peak_bytes()
+    programs[mode] = program.call
+    if case.flops(mode) < SMALL:
+        program.null()
+        programs["null"] = program.null
+    above = None if before is None or peak is None else max(0, peak - before)
+    return Prepared(program.results(), program.lower_s, program.compile_s, first, above)
+
+
+def _turn(programs: dict[str, Any], mode: str, seconds: float) -> list[float]:
+    call = programs[mode]
+    start = time.perf_counter()
+    call()  # brings weights back into caches and wakes threads
+    last = time.perf_counter() - start
+    if last > seconds:
+        return [last]
+    times: list[float] = []
+    while not times or (sum(times) < seconds and len(times) < MOST_CALLS):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return times
