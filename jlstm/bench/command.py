@@ -5,6 +5,7 @@ import contextlib
 import multiprocessing
 import os
 import pathlib
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -62,7 +63,7 @@ def run(
         progress = stack.enter_context(_progress(console))
         bar = progress.add_task("starting", total=len(suite))
         found = _ceilings(threads)
-        common = records.of_run(threads, seconds, found)
+        common = records.of_run(_command(path, seconds, threads, only), threads, found)
         console.print(
             f"{common['processor']}, {threads} threads; ceilings: matrix product "
             f"{found['product_gflops_per_s']:.0f} GFLOP/s, copy "
@@ -90,6 +91,14 @@ def run(
         console.print(f"records appended to {out}", soft_wrap=True, markup=False, highlight=False)
     if earlier is not None:
         regressions.show(console, made, earlier)
+
+
+def _command(
+    path: pathlib.Path | None, seconds: float, threads: int, only: Sequence[str]
+) -> str:
+    words = ["jlstm", "bench", *([] if path is None else [str(path)])]
+    words += ["--seconds", f"{seconds:g}", "--threads", str(threads)]
+    return shlex.join([*words, *(["--only", *only] if only else [])])
 
 
 def _ceilings(threads: int) -> dict[str, float]:

@@ -31,7 +31,7 @@ OURS = tuple(
     _peer(f"jlstm {implementation.name}", "ours", options={"implementation": implementation.name})
     for implementation in IMPLEMENTATIONS
 )
-_TENSORFLOW = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+_ON_JAX, _ON_TENSORFLOW = {"KERAS_BACKEND": "jax"}, {"KERAS_BACKEND": "tensorflow"}
 
 # The first is what the others have to agree with.
 CONTENDERS = (
@@ -41,8 +41,8 @@ CONTENDERS = (
     _peer("flax nnx", "flax_nnx", "flax"),
     _peer("haiku", "haiku", "dm-haiku"),
     _peer("equinox", "equinox", "equinox"),
-    _peer("keras on jax", "keras", "keras", environment={"KERAS_BACKEND": "jax"}),
-    _peer("keras on tf", "keras", "keras tensorflow", environment=_TENSORFLOW),
+    _peer("keras on jax", "keras", "keras", environment=_ON_JAX),
+    _peer("keras on tf", "keras", "keras tensorflow", environment=_ON_TENSORFLOW),
     _peer("torch", "pytorch", "torch"),
     _peer("torch.compile", "pytorch", "torch", options={"compiled": True}),
     _peer("torch on cuda", "pytorch", "torch", options={"device": "cuda"}),

@@ -71,14 +71,14 @@ def read(path: pathlib.Path) -> list[Record]:
     return records
 
 
-def of_run(threads: int, seconds: float, ceilings: dict[str, float]) -> Record:
-    """What all records of a run share: machine, versions, settings."""
+def of_run(command: str, threads: int, ceilings: dict[str, float]) -> Record:
+    """What all records of a run share: the command, machine, versions, ceilings."""
     return {
+        "command": command,
         "versions": info.versions((*info.PACKAGES, *PACKAGES)),
         "processor": _processor(),
         "cpus": os.cpu_count(),
         "threads": threads,
-        "seconds": seconds,
         "ceilings": ceilings,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

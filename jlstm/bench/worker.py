@@ -5,18 +5,25 @@ import importlib
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+import jax
+
 from jlstm.bench import memory, problem
-from jlstm.bench.cases import SMALL, Case
+from jlstm.bench.cases import SMALL, Case, Shape
 from jlstm.bench.contenders import Contender
+from jlstm.bench.peers import UnsupportedError
 from jlstm.bench.problem import Seen
+from jlstm.config import Config
 
 # Calls in one turn, at most.
 MOST_CALLS = 1000
+# Run once before the first case, so that what a framework sets up is not counted in it.
+WARM_UP = Case("warm-up", Config.stack(2, [2]), Shape(2, 1))
 
 
 class Prepared(NamedTuple):
@@ -46,7 +53,10 @@ class Worker:
     def __init__(self, contender: Contender, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, contender), daemon=True)
+        # Frameworks chatter on standard error; it is only wanted of a process that dies.
+        self._errors = tempfile.NamedTemporaryFile()
+        arguments = (theirs, contender, self._errors.name, threads)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
         threads_text = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         with _environment(threads_text | contender.environment):
             self._process.start()
@@ -74,6 +84,7 @@ class Worker:
             self._connection.close()
         self._process.terminate()
         self._process.join()
+        self._errors.close()
 
     def _ask(self, *message: Any) -> Any:
         with contextlib.suppress(OSError):  # a dead process is noticed when it gives no answer
@@ -86,7 +97,9 @@ class Worker:
         except (EOFError, OSError):
             self._process.join(5)
             code = self._process.exitcode
-            raise LeftOutError(f"its process ended by itself, with exit code {code}") from None
+            said = self._errors.read().decode(errors="replace").strip().splitlines()
+            last = f": {said[-1][:200]}" if said else ""
+            raise LeftOutError(f"its process ended with exit code {code}{last}") from None
         if kind == "left out":
             raise LeftOutError(value)
         return value
@@ -129,9 +142,12 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(connection: Connection, contender: Contender) -> None:
+def _serve(connection: Connection, contender: Contender, errors: str, threads: int) -> None:
     # Ctrl-C reaches every process of a terminal; the one that asks decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with open(errors, "ab") as file:
+        os.dup2(file.fileno(), 2)
+    programs: dict[str, Any] = {}
     try:
         module = importlib.import_module(contender.module)
         missing = getattr(module, "requirement", lambda **options: "")(**contender.options)
@@ -142,8 +158,10 @@ def _serve(connection: Connection, contender: Contender) -> None:
     if missing:
         connection.send(("left out", missing))
         return
+    with contextlib.suppress(Exception):  # whatever is wrong shows again in a case
+        _prepare(module, contender, programs, WARM_UP, "forward", threads)
+    _forget(programs)
     connection.send(("ready", None))
-    programs: dict[str, Any] = {}
     while True:
         try:
             kind, *rest = connection.recv()
@@ -155,15 +173,18 @@ def _serve(connection: Connection, contender: Contender) -> None:
             elif kind == "turn":
                 answer = _turn(programs, *rest)
             else:
-                answer = programs.clear()
+                answer = _forget(programs)
             connection.send(("done", answer))
         except Exception as error:
             connection.send(("left out", _short(error)))
 
 
-def _short(error: Exception) -> str:
-    from jlstm.bench.peers import UnsupportedError
+def _forget(programs: dict[str, Any]) -> None:
+    programs.clear()
+    jax.clear_caches()
 
+
+def _short(error: Exception) -> str:
     text = (str(error).strip().splitlines() or [""])[0][:200]
     return text if isinstance(error, UnsupportedError) else f"{type(error).__name__}: {text}"
 

@@ -15,7 +15,7 @@ def prepare(problem: Problem, mode: str) -> Program:
     """One LSTM, or Bidirectional of one, a layer, over batch-major input."""
     plain.require(problem, resets=False, dtypes=("float32",))
     if mode == "step":
-        raise UnsupportedError("its layers have no single step under one call")
+        raise UnsupportedError("it is compared on whole sequences only")
     layers = _layers(problem)
     # Weights come as [kernel, recurrent_kernel, bias] for each layer and direction.
     if keras.backend.backend() == "jax":

@@ -138,7 +138,7 @@ def _layers(module: torch.nn.LSTM) -> list[list[str]]:
 
 def _neutral(module: torch.nn.LSTM, ends: list[str]) -> LayerWeights:
     def stacked(name: str) -> np.ndarray:
-        return np.stack([_array(getattr(module, name + end).grad.T) for end in ends])
+        return np.stack([_array(getattr(module, name + end).grad).T for end in ends])
 
     return LayerWeights(stacked("weight_ih"), stacked("weight_hh"), stacked("bias_ih"))
 

@@ -1,0 +1,34 @@
+"""jlstm report: records in, Markdown and pictures out."""
+
+import pathlib
+
+from rich.console import Console
+
+from jlstm.bench import records
+from jlstm.bench.report import markdown, pictures
+
+
+def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
+    """Writes a report on the records at `path`.
+
+    Args:
+      path: the .jsonl file.
+      out: the Markdown file; None for one beside the records. Pictures go to a folder of its name.
+
+    Raises:
+      ImportError: matplotlib is not installed.
+      ValueError: the records cannot be read, or the report cannot be written.
+    """
+    found = records.read(path)
+    out = path.with_suffix(".md") if out is None else out
+    folder = out.with_suffix("")
+    if folder == out:
+        raise ValueError(f"--out is {out}; expected a name with the ending .md")
+    pictures.require()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn = pictures.draw(found, folder)
+        out.write_text(markdown.write(found, drawn, path.name, folder.name), encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot write the report {out}: {error.strerror}") from None
+    Console().print(f"report written to {out}", soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,115 @@
+"""Tables of recorded measurements in Markdown, losses included."""
+
+import math
+
+from jlstm.bench.records import Record
+from jlstm.bench.statistics import ratio
+from jlstm.bench.tables import TITLES, three_digits
+
+
+def write(records: list[Record], pictures: dict[str, str], source: str, folder: str) -> str:
+    """The whole report.
+
+    Args:
+      records: as `records.read` gives them.
+      pictures: file name -> caption.
+      source: name of the records' file.
+      folder: where the pictures are, seen from the report.
+    """
+    lines = [f"# Measurements in {source}", ""]
+    for run in _runs(records):
+        lines += [*_machine(run), ""]
+    lines += _summary(records)
+    for name, caption in pictures.items():
+        lines += [f"![{caption}]({folder}/{name})", "", caption, ""]
+    for group in groups(records).values():
+        lines += _case(group)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def groups(records: list[Record]) -> dict[tuple[str, str, str], list[Record]]:
+    """Records that were taken side by side: of one case in one mode of one run."""
+    found: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        key = (record["started"] + record["command"], record["case"], record["mode"])
+        found.setdefault(key, []).append(record)
+    return found
+
+
+def _runs(records: list[Record]) -> list[Record]:
+    runs = {record["started"] + record["command"]: record for record in records}
+    return list(runs.values())
+
+
+def _machine(run: Record) -> list[str]:
+    installed = [f"{k} {v}" for k, v in run["versions"].items() if v != "not installed"]
+    ceilings = run["ceilings"]
+    return [
+        f"`{run['command']}` on {run['started'][:10]}: {run['processor']}, {run['threads']} of "
+        f"{run['cpus']} processors; a large matrix product ran at "
+        f"{ceilings['product_gflops_per_s']:.0f} GFLOP/s, a copy at "
+        f"{ceilings['copy_gbytes_per_s']:.0f} GB/s.",
+        "",
+        f"Versions: {', '.join(installed)}.",
+    ]
+
+
+def _summary(records: list[Record]) -> list[str]:
+    """For each case and mode who was fastest, and how this library's best compares."""
+    lines = ["| case | mode | fastest | jlstm's best | its time over the fastest other's |"]
+    lines += ["|---|---|---|---|---|"]
+    logs: dict[str, list[float]] = {}
+    for (_, case, mode), group in groups(records).items():
+        timed = sorted((r for r in group if "median_s" in r), key=lambda r: r["median_s"])
+        ours = [r for r in timed if r["contender"].startswith("jlstm ")]
+        others = [r for r in timed if r not in ours]
+        if not ours or not others:
+            continue
+        times = ratio(ours[0]["rounds_s"], others[0]["rounds_s"])
+        logs.setdefault(mode, []).append(math.log(times.median))
+        interval = f"{times.low:.2f} to {times.high:.2f}"
+        lines.append(
+            f"| {case} | {TITLES[mode]} | {timed[0]['contender']} | {ours[0]['contender']} | "
+            f"{times.median:.2f} ({interval}) |"
+        )
+    means = [
+        f"{TITLES[mode]} {math.exp(sum(values) / len(values)):.2f}" for mode, values in logs.items()
+    ]
+    if means:
+        lines += ["", f"In the geometric mean: {', '.join(means)}; below 1 is faster."]
+    return [*lines, ""]
+
+
+def _case(group: list[Record]) -> list[str]:
+    first = group[0]
+    sizes = ", ".join(map(str, first["hidden_sizes"]))
+    lines = [
+        f"## {first['case']}: {TITLES[first['mode']]}",
+        "",
+        f"T {first['time_steps']}, B {first['batch_size']}, I {first['input_size']}, H {sizes}, "
+        f"{first['dtype']}.",
+        "",
+        "| | ms | 95 % interval | ratio | GFLOP/s | % of the product | lower ms | compile ms | "
+        "peak MB | null ms |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    timed = sorted((r for r in group if "median_s" in r), key=lambda r: r["median_s"])
+    reference = next((r for r in group if "median_s" in r), None)
+    for r in timed:
+        assert reference is not None
+        low, high = r["interval_s"]
+        speed = r.get("gflops_per_s")
+        share = None if speed is None else 100 * speed / r["ceilings"]["product_gflops_per_s"]
+        held = r["memory_bytes"]
+        cells = [1e3 * r["median_s"], ratio(r["rounds_s"], reference["rounds_s"]).median]
+        cells += [speed, share, 1e3 * r["lower_s"], 1e3 * r["compile_s"]]
+        cells += [None if held is None else held / 1e6]
+        cells += [None if r["null_s"] is None else 1e3 * r["null_s"]]
+        texts = ["" if c is None else three_digits(c) for c in cells]
+        texts.insert(1, f"{three_digits(1e3 * low)} to {three_digits(1e3 * high)}")
+        lines.append(f"| {r['contender']} | {' | '.join(texts)} |")
+    lines.append("")
+    for r in group:
+        if "left_out" in r:
+            lines += [f"{r['contender']} was not timed: {r['left_out']}.", ""]
+    return lines

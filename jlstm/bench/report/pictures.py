@@ -1,0 +1,167 @@
+"""Pictures of recorded measurements: how cost grows, compile times, memory, the roofline."""
+
+import itertools
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from jlstm.bench.records import Record
+from jlstm.bench.tables import TITLES
+
+# What is varied -> what has to be equal otherwise; hidden sizes are varied with the input's.
+SWEEPS: dict[str, tuple[str, Callable[[Record], Any], Callable[[Record], Any]]] = {
+    "hidden_size": (
+        "units H",
+        lambda r: r["hidden_sizes"][0],
+        lambda r: (r["time_steps"], r["batch_size"], len(r["hidden_sizes"])),
+    ),
+    "batch_size": (
+        "batch B",
+        lambda r: r["batch_size"],
+        lambda r: (r["time_steps"], r["input_size"], *r["hidden_sizes"]),
+    ),
+    "time_steps": (
+        "steps T",
+        lambda r: r["time_steps"],
+        lambda r: (r["batch_size"], r["input_size"], *r["hidden_sizes"]),
+    ),
+}
+MARKERS = "osD^v<>PX*ph"
+
+
+def require() -> None:
+    """ImportError that says what to install, unless matplotlib is there."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise ImportError(
+            "jlstm report draws with matplotlib, which is not installed: pip install matplotlib"
+        ) from None
+    matplotlib.use("Agg")
+
+
+def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
+    """Draws what the records hold enough of.
+
+    Args:
+      records: as `records.read` gives them.
+      folder: where the SVG files go.
+
+    Returns:
+      File name -> caption.
+    """
+    timed = [r for r in records if "median_s" in r and r["mode"] != "compile"]
+    drawn = {}
+    for mode in dict.fromkeys(r["mode"] for r in timed):
+        of_mode = [r for r in timed if r["mode"] == mode]
+        for name, (axis, value, rest) in SWEEPS.items():
+            if panels := _sweeps(of_mode, value, rest):
+                file = f"{mode}_over_{name}.svg"
+                _save(_growth(panels, axis, value), folder / file)
+                drawn[file] = (
+                    f"{TITLES[mode].capitalize()}: time over {axis}. Dashed: in proportion to "
+                    "the operations, from the first point of the first contender."
+                )
+        if len(of_mode) > 1:
+            file = f"{mode}_roofline.svg"
+            _save(_roofline(of_mode), folder / file)
+            drawn[file] = f"{TITLES[mode].capitalize()}: roofline; the line is the two ceilings."
+    training = [r for r in timed if r["mode"] == "training"] or timed
+    for name, key, scale, axis in (
+        ("build", "compile_s", 1.0, "seconds to lower and compile"),
+        ("memory", "memory_bytes", 1e-6, "peak MB"),
+    ):
+        values = [(r["contender"], _build(r) if name == "build" else r[key]) for r in training]
+        values = [(who, scale * v) for who, v in values if v]
+        if values:
+            _save(_strips(values, axis), folder / f"{name}.svg")
+            what = TITLES[training[0]["mode"]]
+            drawn[f"{name}.svg"] = f"{axis.capitalize()}, {what}; a dot a case."
+    return drawn
+
+
+def _build(record: Record) -> float:
+    return record["lower_s"] + record["compile_s"]
+
+
+def _sweeps(records: list[Record], value: Any, rest: Any) -> list[list[Record]]:
+    """Groups that differ in one size only, at three of it or more."""
+    found: dict[Any, list[Record]] = {}
+    for r in records:
+        directions = r["config"].count("bidirectional = true")
+        key = (rest(r), r["dtype"], r["shape"]["shortest"], r["shape"]["resets"], directions)
+        found.setdefault(key, []).append(r)
+    return [group for group in found.values() if len({value(r) for r in group}) >= 3]
+
+
+def _figure(columns: int = 1) -> Any:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        1, columns, figsize=(1 + 5 * columns, 4.5), squeeze=False, layout="constrained"
+    )
+    return figure, axes[0]
+
+
+def _save(figure: Any, path: pathlib.Path) -> None:
+    from matplotlib import pyplot
+
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def _styles(records: list[Record]) -> dict[str, dict[str, Any]]:
+    names = dict.fromkeys(r["contender"] for r in records)
+    markers = itertools.cycle(MARKERS)
+    return {
+        name: {"color": f"C{n % 10}", "marker": next(markers), "label": name}
+        for n, name in enumerate(names)
+    }
+
+
+def _growth(panels: list[list[Record]], axis: str, value: Any) -> Any:
+    figure, axes = _figure(len(panels))
+    styles = _styles([r for group in panels for r in group])
+    for ax, group in zip(axes, panels, strict=True):
+        for name, style in styles.items():
+            own = sorted((r for r in group if r["contender"] == name), key=value)
+            ax.plot([value(r) for r in own], [1e3 * r["median_s"] for r in own], lw=1, **style)
+        first = next(iter(styles))
+        own = sorted((r for r in group if r["contender"] == first), key=value)
+        if own:
+            scale = 1e3 * own[0]["median_s"] / own[0]["flops"]
+            work = [scale * r["flops"] for r in own]
+            ax.plot([value(r) for r in own], work, "--", color="grey", lw=1)
+        fixed = {"T": "time_steps", "B": "batch_size", "I": "input_size"}
+        shown = [f"{k} {group[0][v]}" for k, v in fixed.items() if len({r[v] for r in group}) == 1]
+        ax.set(xscale="log", yscale="log", xlabel=axis, ylabel="ms", title=", ".join(shown))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    return figure
+
+
+def _roofline(records: list[Record]) -> Any:
+    figure, (ax,) = _figure()
+    intensity = [r["flops"] / r["bytes_moved"] for r in records]
+    ceilings = records[-1]["ceilings"]
+    top, slope = ceilings["product_gflops_per_s"], ceilings["copy_gbytes_per_s"]
+    low, high = min(intensity) / 2, max(*intensity, top / slope) * 2
+    ax.plot([low, top / slope, high], [low * slope, top, top], color="black", lw=1)
+    for name, style in _styles(records).items():
+        own = [(x, r) for x, r in zip(intensity, records, strict=True) if r["contender"] == name]
+        speeds = [r["gflops_per_s"] for _, r in own]
+        ax.plot([x for x, _ in own], speeds, ls="", ms=5, alpha=0.8, **style)
+    label = "operations a byte of weights, input and outputs"
+    ax.set(xscale="log", yscale="log", xlabel=label, ylabel="GFLOP/s")
+    figure.legend(loc="outside right center", fontsize=8)
+    return figure
+
+
+def _strips(values: list[tuple[str, float]], axis: str) -> Any:
+    figure, (ax,) = _figure()
+    names = list(dict.fromkeys(name for name, _ in values))
+    rows = [names.index(name) for name, _ in values]
+    ax.scatter([v for _, v in values], rows, s=14, alpha=0.7)
+    ax.set(xscale="log", xlabel=axis, yticks=range(len(names)), yticklabels=names)
+    ax.invert_yaxis()
+    ax.grid(axis="x", alpha=0.3)
+    return figure
