@@ -27,8 +27,11 @@ def show(console: Console, case: Case, outcome: Outcome, ceilings: dict[str, flo
     console.print(Text(f"{describe(case)}: {TITLES[outcome.mode]}", style="bold"))
     if outcome.timings:
         console.print(_table(case, outcome, ceilings))
+    by_reason: dict[str, list[str]] = {}
     for name, reason in outcome.left_out.items():
-        console.print(Text(f"  {name} was not timed: {reason}"))
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        console.print(Text(f"  not timed: {', '.join(names)} ({reason})"))
     console.print()
 
 

@@ -192,6 +192,7 @@ def _short(error: Exception) -> str:
 def _prepare(
     module: Any, contender: Contender, programs: dict[str, Any], case: Case, mode: str, threads: int
 ) -> Prepared:
+    jax.config.update("jax_enable_x64", case.config.dtype == "float64")
     before = memory.resident_bytes()
     program = module.prepare(problem.make(case, threads), mode, **contender.options)
     memory.resident_bytes()  # gives back what compiling took

@@ -39,8 +39,6 @@ def prepare(
       time_major: whether `forward` takes and gives [T, B, ...] or else [B, T, ...].
     """
     dtype = problem.case.config.dtype
-    if dtype == "float64":
-        jax.config.update("jax_enable_x64", True)
     kept = "float64" if dtype == "float64" else "float32"
     neutral = tuple(
         LayerWeights(*(jnp.asarray(a, kept) for a in layer)) for layer in problem.layers

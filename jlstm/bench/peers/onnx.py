@@ -13,12 +13,11 @@ from jlstm.bench.problem import COMPARED_STEPS, Problem, Seen
 
 def prepare(problem: Problem, mode: str) -> Program:
     """A session over a model that is built here."""
-    plain.require(problem, resets=False, directions=mode != "step", dtypes=("float32", "float64"))
+    plain.require(problem, resets=False, directions=mode != "step", dtypes=("float32",))
     if mode == "training":
         raise UnsupportedError("it does not train")
     if mode == "compile":
         raise UnsupportedError("compiling is compared within JAX")
-    dtype = problem.case.config.dtype
     start = time.perf_counter()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = problem.threads
@@ -26,13 +25,13 @@ def prepare(problem: Problem, mode: str) -> Program:
     model = _model(problem, mode == "step").SerializeToString()
     session = _session(model, options)
     built = time.perf_counter() - start
-    xs = problem.xs.astype(dtype)
+    xs = problem.xs
     fixed = {} if problem.lengths is None else {"lengths": problem.lengths}
 
     def zeros() -> dict[str, np.ndarray]:
         batch = xs.shape[1]
         return {
-            f"{which}{n}": np.zeros((1, batch, layer.hidden_size), dtype)
+            f"{which}{n}": np.zeros((1, batch, layer.hidden_size), "float32")
             for n, layer in enumerate(problem.case.config.layers)
             for which in "hc"
         }
@@ -58,7 +57,7 @@ def prepare(problem: Problem, mode: str) -> Program:
         else:
             session.run(None, {"xs": xs, **fixed})
 
-    empty = _session(_identity(dtype), options)
+    empty = _session(_identity(), options)
     one = xs[-1, -1, -1:]
     return Program(call, results, lambda: empty.run(None, {"x": one}), 0.0, built)
 
@@ -67,16 +66,12 @@ def _session(model: bytes, options: Any) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _kind(dtype: str) -> int:
-    return TensorProto.DOUBLE if dtype == "float64" else TensorProto.FLOAT
-
-
 def _model(problem: Problem, streams: bool) -> Any:
     """Input xs [T, B, I], with lengths or states where asked for; outputs [T, B, D*H]."""
-    config, dtype = problem.case.config, problem.case.config.dtype
+    config = problem.case.config
     constants, nodes, inputs, outputs = [], [], [], []
 
-    def value(name: str, shape: list[Any], kind: int = _kind(dtype)) -> Any:
+    def value(name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> Any:
         return helper.make_tensor_value_info(name, kind, shape)
 
     def constant(name: str, array: np.ndarray) -> str:
@@ -87,7 +82,7 @@ def _model(problem: Problem, streams: bool) -> Any:
     joined = constant("joined", np.array([0, 0, -1]))
     name = "xs"
     for n, (layer, own) in enumerate(zip(config.layers, problem.layers, strict=True)):
-        gates = [np.split(a.astype(dtype), 4, -1) for a in own]
+        gates = [np.split(a, 4, -1) for a in own]
         # ONNX orders gates i, o, f, c and transposes the matrices; of its two biases one is zero.
         w_x, w_h, b = (np.concatenate([i, o, f, g], -1) for i, f, g, o in gates)
         arrays = {"W": w_x.swapaxes(1, 2), "R": w_h.swapaxes(1, 2)}
@@ -117,8 +112,8 @@ def _model(problem: Problem, streams: bool) -> Any:
     return _finished(nodes, inputs, outputs, constants)
 
 
-def _identity(dtype: str) -> bytes:
-    kind = _kind(dtype)
+def _identity() -> bytes:
+    kind = TensorProto.FLOAT
     ends = [helper.make_tensor_value_info(name, kind, [1]) for name in "xy"]
     node = helper.make_node("Identity", ["x"], ["y"])
     return _finished([node], ends[:1], ends[1:], []).SerializeToString()

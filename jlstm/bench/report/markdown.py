@@ -109,7 +109,10 @@ def _case(group: list[Record]) -> list[str]:
         texts.insert(1, f"{three_digits(1e3 * low)} to {three_digits(1e3 * high)}")
         lines.append(f"| {r['contender']} | {' | '.join(texts)} |")
     lines.append("")
+    by_reason: dict[str, list[str]] = {}
     for r in group:
         if "left_out" in r:
-            lines += [f"{r['contender']} was not timed: {r['left_out']}.", ""]
+            by_reason.setdefault(r["left_out"], []).append(r["contender"])
+    for reason, names in by_reason.items():
+        lines += [f"Not timed: {', '.join(names)} ({reason}).", ""]
     return lines
