@@ -93,9 +93,7 @@ def run(
         regressions.show(console, made, earlier)
 
 
-def _command(
-    path: pathlib.Path | None, seconds: float, threads: int, only: Sequence[str]
-) -> str:
+def _command(path: pathlib.Path | None, seconds: float, threads: int, only: Sequence[str]) -> str:
     words = ["jlstm", "bench", *([] if path is None else [str(path)])]
     words += ["--seconds", f"{seconds:g}", "--threads", str(threads)]
     return shlex.join([*words, *(["--only", *only] if only else [])])

@@ -1,5 +1,6 @@
 """Who is measured, and what has to be installed for it."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jlstm.kernels.choice import IMPLEMENTATIONS
@@ -18,9 +19,9 @@ class Contender(NamedTuple):
 
     name: str
     module: str
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] | None = None
     install: str = ""
-    environment: dict[str, str] = {}
+    environment: Mapping[str, str] | None = None
 
 
 def _peer(name: str, module: str, install: str = "", **rest: Any) -> Contender:

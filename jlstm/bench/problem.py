@@ -3,7 +3,7 @@
 Every contender makes them for itself, from the same seed.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,14 +19,14 @@ class LayerWeights(NamedTuple):
     """One layer: D directions, gates in the order i, f, g, o along the last axis.
 
     Attributes:
-      w_x: [D, I, 4H].
+      w_x: [D, I, 4H], of NumPy or, where a contender differentiates, of JAX; so are the others.
       w_h: [D, H, 4H].
       b: [D, 4H].
     """
 
-    w_x: np.ndarray
-    w_h: np.ndarray
-    b: np.ndarray
+    w_x: Any
+    w_h: Any
+    b: Any
 
 
 class Problem(NamedTuple):

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from jlstm.bench.records import Record
 from jlstm.bench.statistics import Estimate, change
+from jlstm.bench.statistics import ratio as paired
 
 # Two runs of one program on one machine may differ by this much even where their rounds do not.
 FLOOR = 0.03
@@ -49,6 +50,26 @@ def changes(new: list[Record], old: list[Record]) -> list[Change]:
     return found
 
 
+def leaders(records: list[Record]) -> dict[tuple[str, str], set[str]]:
+    """For each case and mode the fastest contender, and those that noise does not tell from it.
+
+    Such a one's time over the fastest's has an interval that reaches below 1.03.
+    """
+    found: dict[tuple[str, str], set[str]] = {}
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if "rounds_s" in record:
+            groups.setdefault((record["case"], record["mode"]), []).append(record)
+    for key, group in groups.items():
+        first = min(group, key=lambda r: r["median_s"])
+        found[key] = {
+            r["contender"]
+            for r in group
+            if r is first or paired(r["rounds_s"], first["rounds_s"]).low < 1 + FLOOR
+        }
+    return found
+
+
 def drift(new: Record, old: Record) -> float:
     """By what share the machine's own speed changed between two runs, at most."""
     ratios = [new["ceilings"][name] / old["ceilings"][name] for name in new["ceilings"]]
@@ -71,6 +92,10 @@ def show(console: Console, new: list[Record], old: list[Record]) -> None:
             times = f"{c.ratio.median:.2f}"
             table.add_row(c.case, c.mode, c.contender, c.verdict, times, interval)
         console.print(table)
+    now, then = leaders(new), leaders(old)
+    both = [key for key in now if key in then]
+    same = sum(bool(now[key] & then[key]) for key in both)
+    console.print(f"The two runs agree on who is fastest in {same} of {len(both)} cases and modes.")
     within = len(found) - len(beyond)
     console.print(f"{within} of {len(found)} measurements are within noise of the earlier run.")
 

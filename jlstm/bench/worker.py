@@ -51,14 +51,15 @@ class Worker:
     """A contender in a process of its own; every method waits for its answer."""
 
     def __init__(self, contender: Contender, threads: int) -> None:
+        """Starts the process; `ready` waits until it has its framework."""
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         # Frameworks chatter on standard error; it is only wanted of a process that dies.
-        self._errors = tempfile.NamedTemporaryFile()
+        self._errors = tempfile.NamedTemporaryFile()  # noqa: SIM115 - `stop` closes it
         arguments = (theirs, contender, self._errors.name, threads)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         threads_text = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        with _environment(threads_text | contender.environment):
+        with _environment(threads_text | dict(contender.environment or {})):
             self._process.start()
         theirs.close()
 
@@ -150,7 +151,7 @@ def _serve(connection: Connection, contender: Contender, errors: str, threads: i
     programs: dict[str, Any] = {}
     try:
         module = importlib.import_module(contender.module)
-        missing = getattr(module, "requirement", lambda **options: "")(**contender.options)
+        missing = getattr(module, "requirement", lambda **options: "")(**(contender.options or {}))
     except ImportError as error:
         missing = f"needs: pip install {contender.install}" if contender.install else str(error)
     except Exception as error:
@@ -194,7 +195,7 @@ def _prepare(
 ) -> Prepared:
     jax.config.update("jax_enable_x64", case.config.dtype == "float64")
     before = memory.resident_bytes()
-    program = module.prepare(problem.make(case, threads), mode, **contender.options)
+    program = module.prepare(problem.make(case, threads), mode, **(contender.options or {}))
     memory.resident_bytes()  # gives back what compiling took
     memory.start_peak()
     start = time.perf_counter()

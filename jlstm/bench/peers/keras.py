@@ -100,6 +100,4 @@ def _on_tensorflow(problem: Problem, mode: str, layers: list[Any]) -> Program:
 
     nothing = tf.function(lambda xs: xs[-1, -1, -1:] + 1)
     call()
-    return Program(
-        call, results, lambda: nothing(xs).numpy(), 0.0, time.perf_counter() - start
-    )
+    return Program(call, results, lambda: nothing(xs).numpy(), 0.0, time.perf_counter() - start)

@@ -17,9 +17,7 @@ def requirement(device: str = "cpu", compiled: bool = False) -> str:
     return ""
 
 
-def prepare(
-    problem: Problem, mode: str, *, device: str = "cpu", compiled: bool = False
-) -> Program:
+def prepare(problem: Problem, mode: str, *, device: str = "cpu", compiled: bool = False) -> Program:
     """One module for layers of equal size, else one a layer; sequences packed by their lengths.
 
     Args:
@@ -102,7 +100,7 @@ def prepare(
 
     def null() -> None:
         with torch.inference_mode():
-            xs[-1, -1, -1:] + 1
+            torch.add(xs[-1, -1, -1:], 1)
         finish()
 
     call()

@@ -21,8 +21,8 @@ def prepare(problem: Problem, mode: str) -> Program:
         (jnp.zeros((batch, layer.hidden_size), state_dtype(dtype)),) * 2 for layer in config.layers
     ]
 
-    def cell(w_x: jax.Array, w_h: jax.Array, b: jax.Array, state: Any, x: jax.Array) -> Any:
-        c, h = state
+    def cell(arrays: tuple[jax.Array, ...], state: Any, x: jax.Array) -> Any:
+        (w_x, w_h, b), (c, h) = arrays, state
         z = x.astype(dtype) @ w_x + h.astype(dtype) @ w_h + b
         i, f, g, o = jnp.split(z, 4, axis=-1)
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
@@ -33,16 +33,16 @@ def prepare(problem: Problem, mode: str) -> Program:
         # Going backwards, an episode begins after the step that forward begins it.
         ends = None if resets is None else jnp.roll(resets, -1, 0).at[-1].set(False)
         for layer, zeros in zip(weights, start, strict=True):
-            w_x, w_h, b = (a.astype(dtype) for a in layer)
             outputs = []
-            for d in range(len(w_x)):
+            for d in range(len(layer[0])):
+                arrays = tuple(a[d].astype(dtype) for a in layer)
                 cuts = resets if d == 0 else ends
 
-                def step(state: Any, now: Any, d=d, w_x=w_x, w_h=w_h, b=b) -> Any:
+                def step(state: Any, now: Any, arrays: Any = arrays) -> Any:
                     x, cut, live = now
                     if cut is not None:
                         state = tuple(jnp.where(cut[:, None], 0, a) for a in state)
-                    new = cell(w_x[d], w_h[d], b[d], state, x)
+                    new = cell(arrays, state, x)
                     if live is not None:
                         new = tuple(
                             jnp.where(live[:, None], a, old)
@@ -58,7 +58,7 @@ def prepare(problem: Problem, mode: str) -> Program:
     def one_step(weights: Any, carry: Any, x: jax.Array) -> Any:
         states = []
         for layer, state in zip(weights, carry, strict=True):
-            states.append(cell(*(a[0].astype(dtype) for a in layer), state, x))
+            states.append(cell(tuple(a[0].astype(dtype) for a in layer), state, x))
             x = states[-1][1]
         return states, x.astype(dtype)
 

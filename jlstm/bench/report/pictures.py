@@ -76,7 +76,7 @@ def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
         if values:
             _save(_strips(values, axis), folder / f"{name}.svg")
             what = TITLES[training[0]["mode"]]
-            drawn[f"{name}.svg"] = f"{axis.capitalize()}, {what}; a dot a case."
+            drawn[f"{name}.svg"] = f"{axis[0].upper() + axis[1:]}, {what}; a dot a case."
     return drawn
 
 

@@ -1,0 +1,114 @@
+"""Reports on recorded measurements: statistics, what changed since, Markdown and pictures."""
+
+import dataclasses
+import io
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from jlstm import Config
+from jlstm.bench import records, regressions, statistics
+from jlstm.bench.cases import Case, Shape
+from jlstm.bench.compare import Outcome, Timing
+from jlstm.bench.report import command
+from jlstm.bench.worker import Prepared
+
+CEILINGS = {"product_gflops_per_s": 100.0, "copy_gbytes_per_s": 10.0}
+PREPARED = Prepared({}, 0.1, 0.2, 0.01, 5_000_000)
+
+
+def rounds(seconds, noise=0.01, seed=0):
+    return list(seconds * (1 + noise * np.random.default_rng(seed).standard_normal(20)))
+
+
+def run(speeds, sizes=(16,), noise=0.01, seed=0, ceilings=CEILINGS):
+    """Records of made-up runs: contender -> seconds at 16 units; time grows with the operations."""
+    shared = records.of_run("jlstm bench made-up.toml", 2, ceilings)
+    made = []
+    for size in sizes:
+        case = Case(f"H {size}", Config.stack(size, [size]), Shape(10, 4))
+        timings = {
+            name: Timing(PREPARED, rounds(seconds * (size / 16) ** 2, noise, seed), [1e-5])
+            for name, seconds in speeds.items()
+        }
+        outcome = Outcome("forward", timings, {"gone": "needs: pip install gone"})
+        made += records.of_case(shared, case, outcome)
+    return made
+
+
+def test_the_interval_covers_the_median_as_often_as_it_says():
+    draw = np.random.default_rng(1)
+    covered = 0
+    for _ in range(300):
+        found = statistics.estimate(draw.exponential(size=30))
+        covered += found.low <= np.log(2) <= found.high
+    assert 0.88 <= covered / 300 <= 0.99
+
+
+def test_ratios_are_taken_round_by_round():
+    drift = np.linspace(1, 10, 20)  # the machine slows down; both feel it alike
+    found = statistics.ratio(list(2 * drift), list(drift))
+    assert found == pytest.approx((2, 2, 2))
+
+
+def test_a_slower_contender_is_told_from_noise():
+    old = run({"jlstm scan": 1.0, "torch": 1.0})
+    new = run({"jlstm scan": 1.2, "torch": 1.01}, seed=1)
+    found = {c.contender: c for c in regressions.changes(new, old)}
+    assert found["jlstm scan"].verdict == "slower"
+    assert found["jlstm scan"].ratio.median == pytest.approx(1.2, rel=0.02)
+    assert found["torch"].verdict == ""
+    back = {c.contender: c.verdict for c in regressions.changes(old, new)}
+    assert back == {"jlstm scan": "faster", "torch": ""}
+
+
+def test_a_slower_machine_is_not_taken_for_a_slower_contender():
+    slow = {name: value / 1.3 for name, value in CEILINGS.items()}
+    new = run({"jlstm scan": 1.2}, ceilings=slow, seed=1)
+    (found,) = regressions.changes(new, run({"jlstm scan": 1.0}))
+    assert found.verdict == ""
+
+
+def test_only_what_both_runs_measured_alike_is_compared():
+    old = run({"jlstm scan": 1.0})
+    for line in old:
+        line["shape"] = dataclasses.asdict(Shape(11, 4))
+    assert not regressions.changes(run({"jlstm scan": 1.0}), old)
+    console = Console(file=io.StringIO(), record=True)
+    regressions.show(console, run({"jlstm scan": 1.0}), old)
+    assert "hold none" in console.export_text()
+
+
+def test_contenders_that_noise_does_not_tell_apart_lead_together():
+    made = run({"jlstm scan": 1.0, "torch": 1.005, "slow": 1.5}, noise=0.02)
+    assert regressions.leaders(made) == {("H 16", "forward"): {"jlstm scan", "torch"}}
+
+
+@pytest.fixture
+def report(tmp_path):
+    path = tmp_path / "records.jsonl"
+    with records.appending(path) as write:
+        write(run({"jlstm scan": 2e-4, "torch": 1e-4, "slow": 9e-4}, sizes=(16, 32, 64)))
+    command.run(path, None)
+    return tmp_path / "records.md"
+
+
+def test_the_report_tells_losses_and_what_redoes_it(report):
+    text = report.read_text()
+    assert "`jlstm bench made-up.toml`" in text
+    assert "| H 16 | forward | torch | jlstm scan | 2.00 (2.00 to 2.00) |" in text
+    assert "forward 2.00; below 1 is faster" in text
+    assert "Not timed: gone (needs: pip install gone)." in text
+    first, second, third = re.findall(r"^\| (torch|jlstm scan|slow) \|", text, re.MULTILINE)[:3]
+    assert (first, second, third) == ("torch", "jlstm scan", "slow")
+
+
+def test_every_picture_of_the_report_is_there_and_shown(report):
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", report.read_text())
+    assert len(shown) == 4
+    for name in shown:
+        assert "<svg" in (report.parent / name).read_text()
+    assert {f"records/{p.name}" for p in (report.parent / "records").iterdir()} == set(shown)
+    assert any("over_hidden_size" in name for name in shown)
