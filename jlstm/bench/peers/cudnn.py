@@ -42,7 +42,7 @@ def prepare(problem: Problem, mode: str) -> Program:
     full = jnp.full((batch,), steps, "int32")
 
     def forward(own: jax.Array, xs: jax.Array, lengths: Any, resets: None) -> jax.Array:
-        ys, _, _ = rnn.lstm(
+        found: Any = rnn.lstm(
             xs,
             zeros,
             zeros,
@@ -54,6 +54,6 @@ def prepare(problem: Problem, mode: str) -> Program:
             0.0,
             first.bidirectional,
         )
-        return plain.zero_padding(ys.swapaxes(0, 1), lengths).swapaxes(0, 1)
+        return plain.zero_padding(found[0].swapaxes(0, 1), lengths).swapaxes(0, 1)
 
     return jax_program.prepare(problem, mode, flat, forward, time_major=False)

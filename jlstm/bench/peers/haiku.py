@@ -18,7 +18,7 @@ def prepare(problem: Problem, mode: str) -> Program:
     def stack() -> Any:
         return hk.DeepRNN([hk.LSTM(layer.hidden_size) for layer in config.layers])
 
-    def unroll(xs: jax.Array, resets: Any) -> jax.Array:
+    def unroll(xs: jax.Array, resets: Any) -> Any:
         core, inputs = stack(), xs
         if resets is not None:
             core, inputs = hk.ResetCore(core), (xs, resets)
