@@ -346,5 +346,5 @@ def test_the_command_prints_tables_and_appends_records(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "not timed: wrong (does not agree" in text
     assert "missing does not take part: needs: pip install planted" in text
-    assert "within noise of the earlier run" in text
+    assert "of 2 cases and modes" in text and "of 2 measurements are within noise" in text
     assert len([json.loads(line) for line in out.read_text().splitlines()]) == 8

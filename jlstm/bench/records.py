@@ -90,7 +90,7 @@ def of_case(run: Record, case: Case, outcome: Outcome) -> list[Record]:
         "case": case.name,
         "mode": outcome.mode,
         "config": config_toml.dumps(case.config),
-        "shape": dataclasses.asdict(case.shape),
+        "shape": dataclasses.asdict(case.shape) | {"modes": list(case.shape.modes)},
         "time_steps": case.shape.time_steps,
         "batch_size": case.shape.batch_size,
         "input_size": case.config.input_size,

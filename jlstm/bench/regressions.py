@@ -101,5 +101,7 @@ def show(console: Console, new: list[Record], old: list[Record]) -> None:
 
 
 def _key(record: Record) -> tuple[str, ...]:
-    same = ("case", "mode", "contender", "config", "shape", "threads")
-    return tuple(str(record.get(name)) for name in same)
+    # What else was measured of the case does not matter.
+    shape = {name: value for name, value in record["shape"].items() if name != "modes"}
+    same = ("case", "mode", "contender", "config", "threads")
+    return (*(str(record[name]) for name in same), str(shape))
