@@ -111,10 +111,12 @@ def _save(figure: Any, path: pathlib.Path) -> None:
 
 
 def _styles(records: list[Record]) -> dict[str, dict[str, Any]]:
+    from matplotlib import colormaps
+
     names = dict.fromkeys(r["contender"] for r in records)
-    markers = itertools.cycle(MARKERS)
+    colors, markers = colormaps["tab20"].colors, itertools.cycle(MARKERS)  # type: ignore[attr-defined]
     return {
-        name: {"color": f"C{n % 10}", "marker": next(markers), "label": name}
+        name: {"color": colors[n % 20], "marker": next(markers), "label": name}
         for n, name in enumerate(names)
     }
 
@@ -142,8 +144,9 @@ def _growth(panels: list[list[Record]], axis: str, value: Any) -> Any:
 def _roofline(records: list[Record]) -> Any:
     figure, (ax,) = _figure()
     intensity = [r["flops"] / r["bytes_moved"] for r in records]
-    ceilings = records[-1]["ceilings"]
-    top, slope = ceilings["product_gflops_per_s"], ceilings["copy_gbytes_per_s"]
+    # Of several runs the best: the machine can do that.
+    top = max(r["ceilings"]["product_gflops_per_s"] for r in records)
+    slope = max(r["ceilings"]["copy_gbytes_per_s"] for r in records)
     low, high = min(intensity) / 2, max(*intensity, top / slope) * 2
     ax.plot([low, top / slope, high], [low * slope, top, top], color="black", lw=1)
     for name, style in _styles(records).items():
