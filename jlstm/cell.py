@@ -47,9 +47,20 @@ def advance(z: jax.Array, c: jax.Array) -> tuple[Gates, Carry]:
     """Gates and next carry from the pre-activations z [*batch, 4H] and the cell state before."""
     z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
     i, f, o = jax.nn.sigmoid(z_i), jax.nn.sigmoid(z_f), jax.nn.sigmoid(z_o)
-    g = jnp.tanh(z_g)
-    c = f * c + i * g
-    return Gates(i, f, g, o), Carry(c, o * jnp.tanh(c))
+    gates = Gates(i, f, jnp.tanh(z_g), o)
+    return gates, update(gates, c)
+
+
+def update(gates: Gates, c: jax.Array) -> Carry:
+    """The next carry from the gates and the cell state before."""
+    c = gates.f * c + gates.i * gates.g
+    return Carry(c, gates.o * jnp.tanh(c))
+
+
+def slopes(gates: Gates) -> Gates:
+    """How fast each gate rises with its pre-activation, from its activation alone."""
+    i, f, g, o = gates
+    return Gates(i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o))
 
 
 def one_step(params: LayerParams, carry: Carry, x: jax.Array, dtype: jnp.dtype) -> Carry:

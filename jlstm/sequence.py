@@ -74,31 +74,23 @@ def run_layer(
     if times.valid is not None:
         # Not only outputs but products with padding, in gradients, have to be free of its values.
         xs = jnp.where(times.valid[..., None], xs, jnp.zeros((), xs.dtype))
-    start = start_of_layer(layer, params.initial_carry, (), state_dtype(dtype))
+    reverse = (False, True) if layer.bidirectional else (layer.reverse,)
+    start = start_of_layer(layer, params.initial_carry, (1,) * (xs.ndim - 2), state_dtype(dtype))
+    if not layer.bidirectional:
+        params, carry, start = jax.tree.map(lambda a: a[None], (params, carry, start))
     data = jnp.sum(xs[:0], axis=0)  # zeros [*batch, I]; exists for T = 0 too
-
-    def direction(params: LayerParams, carry: Carry, initial: Carry, reverse: bool) -> Any:
-        initial = cell.like_data(initial, data, dtype)
-        carry = cell.like_data(carry, data, dtype)
-        return run(
-            params,
-            carry,
-            xs,
-            initial=initial,
-            valid=times.valid,
-            resets=times.resets,
-            reverse=reverse,
-            dtype=dtype,
-        )
-
-    if layer.bidirectional:
-        both = [
-            direction(*jax.tree.map(lambda a, d=d: a[d], (params, carry, start)), reverse=bool(d))
-            for d in (0, 1)
-        ]
-        last, made = jax.tree.map(lambda *a: jnp.stack(a), *both)
-    else:
-        last, made = direction(params, carry, start, layer.reverse)
+    last, made = run(
+        params,
+        cell.like_data(carry, data, dtype),
+        xs,
+        initial=cell.like_data(start, data, dtype),
+        valid=times.valid,
+        resets=times.resets,
+        reverse=reverse,
+        dtype=dtype,
+    )
+    if not layer.bidirectional:
+        last, made = jax.tree.map(lambda a: a[0], (last, made))
     recorded = isinstance(made, scan.States)
     hs = _zero_padding(made.carry.h, times.valid) if recorded else made
     return last, cell.output(layer, xs, _merged(layer, hs), dtype), made

@@ -7,7 +7,7 @@ import jax
 
 from jlstm import validation
 from jlstm.config import Config, Layer, require_config
-from jlstm.kernels import scan
+from jlstm.kernels import cpu, fused, scan
 
 
 class Implementation(NamedTuple):
@@ -29,7 +29,10 @@ def _serves_everything(layer: Layer, dtype: str, platform: str) -> None:
 
 
 # Fastest first.
-IMPLEMENTATIONS = (Implementation("scan", scan.run, _serves_everything),)
+IMPLEMENTATIONS = (
+    Implementation("cpu", fused.run, cpu.refusal),
+    Implementation("scan", scan.run, _serves_everything),
+)
 
 
 def implementations(config: Config, platform: str | None = None) -> list[tuple[str, bool, str]]:

@@ -35,7 +35,7 @@ class Steps(NamedTuple):
 
 
 class States(NamedTuple):
-    """What one direction of a layer computed, leading axes [T, *batch], H features each.
+    """What the directions of a layer computed, leading axes [D, T, *batch], H features each.
 
     Gates are zero where no step was taken; c and h are the carry after the step.
     """
@@ -52,27 +52,30 @@ def run(
     initial: Carry,
     valid: jax.Array | None,
     resets: jax.Array | None,
-    reverse: bool,
+    reverse: tuple[bool, ...],
     dtype: jnp.dtype,
 ) -> tuple[Carry, jax.Array]:
-    """One direction of one layer over a whole sequence.
+    """All directions of one layer over a whole sequence.
 
     Args:
-      params: the direction's parameters.
-      carry: Carry [*batch, H] in the state's dtype.
+      params: parameters of D directions, their leading axis.
+      carry: Carry [D, *batch, H] in the state's dtype.
       xs: inputs [T, *batch, I].
       initial: what a reset puts into the carry, broadcastable to it.
       valid: as in Steps.
       resets: as in Steps.
-      reverse: start at the last step.
+      reverse: for each direction, whether it starts at the last step.
       dtype: what products are taken in.
 
     Returns:
-      The last carry and the hidden states [T, *batch, H], zero where not valid.
+      The last carry and the hidden states [D, T, *batch, H], zero where not valid.
     """
-    steps = Steps(cell.from_input(params, xs, dtype), valid, resets)
-    w_h = params.w_h.astype(dtype)
-    return _recurrence(reverse, w_h, carry, initial, steps)
+
+    def one(params: LayerParams, carry: Carry, initial: Carry, reverse: bool) -> Any:
+        steps = Steps(cell.from_input(params, xs, dtype), valid, resets)
+        return _recurrence(reverse, params.w_h.astype(dtype), carry, initial, steps)
+
+    return _each_direction(one, reverse, params, carry, initial)
 
 
 def record(
@@ -83,23 +86,30 @@ def record(
     initial: Carry,
     valid: jax.Array | None,
     resets: jax.Array | None,
-    reverse: bool,
+    reverse: tuple[bool, ...],
     dtype: jnp.dtype,
 ) -> tuple[Carry, States]:
     """As `run`, but returns every gate and state in place of the hidden states."""
-    steps = Steps(cell.from_input(params, xs, dtype), valid, resets)
+    def keep(before: Carry, gates: cell.Gates, after: Carry, valid: Any) -> States:
+        return States(cell.Gates(*(where(valid, gate, 0.0) for gate in gates)), after)
 
-    def keep(h_before: jax.Array, gates: cell.Gates, after: Carry, valid: Any) -> States:
-        return States(cell.Gates(*(_where(valid, gate, 0.0) for gate in gates)), after)
+    def one(params: LayerParams, carry: Carry, initial: Carry, reverse: bool) -> Any:
+        steps = Steps(cell.from_input(params, xs, dtype), valid, resets)
+        return loop(reverse, params.w_h.astype(dtype), carry, initial, steps, keep)
 
-    return _loop(reverse, params.w_h.astype(dtype), carry, initial, steps, keep)
+    return _each_direction(one, reverse, params, carry, initial)
+
+
+def _each_direction(one: Any, reverse: tuple[bool, ...], *own: Any) -> Any:
+    made = [one(*jax.tree.map(lambda a, d=d: a[d], own), r) for d, r in enumerate(reverse)]
+    return jax.tree.map(lambda *a: jnp.stack(a), *made)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _recurrence(
     reverse: bool, w_h: jax.Array, carry: Carry, initial: Carry, steps: Steps
 ) -> tuple[Carry, jax.Array]:
-    return _loop(reverse, w_h, carry, initial, steps, _outputs)
+    return loop(reverse, w_h, carry, initial, steps, _outputs)
 
 
 @_recurrence.defjvp
@@ -107,27 +117,27 @@ def _recurrence_jvp(reverse: bool, primals: Any, tangents: Any) -> tuple[Any, An
     w_h, carry, initial, steps = primals
     dw_h, dcarry, dinitial, dsteps = tangents
 
-    def loop(carry: Carry, initial: Carry, z: jax.Array) -> tuple[Any, jax.Array]:
-        last, (hs, hs_before) = _loop(
+    def from_products(carry: Carry, initial: Carry, z: jax.Array) -> tuple[Any, jax.Array]:
+        last, (hs, hs_before) = loop(
             reverse, w_h, carry, initial, steps._replace(z=z), _outputs_and_reads
         )
         return (last, hs), hs_before
 
-    out, push, hs_before = jax.linearize(loop, carry, initial, steps.z, has_aux=True)
+    out, push, hs_before = jax.linearize(from_products, carry, initial, steps.z, has_aux=True)
     return out, push(dcarry, dinitial, dsteps.z + cell.product(hs_before, dw_h, w_h.dtype))
 
 
-def _loop(
+def loop(
     reverse: bool, w_h: jax.Array, carry: Carry, initial: Carry, steps: Steps, keep: Any
 ) -> tuple[Carry, Any]:
-    """The scan itself; `keep(h read, gates, carry after, valid)` says what it stacks over time."""
+    """The scan itself; `keep(carry read, gates, carry after, valid)` says what it stacks over time."""
 
     def body(carry: Carry, step: Steps) -> tuple[Carry, Any]:
         if not reverse:
             carry = select(step.resets, initial, carry)
         gates, after = cell.advance(step.z + cell.product(carry.h, w_h, w_h.dtype), carry.c)
         after = after if step.valid is None else select(step.valid, after, carry)
-        kept = keep(carry.h, gates, after, step.valid)
+        kept = keep(carry, gates, after, step.valid)
         if reverse:
             after = select(step.resets, initial, after)
         return after, kept
@@ -135,23 +145,23 @@ def _loop(
     return lax.scan(body, carry, steps, reverse=reverse)
 
 
-def _outputs(h_before: jax.Array, gates: cell.Gates, after: Carry, valid: Any) -> jax.Array:
-    return _where(valid, after.h, 0.0)
+def _outputs(before: Carry, gates: cell.Gates, after: Carry, valid: Any) -> jax.Array:
+    return where(valid, after.h, 0.0)
 
 
 def _outputs_and_reads(
-    h_before: jax.Array, gates: cell.Gates, after: Carry, valid: Any
+    before: Carry, gates: cell.Gates, after: Carry, valid: Any
 ) -> tuple[jax.Array, jax.Array]:
-    return _where(valid, after.h, 0.0), h_before
+    return where(valid, after.h, 0.0), before.h
 
 
 def select(flags: jax.Array | None, chosen: Carry, otherwise: Carry) -> Carry:
     """`chosen` where the flags [*batch] are True, the whole of `otherwise` without flags."""
     if flags is None:
         return otherwise
-    return Carry(*(_where(flags, a, b) for a, b in zip(chosen, otherwise, strict=True)))
+    return Carry(*(where(flags, a, b) for a, b in zip(chosen, otherwise, strict=True)))
 
 
-def _where(flags: jax.Array | None, chosen: Any, otherwise: Any) -> jax.Array:
+def where(flags: jax.Array | None, chosen: Any, otherwise: Any) -> jax.Array:
     """`chosen` [..., H] where the flags [...] are True (everywhere without flags)."""
     return chosen if flags is None else jnp.where(flags[..., None], chosen, otherwise)

@@ -1,0 +1,133 @@
+"""The fused operations on CPU: foreign calls of the kernels in `native`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.config import Layer
+from jlstm.kernels import library, partition
+from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made, names
+from jlstm.params import Carry
+
+# Results of the run that it is not asked for, operands that a call lacks.
+NOTHING = (0,)
+
+
+def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
+    """Why the kernels cannot serve a layer, or None."""
+    if platform != "cpu":
+        return f"it serves the CPU only, not {platform}"
+    if dtype != "float32":
+        return f"it computes in float32 only, not {dtype}"
+    _, reason = library.load()
+    return reason or None
+
+
+def lowering(ctx: Any, given: Any, reverse: Any, keep: bool = False) -> Callable[..., Any] | None:
+    """A function of an operation's operands that calls its kernel, or None where none serves.
+
+    Args:
+      ctx: the lowering's context.
+      given: the types of the operands, as Forward or Backward.
+      reverse: the direction of each group.
+      keep: whether a run keeps what its derivatives need.
+    """
+    module = ctx.module_context
+    if not isinstance(given, (Forward, Backward)) or module.lowering_parameters.for_export:
+        return None  # an exported program has to run without this library
+    over_time = given.xs if isinstance(given, Forward) else given.d_hs
+    sizes = (*over_time.shape, *given.w_h.shape)
+    if given.w_h.dtype != jnp.float32 or 0 in sizes or library.load()[0] is None:
+        return None
+    tree = jax.tree.structure(given)
+
+    def call(*leaves: Any) -> Any:
+        operands = jax.tree.unflatten(tree, leaves)
+        if isinstance(operands, Forward):
+            made: Any = _run(operands, reverse, keep)
+        else:
+            made = _backward(operands, reverse)
+        return jax.tree.leaves(made)
+
+    if partition.local(module.axis_context):
+        return call
+    made = jax.eval_shape(call, *ctx.avals_in)
+    kind = Made if isinstance(given, Forward) else Gradients
+    results = _names_of_results(kind, given, keep)
+    return partition.over_batch(call, names(given), ctx.avals_in, results, made)
+
+
+def _names_of_results(kind: Any, given: Any, keep: bool) -> list[str]:
+    carry = Carry(0, 0)
+    if kind is Made:
+        return names(Made(carry, 0, Kept(0, 0, 0) if keep else None))  # type: ignore[arg-type]
+    return names(Gradients(0, carry, None if given.resets is None else carry))  # type: ignore
+
+
+def _run(given: Forward, reverse: tuple[bool, ...], keep: bool) -> Made:
+    groups, time, *batch_shape, _ = (given.w_h.shape[0], *given.xs.shape[1:])
+    batch, units = int(np.prod(batch_shape)), given.w_h.shape[1]
+    state, over_time = (groups, batch, units), (groups, time, batch)
+    kept = [(*over_time, n * units) for n in (4, 1, 1)] if keep else [NOTHING] * 3
+    out = _foreign("jlstm_forward", [state, state, (*over_time, units), *kept])(
+        given.w_x,
+        given.w_h,
+        _or_nothing(given.b),
+        *(a.reshape(state) for a in given.carry),
+        *_states_or_nothing(given.initial, state),
+        given.xs.reshape(given.xs.shape[0], time, batch, -1),
+        *(_flags_or_nothing(a, batch) for a in (given.valid, given.resets)),
+        reverse=np.array(reverse, np.int64),
+    )
+    out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
+    return Made(Carry(*out[:2]), out[2], Kept(*out[3:]) if keep else None)
+
+
+def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
+    groups, time, *batch_shape, units = given.d_hs.shape
+    batch = int(np.prod(batch_shape))
+    state, over_time = (groups, batch, units), (groups, time, batch)
+    of_initial = NOTHING if given.resets is None else state
+    call = _foreign(
+        "jlstm_backward",
+        [(*over_time, 4 * units), state, state, of_initial, of_initial],
+        input_output_aliases={1: 0},  # d_z takes the place of the gates
+    )
+    out = call(
+        given.w_h,
+        given.gates.reshape(*over_time, -1),
+        given.c_before.reshape(*over_time, -1),
+        *(a.reshape(state) for a in given.d_last),
+        given.d_hs.reshape(*over_time, -1),
+        *(_flags_or_nothing(a, batch) for a in (given.valid, given.resets)),
+        reverse=np.array(reverse, np.int64),
+    )
+    out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
+    return Gradients(out[0], Carry(*out[1:3]), None if given.resets is None else Carry(*out[3:]))
+
+
+def _foreign(name: str, shapes: list[Any], **options: Any) -> Callable[..., Any]:
+    return jax.ffi.ffi_call(
+        name, [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes], **options
+    )
+
+
+def _or_nothing(a: jax.Array | None) -> jax.Array:
+    return jnp.zeros(NOTHING, jnp.float32) if a is None else a
+
+
+def _states_or_nothing(carry: Carry | None, shape: Any) -> list[jax.Array]:
+    return [_or_nothing(None if a is None else a.reshape(shape)) for a in carry or (None, None)]
+
+
+def _flags_or_nothing(a: jax.Array | None, batch: int) -> jax.Array:
+    if a is None:
+        return jnp.zeros(NOTHING, bool)
+    return a.reshape(*a.shape[:2], batch)
+
+
+def _unflatten(a: jax.Array, batch_shape: Any) -> jax.Array:
+    return a.reshape(*a.shape[: a.ndim - 2], *batch_shape, a.shape[-1])

@@ -1,0 +1,217 @@
+"""The recurrence as operations of JAX, with derivatives and batching, lowered by platform.
+
+There are three: the run over a sequence, its derivative at a point, and the transpose of that. A
+platform without a lowering of its own takes the scans of `reference`. What the derivative needs
+beside the loop are products over all steps at once, taken here in plain JAX: of the tangent of the
+input products, transposing makes the gradients of weights and inputs.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from jlstm.kernels import batching as folding
+from jlstm.kernels import cpu, partition, reference, types
+from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made, names
+from jlstm.params import Carry, LayerParams
+
+
+def run(
+    params: LayerParams,
+    carry: Carry,
+    xs: jax.Array,
+    *,
+    initial: Carry,
+    valid: jax.Array | None,
+    resets: jax.Array | None,
+    reverse: tuple[bool, ...],
+    dtype: jnp.dtype,
+) -> tuple[Carry, jax.Array]:
+    """All directions of one layer over a whole sequence; arguments and results as in scan.run."""
+    w_x, w_h, b = (None if a is None else a.astype(dtype) for a in params[:3])
+    if resets is not None:
+        initial = Carry(*(jnp.broadcast_to(a, carry.c.shape) for a in initial))
+    valid, resets = (None if a is None else a[None] for a in (valid, resets))
+    start = None if resets is None else initial
+    given = Forward(w_x, w_h, b, carry, start, xs[None], valid, resets)
+    made = _bind(run_p, types.alike(given), reverse=reverse, keep=False)
+    return made.carry, made.hs
+
+
+def _bind(primitive: Primitive, given: Any, **options: Any) -> Any:
+    leaves, tree = jax.tree.flatten(given)
+    results = primitive.bind(*leaves, tree=tree, **options)
+    return jax.tree.unflatten(jax.tree.structure(_result(given, **options)), results)
+
+
+def _result(given: Any, keep: bool = False, **_: Any) -> Any:
+    """The shape of what an operation gives, as a tree of shapes."""
+    groups, units = given.w_h.shape[:2]
+    over_time = next(getattr(given, n) for n in ("xs", "d_z", "d_hs") if hasattr(given, n))
+    time, *batch_shape = over_time.shape[1:-1]
+    state = jax.ShapeDtypeStruct((groups, *batch_shape, units), given.w_h.dtype)
+    hs = jax.ShapeDtypeStruct((groups, time, *batch_shape, units), given.w_h.dtype)
+    z = jax.ShapeDtypeStruct((groups, time, *batch_shape, 4 * units), given.w_h.dtype)
+    if isinstance(given, Backward):
+        initial = None if given.resets is None else Carry(state, state)
+        return Gradients(z, Carry(state, state), initial)
+    return Made(Carry(state, state), hs, Kept(z, hs, hs) if keep else None)
+
+
+def _primitive(name: str, meaning: Callable[..., Any]) -> Primitive:
+    """A primitive that does what `meaning(operands, **options)` does, and how vmap reaches it."""
+    primitive = Primitive(name)
+    primitive.multiple_results = True
+
+    def flat(*leaves: Any, tree: Any, **options: Any) -> Any:
+        return jax.tree.leaves(meaning(jax.tree.unflatten(tree, leaves), **options))
+
+    @functools.cache
+    def compiled(**options: Any) -> Any:
+        return jax.jit(functools.partial(primitive.bind, **options))
+
+    def evaluate(*leaves: Any, **options: Any) -> Any:
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+            return flat(*leaves, **options)
+        return compiled(**options)(*leaves)
+
+    def abstract(*avals: Any, tree: Any, **options: Any) -> Any:
+        if types.plain(avals):
+            made = jax.tree.leaves(_result(jax.tree.unflatten(tree, avals), **options))
+            return [jax.core.ShapedArray(a.shape, a.dtype) for a in made]
+        return types.of_results(functools.partial(flat, tree=tree, **options), avals)
+
+    def lower_on_cpu(ctx: Any, *args: Any, tree: Any, **options: Any) -> Any:
+        fits = functools.partial(cpu.lowering, ctx, jax.tree.unflatten(tree, ctx.avals_in))
+        function = fits(**options) or functools.partial(flat, tree=tree, **options)
+        return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
+
+    def batched(args: Sequence[Any], dims: Sequence[Any], *, tree: Any, **options: Any) -> Any:
+        groups = len(options["reverse"])
+        operands, options["reverse"], members = folding.batch(
+            names(jax.tree.unflatten(tree, args)), args, dims, options["reverse"]
+        )
+        made = _bind(primitive, jax.tree.unflatten(tree, operands), **options)
+        return folding.unbatch(names(made), jax.tree.leaves(made), groups, members)
+
+    primitive.def_impl(evaluate)
+    primitive.def_abstract_eval(abstract)
+    mlir.register_lowering(primitive, mlir.lower_fun(flat, multiple_results=True))
+    mlir.register_lowering(primitive, lower_on_cpu, platform="cpu")
+    batching.primitive_batchers[primitive] = batched
+    partition.needs_devices(primitive)
+    return primitive
+
+
+run_p = _primitive("lstm_run", reference.run)
+derivative_p = _primitive("lstm_derivative", reference.derivative)
+backward_p = _primitive("lstm_backward", reference.backward)
+
+
+def _run_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], *, tree: Any, reverse: Any, keep: bool
+) -> Any:
+    given: Forward = jax.tree.unflatten(tree, primals)
+    moved: Forward = jax.tree.unflatten(tree, tangents)
+    made: Made = _bind(run_p, given, reverse=reverse, keep=True)
+    if keep:  # only derivatives keep anything, so this is a derivative of one
+        return _plain_jvp(reference.run, tree, primals, tangents, made, reverse=reverse, keep=True)
+    assert made.kept is not None
+
+    def moves(a: Any) -> bool:
+        return a is not None and not isinstance(a, ad.Zero)
+
+    product = functools.partial(jnp.einsum, preferred_element_type=given.w_h.dtype)
+
+    def from_inputs(xs: jax.Array, w: jax.Array) -> jax.Array:
+        if xs.shape[0] == 1:
+            return product("t...i,gik->gt...k", xs[0], w)
+        return product("gt...i,gik->gt...k", xs, w)
+
+    d_z = jnp.zeros_like(made.kept.gates)
+    if moves(moved.xs):
+        d_z = d_z + from_inputs(moved.xs, given.w_x)
+    if moves(moved.w_x):
+        d_z = d_z + from_inputs(given.xs, moved.w_x)
+    if moves(moved.b):
+        ones = (1,) * (d_z.ndim - 2)
+        d_z = d_z + moved.b.reshape(moved.b.shape[0], *ones, -1)
+    if moves(moved.w_h):
+        d_z = d_z + product("gt...h,ghk->gt...k", made.kept.h_before, moved.w_h)
+    d_carry, d_initial = jax.tree.map(
+        ad.instantiate_zeros, (moved.carry, moved.initial), is_leaf=lambda a: isinstance(a, ad.Zero)
+    )
+    linear = Linear(
+        given.w_h, made.kept.gates, made.kept.c_before, given.valid, given.resets,
+        d_z, d_carry, d_initial,
+    )  # fmt: skip
+    d_made = _bind(derivative_p, linear, reverse=reverse)
+    results = Made(made.carry, made.hs)
+    return jax.tree.leaves(results), jax.tree.leaves(d_made)
+
+
+def _plain_jvp(
+    meaning: Callable[..., Any],
+    tree: Any,
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    made: Any,
+    **options: Any,
+) -> Any:
+    """The tangents of an operation through the scan that it means."""
+    at = [n for n, t in enumerate(tangents) if not isinstance(t, ad.Zero)]
+
+    def moving(*some: Any) -> Any:
+        leaves = list(primals)
+        for n, a in zip(at, some, strict=True):
+            leaves[n] = a
+        return jax.tree.leaves(meaning(jax.tree.unflatten(tree, leaves), **options))
+
+    _, out = jax.jvp(moving, [primals[n] for n in at], [tangents[n] for n in at])
+    return jax.tree.leaves(made), out
+
+
+def _derivative_jvp(primals: Any, tangents: Any, *, tree: Any, reverse: Any) -> Any:
+    made = _bind(derivative_p, jax.tree.unflatten(tree, primals), reverse=reverse)
+    return _plain_jvp(reference.derivative, tree, primals, tangents, made, reverse=reverse)
+
+
+def _backward_jvp(primals: Any, tangents: Any, *, tree: Any, reverse: Any) -> Any:
+    made = _bind(backward_p, jax.tree.unflatten(tree, primals), reverse=reverse)
+    return _plain_jvp(reference.backward, tree, primals, tangents, made, reverse=reverse)
+
+
+def _known(given: Any, linear: int) -> tuple[Any, ...]:
+    for a in jax.tree.leaves(given[:linear], is_leaf=ad.is_undefined_primal):
+        if ad.is_undefined_primal(a):
+            raise NotImplementedError("the derivative of a run is linear in its tangents only")
+    return given[:linear]
+
+
+def _derivative_transpose(cts: Sequence[Any], *args: Any, tree: Any, reverse: Any) -> Any:
+    given: Linear = jax.tree.unflatten(tree, args)
+    d_c, d_h, d_hs = (ad.instantiate_zeros(ct) for ct in cts)
+    back = Backward(*_known(given, 5), Carry(d_c, d_h), d_hs)
+    made: Gradients = _bind(backward_p, back, reverse=reverse)
+    return [None] * len(jax.tree.leaves(tuple(given[:5]))) + jax.tree.leaves(tuple(made))
+
+
+def _backward_transpose(cts: Sequence[Any], *args: Any, tree: Any, reverse: Any) -> Any:
+    given: Backward = jax.tree.unflatten(tree, args)
+    tangents = [ad.instantiate_zeros(ct) for ct in cts]
+    d_initial = Carry(*tangents[3:]) if len(tangents) > 3 else None
+    linear = Linear(*_known(given, 5), tangents[0], Carry(*tangents[1:3]), d_initial)
+    made: Made = _bind(derivative_p, linear, reverse=reverse)
+    return [None] * len(jax.tree.leaves(tuple(given[:5]))) + jax.tree.leaves(made)
+
+
+ad.primitive_jvps[run_p] = _run_jvp
+ad.primitive_jvps[derivative_p] = _derivative_jvp
+ad.primitive_jvps[backward_p] = _backward_jvp
+ad.primitive_transposes[derivative_p] = _derivative_transpose
+ad.primitive_transposes[backward_p] = _backward_transpose

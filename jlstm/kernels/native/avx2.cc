@@ -1,0 +1,11 @@
+#define JLSTM_ISA jlstm_avx2
+#include "forward.h"
+#include "backward.h"
+
+const jlstm::Kernels* jlstm::avx2_kernels() {
+  using namespace jlstm_avx2;
+  static constexpr Kernels kernels{"avx2", kWidth, kLanes, pack_forward, input_products,
+                                   forward_step, pack_backward, backward_step, sigmoid_all,
+                                   tanh_all};
+  return &kernels;
+}

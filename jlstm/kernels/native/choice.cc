@@ -1,0 +1,74 @@
+// Which instruction set serves, and how a call is divided between threads.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "recurrence.h"
+
+namespace jlstm {
+namespace {
+
+const Kernels& fastest() {
+  const char* most = std::getenv("JLSTM_CPU_ISA");
+  auto allowed = [&](const char* name) { return !most || std::strcmp(most, name) == 0; };
+#if defined(__x86_64__)
+  const bool not_named = most && !allowed("avx512") && !allowed("avx2") && !allowed("portable");
+  if (not_named) most = nullptr;
+  if (allowed("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
+    return *avx512_kernels();
+  if ((allowed("avx512") || allowed("avx2")) && __builtin_cpu_supports("avx2") &&
+      __builtin_cpu_supports("fma"))
+    return *avx2_kernels();
+#endif
+  return *portable_kernels();
+}
+
+}  // namespace
+
+const Kernels& kernels() {
+  static const Kernels& chosen = fastest();
+  return chosen;
+}
+
+Plan divide(const Sizes& s, int width, int threads) {
+  const int64_t vectors = (s.units + width - 1) / width;
+  const double step_work = 8.0 * s.units * s.units * s.batch * s.groups;
+  Plan plan;
+  const int64_t wanted = std::max(1, threads);
+  // Rows of the batch on their own need no waiting, but each share reads all of W_h.
+  const bool in_cache = 16.0 * s.units * s.units <= (1 << 20);
+  int64_t blocks = 1;
+  if (s.groups < wanted) {
+    const int64_t rows = in_cache ? 12 : 64;
+    const int64_t needed = (wanted + s.groups - 1) / s.groups;
+    blocks = std::max<int64_t>(1, std::min(needed, s.batch / rows));
+  }
+  if (s.groups * blocks >= wanted) {
+    plan.independent = true;
+    plan.shares.resize(std::min(wanted, s.groups * blocks));
+    for (int64_t n = 0; n < s.groups * blocks; ++n) {
+      const int64_t block = n % blocks;
+      plan.shares[n % plan.shares.size()].push_back({n / blocks, s.batch * block / blocks,
+                                                     s.batch * (block + 1) / blocks, 0, vectors});
+    }
+    return plan;
+  }
+  // Units split between threads, as long as what a thread does in a step outweighs the waiting.
+  const int64_t all = vectors * s.groups;
+  const int64_t paying = std::max<int64_t>(1, int64_t(step_work / 100e3));
+  const int64_t shares = std::min({wanted, all, paying});
+  plan.independent = false;
+  plan.shares.resize(shares);
+  for (int64_t share = 0; share < shares; ++share) {
+    int64_t from = all * share / shares, to = all * (share + 1) / shares;
+    while (from < to) {
+      const int64_t group = from / vectors, end = std::min(to, (group + 1) * vectors);
+      plan.shares[share].push_back(
+          {group, 0, s.batch, from - group * vectors, end - group * vectors});
+      from = end;
+    }
+  }
+  return plan;
+}
+
+}  // namespace jlstm

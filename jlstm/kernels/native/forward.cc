@@ -1,0 +1,132 @@
+// The forward pass of a call: its memory, its shares, and who takes which step when.
+#include <algorithm>
+#include <vector>
+
+#include "recurrence.h"
+#include "scratch.h"
+#include "team.h"
+
+namespace jlstm {
+namespace {
+
+// Input products of a share that stay in its cache: floats.
+constexpr int64_t kChunk = 96 * 1024;
+
+// Where each step of a group reads its state from; see ForwardPass::source.
+std::vector<int32_t> sources(const Sizes& sizes, const Schedule& schedule, int64_t group) {
+  const int64_t steps = sizes.steps, batch = sizes.batch;
+  const bool reverse = schedule.reverse[group];
+  const uint8_t* valid = schedule.valid ? schedule.valid + group * schedule.next_valid : nullptr;
+  const uint8_t* resets =
+      schedule.resets ? schedule.resets + group * schedule.next_resets : nullptr;
+  std::vector<int32_t> source((steps + 1) * batch);
+  std::vector<int32_t> now(batch, kGiven);
+  for (int64_t k = 0; k < steps; ++k) {
+    const int64_t t = reverse ? steps - 1 - k : k;
+    for (int64_t row = 0; row < batch; ++row) {
+      const bool reset = resets && resets[t * batch + row];
+      if (reset && !reverse) now[row] = kInitial;
+      source[t * batch + row] = now[row];
+      if (!valid || valid[t * batch + row]) now[row] = int32_t(t);
+      if (reset && reverse) now[row] = kInitial;
+    }
+  }
+  std::copy(now.begin(), now.end(), source.begin() + steps * batch);
+  return source;
+}
+
+// The last carry of a part.
+void finish(const ForwardPass& pass, const Part& part, int width) {
+  const Sizes& s = pass.call.sizes;
+  const int64_t unit = part.first * width, count = std::min(part.end * width, s.units) - unit;
+  for (int64_t row = part.row; row < part.row_end; ++row) {
+    const int64_t at = (pass.group * s.batch + row) * s.units + unit;
+    const int32_t from = pass.source_of(s.steps, row);
+    std::copy_n(pass.c_from(from, row) + unit, count, pass.call.last_c + at);
+    std::copy_n(pass.h_from(from, row) + unit, count, pass.call.last_h + at);
+  }
+}
+
+}  // namespace
+
+void forward(const Forward& call, Team& team) {
+  const Sizes& s = call.sizes;
+  const Kernels& set = kernels();
+  const int64_t panel_size = set.lanes * set.width;
+  const Plan plan = divide(s, set.width, team.threads);
+  const int64_t panels = (s.units + set.width - 1) / set.width;
+  // Steps whose input products are taken at once.
+  auto chunk = [&](const Part& part) {
+    int64_t rows = part.row_end - part.row;
+    int64_t fit = kChunk / (rows * (part.end - part.first) * panel_size);
+    int64_t least = (std::max<int64_t>(64, s.inputs / 2) + rows - 1) / rows;  // to pay for W_x
+    return std::min(s.steps, std::max(fit, least));
+  };
+  auto z_size = [&](const Part& part) {
+    return chunk(part) * (part.row_end - part.row) * (part.end - part.first) * panel_size;
+  };
+  // W_x is packed once if many chunks read it, else panel by panel as it is read.
+  bool ahead = false;
+  for (const auto& share : plan.shares)
+    for (const Part& part : share) ahead = ahead || s.steps > 3 * chunk(part);
+  size_t bytes = s.groups * ((ahead ? Scratch::size(panels * s.inputs * panel_size) : 0) +
+                             Scratch::size(panels * s.units * panel_size) +
+                             Scratch::size(panels * panel_size) + Scratch::size(s.batch * s.units));
+  for (const auto& share : plan.shares)
+    for (const Part& part : share) bytes += Scratch::size(z_size(part));
+  bytes += plan.shares.size() * Scratch::size(s.inputs * panel_size);
+  Scratch scratch(bytes);
+
+  std::vector<std::vector<int32_t>> source(s.groups);
+  const bool moved = call.schedule.valid || call.schedule.resets;
+  std::vector<ForwardPass> passes;
+  for (int64_t group = 0; group < s.groups; ++group) {
+    if (moved) source[group] = sources(s, call.schedule, group);
+    float* w_x = !ahead ? nullptr : scratch.take(panels * s.inputs * panel_size);
+    float* w_h = scratch.take(panels * s.units * panel_size);
+    float* b = scratch.take(panels * panel_size);
+    passes.push_back({call, group, moved ? source[group].data() : nullptr, w_x, w_h, b,
+                      scratch.take(s.batch * s.units)});
+  }
+  std::vector<std::vector<float*>> z;
+  std::vector<float*> own;
+  for (const auto& share : plan.shares) {
+    z.emplace_back();
+    own.push_back(scratch.take(s.inputs * panel_size));
+    for (const Part& part : share) z.back().push_back(scratch.take(z_size(part)));
+  }
+
+  auto take_step = [&](const Part& part, float* z, float* own, int64_t k) {
+    const ForwardPass& pass = passes[part.group];
+    const int64_t rows = part.row_end - part.row, steps = chunk(part);
+    const int64_t from = k / steps * steps, to = std::min(from + steps, s.steps);
+    if (k == from) set.input_products(pass, part, from, to, z, own);
+    set.forward_step(pass, part, k, z + (k - from) * rows * panel_size, (to - from) * rows);
+    if (k == s.steps - 1) finish(pass, part, set.width);
+  };
+  const int64_t shares = plan.shares.size();
+  if (!plan.independent) {
+    team.run(shares, s.steps, [&](int64_t k, int64_t share) {
+      for (size_t n = 0; n < plan.shares[share].size(); ++n) {
+        const Part& part = plan.shares[share][n];
+        if (k == 0)
+          for (int64_t panel = part.first; panel < part.end; ++panel)
+            set.pack_forward(passes[part.group], panel);
+        take_step(part, z[share][n], own[share], k);
+      }
+    });
+    return;
+  }
+  team.run(shares, 2, [&](int64_t phase, int64_t share) {
+    if (phase == 0) {
+      for (int64_t n = share; n < s.groups * panels; n += shares)
+        set.pack_forward(passes[n / panels], n % panels);
+      return;
+    }
+    for (size_t n = 0; n < plan.shares[share].size(); ++n)
+      for (int64_t k = 0; k < s.steps; ++k)
+        take_step(plan.shares[share][n], z[share][n], own[share], k);
+  });
+}
+
+}  // namespace jlstm

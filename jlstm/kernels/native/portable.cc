@@ -1,0 +1,11 @@
+#define JLSTM_ISA jlstm_portable
+#include "forward.h"
+#include "backward.h"
+
+const jlstm::Kernels* jlstm::portable_kernels() {
+  using namespace jlstm_portable;
+  static constexpr Kernels kernels{"portable", kWidth, kLanes, pack_forward, input_products,
+                                   forward_step, pack_backward, backward_step, sigmoid_all,
+                                   tanh_all};
+  return &kernels;
+}

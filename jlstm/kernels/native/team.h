@@ -1,0 +1,134 @@
+// Threads that take the phases of a call together.
+//
+// A call has shares, each of which has to take phases 0, 1, ... in turn; no share may begin a phase
+// before all have ended the one before. The calling thread takes share 0, and any other that nobody
+// has taken over. A task sent to XLA's pool takes over one share for good when it starts, which may
+// be late or never: nothing waits for a task that has not started, so calls within calls and a busy
+// pool make progress. What is computed does not depend on who computes it.
+#pragma once
+#include <sched.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace jlstm {
+
+// Numbers below 2^-126 count as zero while this lives: they would slow a step tenfold.
+class FlushDenormals {
+ public:
+#if defined(__x86_64__)
+  FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
+  ~FlushDenormals() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+#elif defined(__aarch64__)
+  FlushDenormals() {
+    asm volatile("mrs %0, fpcr" : "=r"(before_));
+    asm volatile("msr fpcr, %0" ::"r"(before_ | (1ull << 24)));
+  }
+  ~FlushDenormals() { asm volatile("msr fpcr, %0" ::"r"(before_)); }
+
+ private:
+  uint64_t before_;
+#else
+  FlushDenormals() {}
+#endif
+};
+
+struct Team {
+  int threads;  // how many may work at once
+  std::function<void(std::function<void()>)> schedule;  // runs a task on another thread, some time
+
+  using Work = std::function<void(int64_t phase, int64_t share)>;
+
+  void run(int64_t shares, int64_t phases, const Work& work) {
+    FlushDenormals flush;
+    if (shares == 1 || threads == 1) {
+      for (int64_t phase = 0; phase < phases; ++phase)
+        for (int64_t share = 0; share < shares; ++share) work(phase, share);
+      return;
+    }
+    auto progress = std::make_shared<Progress>(shares, phases, &work);
+    for (int64_t share = 1; share < shares && share < threads; ++share)
+      schedule([progress, share] { progress->take_over(share); });
+    progress->lead();
+  }
+
+ private:
+  // The phases a share has ended, and who has it: nobody, someone for one phase, someone for good.
+  static constexpr uint64_t kBusy = 1, kOwned = 2, kOne = 4;
+
+  struct alignas(64) Word {
+    std::atomic<uint64_t> value{0};
+  };
+
+  struct Progress {
+    std::vector<Word> words;
+    uint64_t phases;
+    const Work* work;  // alive until all phases have ended
+
+    Progress(int64_t shares, int64_t phases, const Work* work)
+        : words(shares), phases(phases), work(work) {}
+
+    uint64_t ended(int64_t share) const {
+      return words[share].value.load(std::memory_order_acquire) / kOne;
+    }
+
+    static void pause(int& spins) {
+      if (++spins < 4096) {
+#if defined(__x86_64__)
+        _mm_pause();
+#endif
+      } else {
+        sched_yield();
+      }
+    }
+
+    void lead() {
+      for (uint64_t phase = 0; phase < phases; ++phase) {
+        (*work)(phase, 0);
+        words[0].value.store((phase + 1) * kOne + kOwned, std::memory_order_release);
+        for (size_t share = 1; share < words.size(); ++share) {
+          uint64_t free = phase * kOne;
+          if (words[share].value.compare_exchange_strong(free, free + kBusy)) {
+            (*work)(phase, share);
+            words[share].value.store((phase + 1) * kOne, std::memory_order_release);
+          }
+        }
+        for (size_t share = 1; share < words.size(); ++share) {
+          int spins = 0;
+          while (ended(share) <= phase) pause(spins);
+        }
+      }
+    }
+
+    void take_over(int64_t share) {
+      uint64_t word = words[share].value.load(std::memory_order_acquire);
+      int spins = 0;
+      for (;;) {
+        if (word / kOne == phases) return;
+        if (!(word & kBusy) && words[share].value.compare_exchange_weak(word, word | kOwned)) break;
+        pause(spins);
+        word = words[share].value.load(std::memory_order_acquire);
+      }
+      FlushDenormals flush;
+      for (uint64_t phase = word / kOne; phase < phases; ++phase) {
+        for (size_t other = 0; other < words.size(); ++other) {
+          spins = 0;
+          while (ended(other) < phase) pause(spins);
+        }
+        (*work)(phase, share);
+        words[share].value.store((phase + 1) * kOne + kOwned, std::memory_order_release);
+      }
+    }
+  };
+};
+
+}  // namespace jlstm

@@ -1,0 +1,101 @@
+// Vectors of the instruction set a file is compiled for, and what the recurrence needs of them.
+//
+// Compiled once for each instruction set, in that set's namespace (JLSTM_ISA). The compiler's vector
+// extension keeps one source for all: AVX-512, AVX2 and whatever 128 bits the machine has. Nothing
+// here may leave an inline function for the linker to share: it could give one set's code to all.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+namespace JLSTM_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16;     // floats in a vector
+constexpr int kRows = 6;       // rows of a tile: 6 x 4 sums leave 8 of 32 registers
+#elif defined(__AVX2__)
+constexpr int kWidth = 8;
+constexpr int kRows = 3;       // 3 x 4 sums leave 4 of 16 registers
+#elif defined(__aarch64__)
+constexpr int kWidth = 4;
+constexpr int kRows = 6;
+#else
+constexpr int kWidth = 4;
+constexpr int kRows = 2;
+#endif
+
+typedef float Vector __attribute__((vector_size(4 * kWidth)));
+typedef float Unaligned __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+typedef int32_t Integers __attribute__((vector_size(4 * kWidth)));
+
+static inline Vector splat(float a) { return a - Vector{}; }  // subtracting keeps -0
+static inline Vector load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
+static inline void store(float* p, Vector a) { *reinterpret_cast<Unaligned*>(p) = a; }
+
+// The first n floats at p, zeros behind them.
+static inline Vector load(const float* p, int n) {
+  if (n == kWidth) return load(p);
+  Vector a{};
+  std::memcpy(&a, p, sizeof(float) * n);
+  return a;
+}
+
+static inline void store(float* p, Vector a, int n) {
+  if (n == kWidth) return store(p, a);
+  std::memcpy(p, &a, sizeof(float) * n);
+}
+
+static inline Integers bits(Vector a) {
+  Integers i;
+  std::memcpy(&i, &a, sizeof a);
+  return i;
+}
+
+static inline Vector floats(Integers i) {
+  Vector a;
+  std::memcpy(&a, &i, sizeof i);
+  return a;
+}
+
+// exp(x) = scale * (1 + rest), |x| <= 88, scale a power of two. Cody and Waite's reduction of x to
+// r = x - n log 2, then exp(r) - 1 as a polynomial whose relative error is below 2^-26.
+struct Exponential {
+  Vector scale, rest;
+};
+
+static inline Exponential exponential(Vector x) {
+  const Vector magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to whole numbers
+  Vector shifted = x * splat(1.44269504088896341f) + magic;
+  Vector n = shifted - magic;
+  Vector r = x - n * splat(0.693359375f) - n * splat(-2.12194440e-4f);
+  Vector p = splat(1.9845459e-4f);
+  p = p * r + splat(1.3939863e-3f);
+  p = p * r + splat(8.3334519e-3f);
+  p = p * r + splat(4.1666457e-2f);
+  p = p * r + splat(1.6666666e-1f);
+  p = p * r + splat(5.0000000e-1f);
+  Integers power = (bits(shifted) - bits(magic) + 127) << 23;
+  return {floats(power), p * (r * r) + r};
+}
+
+// Bounds as found over all floats by tests/native/activations.cc: at most 2 units in the last
+// place, 0 and 1 exact at the infinities, NaN kept; results below 2^-126 are zero.
+static inline Vector sigmoid(Vector x) {
+  Vector limited = x > 87.0f ? splat(87.0f) : x;
+  limited = limited < -87.0f ? splat(-87.0f) : limited;
+  Exponential e = exponential(-limited);
+  Vector y = 1.0f / (e.scale * e.rest + (1.0f + e.scale));
+  return x < -87.0f ? Vector{} : y;
+}
+
+// -m / (2 + m) with m = exp(-2|x|) - 1, which keeps its relative accuracy near 0.
+static inline Vector tanh(Vector x) {
+  const Integers sign_bit = Integers{} + INT32_MIN;
+  Integers sign = bits(x) & sign_bit;
+  Vector a = floats(bits(x) & ~sign_bit);
+  a = a > 9.5f ? splat(9.5f) : a;
+  Exponential e = exponential(-2.0f * a);
+  Vector m = e.scale * e.rest + (e.scale - 1.0f);
+  return floats(bits(-m / (2.0f + m)) | sign);
+}
+
+}  // namespace JLSTM_ISA

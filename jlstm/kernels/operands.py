@@ -1,0 +1,125 @@
+"""What the recurrence of one layer takes and gives, for all its directions at once.
+
+A group is one recurrence of its own: a direction of a layer, a member of an ensemble, or both. All
+arrays of states and outputs have the groups as their leading axis.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+
+from jlstm.params import Carry
+
+
+class Forward(NamedTuple):
+    """Operands of the recurrence over a whole sequence.
+
+    Attributes:
+      w_x, w_h, b: [G, I, 4H], [G, H, 4H], [G, 4H]; b is None without a bias.
+      carry: Carry [G, *batch, H].
+      initial: what a reset puts into the carry, [G, *batch, H]; None without resets.
+      xs: [G, T, *batch, I], or [1, T, *batch, I] where all groups read the same.
+      valid: booleans [G, T, *batch] or [1, T, *batch]; elsewhere the carry is held. Or None.
+      resets: as valid.
+    """
+
+    w_x: jax.Array
+    w_h: jax.Array
+    b: jax.Array | None
+    carry: Carry
+    initial: Carry | None
+    xs: jax.Array
+    valid: jax.Array | None
+    resets: jax.Array | None
+
+
+class Kept(NamedTuple):
+    """What the derivatives of a run need of it.
+
+    Attributes:
+      gates: activations [G, T, *batch, 4H] in the order i, f, g, o; zero where not valid.
+      c_before, h_before: the carry that each step read [G, T, *batch, H]; zero where not valid.
+    """
+
+    gates: jax.Array
+    c_before: jax.Array
+    h_before: jax.Array
+
+
+class Made(NamedTuple):
+    """What a run, or its derivative, gives.
+
+    Attributes:
+      carry: the last carry [G, *batch, H].
+      hs: hidden states [G, T, *batch, H], zero where not valid.
+      kept: what its derivatives need, if it has any; None otherwise.
+    """
+
+    carry: Carry
+    hs: jax.Array
+    kept: Kept | None = None
+
+
+class Linear(NamedTuple):
+    """Operands of the derivative of a run at a point; linear in `d_z`, `d_carry` and `d_initial`.
+
+    Attributes:
+      w_h, gates, c_before: as above; they say where the derivative is taken.
+      valid, resets: as above.
+      d_z: tangents of the input products [G, T, *batch, 4H].
+      d_carry, d_initial: tangents like carry and initial.
+    """
+
+    w_h: jax.Array
+    gates: jax.Array
+    c_before: jax.Array
+    valid: jax.Array | None
+    resets: jax.Array | None
+    d_z: jax.Array
+    d_carry: Carry
+    d_initial: Carry | None
+
+
+class Backward(NamedTuple):
+    """Operands of the transpose of `Linear`: gradients for its results, in place of tangents.
+
+    Attributes:
+      d_last: gradients for the last carry [G, *batch, H].
+      d_hs: gradients for the outputs [G, T, *batch, H].
+    """
+
+    w_h: jax.Array
+    gates: jax.Array
+    c_before: jax.Array
+    valid: jax.Array | None
+    resets: jax.Array | None
+    d_last: Carry
+    d_hs: jax.Array
+
+
+class Gradients(NamedTuple):
+    """What the transpose gives: gradients for d_z, d_carry and d_initial of `Linear`."""
+
+    d_z: jax.Array
+    d_carry: Carry
+    d_initial: Carry | None
+
+
+# Where the batch stands in each operand and result; None for what has no batch.
+BATCH_AXIS: dict[str, int | None] = {
+    "w_x": None, "w_h": None, "b": None,
+    "carry": 1, "initial": 1, "d_carry": 1, "d_initial": 1, "d_last": 1,
+    "xs": 2, "hs": 2, "valid": 2, "resets": 2, "gates": 2, "c_before": 2, "h_before": 2,
+    "d_z": 2, "d_hs": 2,
+}  # fmt: skip
+
+# What may have one group for all.
+SHARED = ("xs", "valid", "resets")
+
+
+def names(operands: Any) -> list[str]:
+    """The field that each array of a tuple above belongs to, in the order of its leaves."""
+    found = []
+    for name, value in operands._asdict().items():
+        found += names(value) if isinstance(value, Kept) else [name] * len(jax.tree.leaves(value))
+    return found

@@ -1,0 +1,104 @@
+"""The fused operations as scans: what they mean, on every platform."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jlstm import cell
+from jlstm.kernels import scan
+from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made
+from jlstm.params import Carry, LayerParams
+
+
+def run(given: Forward, reverse: tuple[bool, ...], keep: bool) -> Made:
+    """The recurrence of all groups; with what its derivatives need where `keep` says so."""
+
+    def one(given: Forward, reverse: bool) -> Made:
+        dtype = given.w_h.dtype
+        z = cell.from_input(LayerParams(given.w_x, given.w_h, given.b), given.xs, dtype)
+        steps = scan.Steps(z, given.valid, given.resets)
+        initial = given.carry if given.initial is None else given.initial
+        stack = _outputs_and_kept if keep else _outputs
+        last, made = scan.loop(reverse, given.w_h, given.carry, initial, steps, stack)
+        return Made(last, *made)
+
+    return _each_group(one, given, reverse)
+
+
+def derivative(given: Linear, reverse: tuple[bool, ...]) -> Made:
+    """The tangents of a run's last carry and outputs."""
+
+    def one(given: Linear, reverse: bool) -> Made:
+        def body(d: Carry, step: Linear) -> tuple[Carry, jax.Array]:
+            if not reverse:
+                d = scan.select(step.resets, step.d_initial, d)
+            gates = cell.Gates(*jnp.split(step.gates, 4, axis=-1))
+            d_z = step.d_z + cell.product(d.h, given.w_h, given.w_h.dtype)
+            d_gates = cell.Gates(
+                *(a * b for a, b in zip(cell.slopes(gates), jnp.split(d_z, 4, -1), strict=True))
+            )
+            _, after = jax.jvp(cell.update, (gates, step.c_before), (d_gates, d.c))
+            d_h = after.h
+            if step.valid is not None:
+                after = scan.select(step.valid, after, d)
+                d_h = jnp.where(step.valid[..., None], d_h, 0.0)
+            if reverse:
+                after = scan.select(step.resets, step.d_initial, after)
+            return after, d_h
+
+        varying = given._replace(w_h=None, d_carry=None, d_initial=None)
+
+        def with_initial(d: Carry, step: Linear) -> tuple[Carry, jax.Array]:
+            return body(d, step._replace(d_initial=given.d_initial))
+
+        return Made(*lax.scan(with_initial, given.d_carry, varying, reverse=reverse))
+
+    return _each_group(one, given, reverse)
+
+
+def backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
+    """The transpose of `derivative` in its tangents."""
+    like = given.d_last
+    initial = None if given.resets is None else like
+
+    def tangents(linear: Gradients) -> Made:
+        return derivative(Linear(*given[:5], *linear), reverse)
+
+    transposed = jax.linear_transpose(tangents, Gradients(given.gates, like, initial))
+    return transposed(Made(given.d_last, given.d_hs))[0]
+
+
+def _outputs(before: Carry, gates: cell.Gates, after: Carry, valid: Any) -> tuple[jax.Array]:
+    return (scan.where(valid, after.h, 0.0),)
+
+
+def _outputs_and_kept(
+    before: Carry, gates: cell.Gates, after: Carry, valid: Any
+) -> tuple[jax.Array, Kept]:
+    kept = Kept(jnp.concatenate(gates, axis=-1), before.c, before.h)
+    return scan.where(valid, after.h, 0.0), Kept(*(scan.where(valid, a, 0.0) for a in kept))
+
+
+def _each_group(one: Callable[..., Any], given: Any, reverse: tuple[bool, ...]) -> Any:
+    """`one(operands without their groups' axis, reverse)` of each group, stacked."""
+    if len(reverse) <= 2:
+        made = []
+        for n, backwards in enumerate(reverse):
+            own = jax.tree.map(lambda a, n=n: a[n if a.shape[0] > 1 else 0], given)
+            made.append(one(own, backwards))
+        return jax.tree.map(lambda *a: jnp.stack(a), *made)
+    parts, order = [], []
+    for backwards in sorted(set(reverse)):
+        members = [n for n, own in enumerate(reverse) if own == backwards]
+        order += members
+        leaves, tree = jax.tree.flatten(given)
+        shared = [a.shape[0] == 1 for a in leaves]
+        own = [a[0] if s else a[jnp.array(members)] for a, s in zip(leaves, shared, strict=True)]
+        axes = jax.tree.unflatten(tree, [None if s else 0 for s in shared])
+        mapped = jax.vmap(lambda given, b=backwards: one(given, b), in_axes=(axes,))
+        parts.append(mapped(jax.tree.unflatten(tree, own)))
+    places = jnp.array([order.index(n) for n in range(len(order))])
+    return jax.tree.map(lambda *a: jnp.concatenate(a)[places], *parts)
