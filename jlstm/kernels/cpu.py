@@ -35,12 +35,7 @@ def lowering(ctx: Any, given: Any, reverse: Any, keep: bool = False) -> Callable
       reverse: the direction of each group.
       keep: whether a run keeps what its derivatives need.
     """
-    module = ctx.module_context
-    if not isinstance(given, (Forward, Backward)) or module.lowering_parameters.for_export:
-        return None  # an exported program has to run without this library
-    over_time = given.xs if isinstance(given, Forward) else given.d_hs
-    sizes = (*over_time.shape, *given.w_h.shape)
-    if given.w_h.dtype != jnp.float32 or 0 in sizes or library.load()[0] is None:
+    if not isinstance(given, (Forward, Backward)) or not _serves(ctx):
         return None
     tree = jax.tree.structure(given)
 
@@ -52,12 +47,46 @@ def lowering(ctx: Any, given: Any, reverse: Any, keep: bool = False) -> Callable
             made = _backward(operands, reverse)
         return jax.tree.leaves(made)
 
-    if partition.local(module.axis_context):
+    if partition.local(ctx.module_context.axis_context):
         return call
     made = jax.eval_shape(call, *ctx.avals_in)
     kind = Made if isinstance(given, Forward) else Gradients
     results = _names_of_results(kind, given, keep)
     return partition.over_batch(call, names(given), ctx.avals_in, results, made)
+
+
+def gradients(ctx: Any, wanted: tuple[bool, ...]) -> Callable[..., Any] | None:
+    """A function of w_x, w_h, xs, h_before and d_z that gives the gradients `wanted`, or None.
+
+    Over several devices XLA's own products serve: it knows how to add up what each has.
+    """
+    if not partition.local(ctx.module_context.axis_context) or not _serves(ctx):
+        return None
+
+    def call(w_x: Any, w_h: Any, xs: Any, h_before: Any, d_z: Any) -> Any:
+        over_time = (*d_z.shape[:2], int(np.prod(d_z.shape[2:-1])))
+        flat = (xs.shape[0], *over_time[1:], xs.shape[-1])
+        shapes = (w_x.shape, w_h.shape, w_x.shape[::2], flat)
+        out = _foreign(
+            "jlstm_gradients",
+            [s if want else NOTHING for s, want in zip(shapes, wanted, strict=True)],
+        )(
+            w_x,
+            xs.reshape(flat),
+            h_before.reshape(*over_time, -1),
+            d_z.reshape(*over_time, -1),
+        )
+        out[3] = out[3].reshape(xs.shape) if wanted[3] else out[3]
+        return [a for a, want in zip(out, wanted, strict=True) if want]
+
+    return call
+
+
+def _serves(ctx: Any) -> bool:
+    """Whether the kernels can run a program; one that is exported has to run without them."""
+    plain = all(a.dtype in (jnp.float32, jnp.bool_) and 0 not in a.shape for a in ctx.avals_in)
+    exported = ctx.module_context.lowering_parameters.for_export
+    return plain and not exported and library.load()[0] is not None
 
 
 def _names_of_results(kind: Any, given: Any, keep: bool) -> list[str]:

@@ -2,8 +2,7 @@
 
 There are three: the run over a sequence, its derivative at a point, and the transpose of that. A
 platform without a lowering of its own takes the scans of `reference`. What the derivative needs
-beside the loop are products over all steps at once, taken here in plain JAX: of the tangent of the
-input products, transposing makes the gradients of weights and inputs.
+beside the loop are products over all steps at once; they stand in `products`.
 """
 
 import functools
@@ -16,7 +15,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jlstm.kernels import batching as folding
-from jlstm.kernels import cpu, partition, reference, types
+from jlstm.kernels import cpu, partition, products, reference, types
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made, names
 from jlstm.params import Carry, LayerParams
 
@@ -123,26 +122,7 @@ def _run_jvp(
         return _plain_jvp(reference.run, tree, primals, tangents, made, reverse=reverse, keep=True)
     assert made.kept is not None
 
-    def moves(a: Any) -> bool:
-        return a is not None and not isinstance(a, ad.Zero)
-
-    product = functools.partial(jnp.einsum, preferred_element_type=given.w_h.dtype)
-
-    def from_inputs(xs: jax.Array, w: jax.Array) -> jax.Array:
-        if xs.shape[0] == 1:
-            return product("t...i,gik->gt...k", xs[0], w)
-        return product("gt...i,gik->gt...k", xs, w)
-
-    d_z = jnp.zeros_like(made.kept.gates)
-    if moves(moved.xs):
-        d_z = d_z + from_inputs(moved.xs, given.w_x)
-    if moves(moved.w_x):
-        d_z = d_z + from_inputs(given.xs, moved.w_x)
-    if moves(moved.b):
-        ones = (1,) * (d_z.ndim - 2)
-        d_z = d_z + moved.b.reshape(moved.b.shape[0], *ones, -1)
-    if moves(moved.w_h):
-        d_z = d_z + product("gt...h,ghk->gt...k", made.kept.h_before, moved.w_h)
+    d_z = products.tangent(given, moved, made.kept)
     d_carry, d_initial = jax.tree.map(
         ad.instantiate_zeros, (moved.carry, moved.initial), is_leaf=lambda a: isinstance(a, ad.Zero)
     )
@@ -164,16 +144,11 @@ def _plain_jvp(
     **options: Any,
 ) -> Any:
     """The tangents of an operation through the scan that it means."""
-    at = [n for n, t in enumerate(tangents) if not isinstance(t, ad.Zero)]
 
-    def moving(*some: Any) -> Any:
-        leaves = list(primals)
-        for n, a in zip(at, some, strict=True):
-            leaves[n] = a
+    def flat(*leaves: Any) -> Any:
         return jax.tree.leaves(meaning(jax.tree.unflatten(tree, leaves), **options))
 
-    _, out = jax.jvp(moving, [primals[n] for n in at], [tangents[n] for n in at])
-    return jax.tree.leaves(made), out
+    return jax.tree.leaves(made), products.tangents_of(flat, primals, tangents)
 
 
 def _derivative_jvp(primals: Any, tangents: Any, *, tree: Any, reverse: Any) -> Any:
@@ -186,28 +161,27 @@ def _backward_jvp(primals: Any, tangents: Any, *, tree: Any, reverse: Any) -> An
     return _plain_jvp(reference.backward, tree, primals, tangents, made, reverse=reverse)
 
 
-def _known(given: Any, linear: int) -> tuple[Any, ...]:
-    for a in jax.tree.leaves(given[:linear], is_leaf=ad.is_undefined_primal):
-        if ad.is_undefined_primal(a):
-            raise NotImplementedError("the derivative of a run is linear in its tangents only")
-    return given[:linear]
+def _where_linear(args: Sequence[Any], known: int, gradients: list[Any]) -> list[Any]:
+    """Gradients for the operands that are linear and moving; the first `known` are not."""
+    moving = [ad.is_undefined_primal(a) for a in args[known:]]
+    return [None] * known + [g if m else None for g, m in zip(gradients, moving, strict=True)]
 
 
 def _derivative_transpose(cts: Sequence[Any], *args: Any, tree: Any, reverse: Any) -> Any:
     given: Linear = jax.tree.unflatten(tree, args)
     d_c, d_h, d_hs = (ad.instantiate_zeros(ct) for ct in cts)
-    back = Backward(*_known(given, 5), Carry(d_c, d_h), d_hs)
+    back = Backward(*given[:5], Carry(d_c, d_h), d_hs)
     made: Gradients = _bind(backward_p, back, reverse=reverse)
-    return [None] * len(jax.tree.leaves(tuple(given[:5]))) + jax.tree.leaves(tuple(made))
+    return _where_linear(args, len(jax.tree.leaves(given[:5])), jax.tree.leaves(made))
 
 
 def _backward_transpose(cts: Sequence[Any], *args: Any, tree: Any, reverse: Any) -> Any:
     given: Backward = jax.tree.unflatten(tree, args)
     tangents = [ad.instantiate_zeros(ct) for ct in cts]
     d_initial = Carry(*tangents[3:]) if len(tangents) > 3 else None
-    linear = Linear(*_known(given, 5), tangents[0], Carry(*tangents[1:3]), d_initial)
+    linear = Linear(*given[:5], tangents[0], Carry(*tangents[1:3]), d_initial)
     made: Made = _bind(derivative_p, linear, reverse=reverse)
-    return [None] * len(jax.tree.leaves(tuple(given[:5]))) + jax.tree.leaves(made)
+    return _where_linear(args, len(jax.tree.leaves(given[:5])), jax.tree.leaves(made))
 
 
 ad.primitive_jvps[run_p] = _run_jvp

@@ -11,7 +11,7 @@ import jax
 
 import jlstm.kernels
 
-TARGETS = ("jlstm_forward", "jlstm_backward")
+TARGETS = ("jlstm_forward", "jlstm_backward", "jlstm_gradients")
 
 
 @functools.cache

@@ -105,6 +105,24 @@ class Gradients(NamedTuple):
     d_initial: Carry | None
 
 
+class Products(NamedTuple):
+    """Operands of the tangent of the input products; linear in the last four, None where fixed.
+
+    Attributes:
+      w_x, w_h, xs, h_before: as above; they say where the derivative is taken.
+      d_w_x, d_w_h, d_b, d_xs: tangents of w_x, w_h, b and xs.
+    """
+
+    w_x: jax.Array
+    w_h: jax.Array
+    xs: jax.Array
+    h_before: jax.Array
+    d_w_x: jax.Array | None
+    d_w_h: jax.Array | None
+    d_b: jax.Array | None
+    d_xs: jax.Array | None
+
+
 # Where the batch stands in each operand and result; None for what has no batch.
 BATCH_AXIS: dict[str, int | None] = {
     "w_x": None, "w_h": None, "b": None,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm import cell
-from jlstm.kernels import scan
+from jlstm.kernels import scan, types
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made
 from jlstm.params import Carry, LayerParams
 
@@ -61,14 +61,13 @@ def derivative(given: Linear, reverse: tuple[bool, ...]) -> Made:
 
 def backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
     """The transpose of `derivative` in its tangents."""
-    like = given.d_last
-    initial = None if given.resets is None else like
 
     def tangents(linear: Gradients) -> Made:
         return derivative(Linear(*given[:5], *linear), reverse)
 
-    transposed = jax.linear_transpose(tangents, Gradients(given.gates, like, initial))
-    return transposed(Made(given.d_last, given.d_hs))[0]
+    carry = Carry(*(types.zeros_like(a) for a in given.d_last))
+    at = Gradients(types.zeros_like(given.gates), carry, None if given.resets is None else carry)
+    return jax.vjp(tangents, at)[1](Made(given.d_last, given.d_hs))[0]
 
 
 def _outputs(before: Carry, gates: cell.Gates, after: Carry, valid: Any) -> tuple[jax.Array]:

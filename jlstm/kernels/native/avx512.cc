@@ -1,11 +1,13 @@
 #define JLSTM_ISA jlstm_avx512
 #include "forward.h"
 #include "backward.h"
+#include "gradients.h"
 
 const jlstm::Kernels* jlstm::avx512_kernels() {
   using namespace jlstm_avx512;
   static constexpr Kernels kernels{"avx512", kWidth, kLanes, pack_forward, input_products,
-                                   forward_step, pack_backward, backward_step, sigmoid_all,
-                                   tanh_all};
+                                   forward_step, pack_backward, backward_step,
+                                   weight_gradients, pack_for_inputs, input_gradients,
+                                   sigmoid_all, tanh_all};
   return &kernels;
 }

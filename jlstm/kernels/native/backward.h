@@ -14,7 +14,7 @@ static void pack_backward(const BackwardPass& pass, int64_t first, int64_t end) 
   const int64_t units = pass.call.sizes.units;
   const float* w = pass.call.w_h + pass.group * units * 4 * units;
   for (int64_t lane = first; lane < end; lane += kLanes)
-    pack_transposed(w, units, lane * kWidth, int(smaller(kLanes, end - lane)),
+    pack_transposed(w, units, 4 * units, lane * kWidth, int(smaller(kLanes, end - lane)),
                     pass.w_h + lane * kWidth * 4 * units);
 }
 
@@ -40,10 +40,6 @@ __attribute__((always_inline)) static inline Sums<R, L> get(const BackwardPass& 
     }
   return sums;
 }
-
-// A panel is as long as four times the units, so that it is taken in blocks of which two fit the
-// second cache: the one in use and the one that is fetched.
-constexpr int64_t kBlock = 1024;
 
 template <int L>
 static void products(const BackwardPass& pass, const float* const* rows, float* const* out,

@@ -74,7 +74,7 @@ void forward(const Forward& call, Team& team) {
                              Scratch::size(panels * panel_size) + Scratch::size(s.batch * s.units));
   for (const auto& share : plan.shares)
     for (const Part& part : share) bytes += Scratch::size(z_size(part));
-  bytes += plan.shares.size() * Scratch::size(s.inputs * panel_size);
+  bytes += plan.shares.size() * Scratch::size(kOwnPanels * s.inputs * panel_size);
   Scratch scratch(bytes);
 
   std::vector<std::vector<int32_t>> source(s.groups);
@@ -92,7 +92,7 @@ void forward(const Forward& call, Team& team) {
   std::vector<float*> own;
   for (const auto& share : plan.shares) {
     z.emplace_back();
-    own.push_back(scratch.take(s.inputs * panel_size));
+    own.push_back(scratch.take(kOwnPanels * s.inputs * panel_size));
     for (const Part& part : share) z.back().push_back(scratch.take(z_size(part)));
   }
 
@@ -110,8 +110,7 @@ void forward(const Forward& call, Team& team) {
       for (size_t n = 0; n < plan.shares[share].size(); ++n) {
         const Part& part = plan.shares[share][n];
         if (k == 0)
-          for (int64_t panel = part.first; panel < part.end; ++panel)
-            set.pack_forward(passes[part.group], panel);
+          set.pack_forward(passes[part.group], part.first, part.end);
         take_step(part, z[share][n], own[share], k);
       }
     });
@@ -119,8 +118,8 @@ void forward(const Forward& call, Team& team) {
   }
   team.run(shares, 2, [&](int64_t phase, int64_t share) {
     if (phase == 0) {
-      for (int64_t n = share; n < s.groups * panels; n += shares)
-        set.pack_forward(passes[n / panels], n % panels);
+      for (int64_t group = 0; group < s.groups; ++group)
+        set.pack_forward(passes[group], panels * share / shares, panels * (share + 1) / shares);
       return;
     }
     for (size_t n = 0; n < plan.shares[share].size(); ++n)

@@ -8,25 +8,25 @@ namespace JLSTM_ISA {
 using jlstm::ForwardPass;
 using jlstm::Part;
 using jlstm::Sizes;
-using jlstm::smaller;
 
+constexpr int64_t kOwn = jlstm::kOwnPanels;
 constexpr int kTogether = 96;  // rows looked at together
 
-static void pack_inputs(const ForwardPass& pass, int64_t panel, float* packed) {
+static void pack_inputs(const ForwardPass& pass, int64_t first, int64_t end, float* packed) {
   const Sizes& s = pass.call.sizes;
-  pack_gates(pass.call.w_x + pass.group * s.inputs * 4 * s.units, s.inputs, s.units,
-             panel * kWidth, packed);
+  pack_gates(pass.call.w_x + pass.group * s.inputs * 4 * s.units, s.inputs, s.units, first, end,
+             packed);
 }
 
-static void pack_forward(const ForwardPass& pass, int64_t panel) {
+static void pack_forward(const ForwardPass& pass, int64_t first, int64_t end) {
   const Sizes& s = pass.call.sizes;
-  const int64_t unit = panel * kWidth;
-  if (pass.w_x) pack_inputs(pass, panel, pass.w_x + panel * s.inputs * kPanel);
-  pack_gates(pass.call.w_h + pass.group * s.units * 4 * s.units, s.units, s.units, unit,
-             pass.w_h + panel * s.units * kPanel);
-  float* b = pass.b + panel * kPanel;
-  if (pass.call.b) return pack_gates(pass.call.b + pass.group * 4 * s.units, 1, s.units, unit, b);
-  for (int l = 0; l < kLanes; ++l) store(b + l * kWidth, Vector{});
+  if (pass.w_x) pack_inputs(pass, first, end, pass.w_x + first * s.inputs * kPanel);
+  pack_gates(pass.call.w_h + pass.group * s.units * 4 * s.units, s.units, s.units, first, end,
+             pass.w_h + first * s.units * kPanel);
+  float* b = pass.b + first * kPanel;
+  if (pass.call.b)
+    return pack_gates(pass.call.b + pass.group * 4 * s.units, 1, s.units, first, end, b);
+  for (int64_t n = 0; n < (end - first) * kLanes; ++n) store(b + n * kWidth, Vector{});
 }
 
 static void input_products(const ForwardPass& pass, const Part& part, int64_t from, int64_t to,
@@ -36,8 +36,11 @@ static void input_products(const ForwardPass& pass, const Part& part, int64_t fr
   const float* xs =
       pass.call.xs + (pass.call.shared_inputs ? 0 : pass.group * s.steps * s.batch * s.inputs);
   for (int64_t panel = part.first; panel < part.end; ++panel) {
-    if (!pass.w_x) pack_inputs(pass, panel, own);
-    const float* w = pass.w_x ? pass.w_x + panel * s.inputs * kPanel : own;
+    const int64_t at = (panel - part.first) % kOwn;
+    if (!pass.w_x && at == 0)
+      pack_inputs(pass, panel, smaller(panel + kOwn, part.end), own);
+    const float* w = (pass.w_x ? pass.w_x + panel * s.inputs * kPanel
+                               : own + at * s.inputs * kPanel);
     const float* b = pass.b + panel * kPanel;
     float* of_panel = z + (panel - part.first) * all * kPanel;
     const float* inputs[kTogether];

@@ -173,6 +173,35 @@ ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_bef
              [&](jlstm::Team& team) { jlstm::backward(call, team); });
 }
 
+ffi::Error gradients(ffi::ThreadPool pool, Floats w_x, Floats xs, Floats h_before, Floats d_z,
+                     Result d_w_x, Result d_w_h, Result d_b, Result d_xs) {
+  Shapes shapes;
+  shapes.check(xs.dimensions().size() == 4 && h_before.dimensions().size() == 4,
+               "xs and h_before need 4 axes");
+  if (!shapes.wrong.empty()) return run(shapes.wrong, pool, nullptr);
+  auto dims = h_before.dimensions();
+  const int64_t groups = dims[0], steps = dims[1], batch = dims[2], units = dims[3];
+  const int64_t inputs = xs.dimensions()[3];
+  const bool shared = xs.dimensions()[0] == 1;
+  shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0 && inputs > 0, "a size is zero");
+  shapes.require("w_x", w_x, {groups, inputs, 4 * units});
+  shapes.require("xs", xs, {shared ? 1 : groups, steps, batch, inputs});
+  shapes.require("d_z", d_z, {groups, steps, batch, 4 * units});
+  jlstm::Gradients call{
+      {groups, steps, batch, inputs, units},
+      shared,
+      w_x.typed_data(),
+      xs.typed_data(),
+      h_before.typed_data(),
+      d_z.typed_data(),
+      shapes.optional("d_w_x", *d_w_x, {groups, inputs, 4 * units}),
+      shapes.optional("d_w_h", *d_w_h, {groups, units, 4 * units}),
+      shapes.optional("d_b", *d_b, {groups, 4 * units}),
+      shapes.optional("d_xs", *d_xs, {shared ? 1 : groups, steps, batch, inputs})};
+  expect_writes({d_w_x, d_w_h, d_xs});
+  return run(shapes.wrong, pool, [&](jlstm::Team& team) { jlstm::gradients(call, team); });
+}
+
 }  // namespace
 
 #define JLSTM_HANDLER(name, function, binding)                       \
@@ -202,6 +231,12 @@ JLSTM_HANDLER(jlstm_backward, backward,
                                   .Ret<Floats>().Ret<Floats>().Ret<Floats>()
                                   .Ret<Floats>().Ret<Floats>()
                                   .Attr<ffi::Span<const int64_t>>("reverse"));
+
+JLSTM_HANDLER(jlstm_gradients, gradients,
+              ffi::Ffi::Bind()
+                  .Ctx<ffi::ThreadPool>()
+                  .Arg<Floats>().Arg<Floats>().Arg<Floats>().Arg<Floats>()
+                  .Ret<Floats>().Ret<Floats>().Ret<Floats>().Ret<Floats>());
 
 #define JLSTM_PUBLIC extern "C" __attribute__((visibility("default")))
 

@@ -48,6 +48,17 @@ struct Backward {
   float *d_initial_c, *d_initial_h;  // [groups, batch, units]
 };
 
+// The products that lead from d_z to weights and inputs; null where a gradient is not asked for.
+struct Gradients {
+  Sizes sizes;
+  bool shared_inputs;  // xs and d_xs are [steps, batch, inputs] for all groups
+  const float *w_x, *xs, *h_before, *d_z;
+  float *d_w_x, *d_w_h, *d_b, *d_xs;
+};
+
+constexpr int64_t kDeep = 256;  // steps and sequences that a product sums up at once
+constexpr int64_t kTall = 96;   // rows of its result that it computes together
+
 // A share of a call: some rows of the batch and some units of one group. `first` and `end` count
 // vectors of units.
 struct Part {
@@ -71,6 +82,9 @@ JLSTM_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Where the state that a step reads comes from: the step that wrote it, or one of these.
 constexpr int32_t kGiven = -1, kInitial = -2;
+
+// Panels of W_x that a share packs at once where it packs them as it reads them.
+constexpr int64_t kOwnPanels = 4;
 
 struct ForwardPass {
   const Forward& call;
@@ -142,10 +156,10 @@ struct Kernels {
   const char* name;
   int width;  // floats in a vector
   int lanes;  // vectors side by side in a panel
-  // Packs the weights and bias of one vector of units.
-  void (*pack_forward)(const ForwardPass&, int64_t panel);
+  // Packs the weights and bias of vectors [first, end) of units.
+  void (*pack_forward)(const ForwardPass&, int64_t first, int64_t end);
   // z [part's vectors][(to - from) * rows][lanes * width] = x W_x + b for steps [from, to).
-  // `own` has room for a panel of W_x.
+  // `own` has room for kOwnPanels panels of W_x.
   void (*input_products)(const ForwardPass&, const Part&, int64_t from, int64_t to, float* z,
                          float* own);
   // Step k, whose input products begin at z; those of a chunk have `chunk_rows` rows.
@@ -155,6 +169,16 @@ struct Kernels {
   void (*pack_backward)(const BackwardPass&, int64_t first, int64_t end);
   // Step k counted from the last; step number `steps` finds what reaches the given carry.
   void (*backward_step)(const BackwardPass&, const Part&, int64_t k);
+  // Panels [first, end) of the columns of d_w_x, d_w_h and d_b. `packed` has room for kDeep rows
+  // of that many panels, `rows` for kTall times kDeep.
+  void (*weight_gradients)(const Gradients&, int64_t group, int64_t first, int64_t end,
+                           float* packed, float* rows);
+  // Packs panels [first, end) of the transpose of W_x.
+  void (*pack_for_inputs)(const Gradients&, int64_t group, int64_t first, int64_t end,
+                          float* packed);
+  // d_xs of rows [from, to) of steps times batch; added to what is there where `more` is set.
+  void (*input_gradients)(const Gradients&, int64_t group, int64_t from, int64_t to,
+                          const float* packed, bool more);
   void (*sigmoid)(const float* in, float* out, int64_t count);
   void (*tanh)(const float* in, float* out, int64_t count);
 };
@@ -170,5 +194,6 @@ struct Team;
 
 void forward(const Forward& call, Team& team);    // throw std::bad_alloc
 void backward(const Backward& call, Team& team);
+void gradients(const Gradients& call, Team& team);
 
 }  // namespace jlstm

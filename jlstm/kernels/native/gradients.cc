@@ -1,0 +1,48 @@
+// The products of a training step that need no loop over time, divided between threads.
+#include <algorithm>
+
+#include "recurrence.h"
+#include "scratch.h"
+#include "team.h"
+
+namespace jlstm {
+
+void gradients(const Gradients& call, Team& team) {
+  const Sizes& s = call.sizes;
+  const Kernels& set = kernels();
+  const int64_t panel_size = set.lanes * set.width, columns = 4 * s.units;
+  const int64_t rows = s.steps * s.batch;
+  const int64_t column_panels = (columns + panel_size - 1) / panel_size;
+  const int64_t input_panels = (s.inputs + panel_size - 1) / panel_size;
+  const double work = 2.0 * rows * columns * (s.inputs + s.units) * s.groups;
+  const int64_t threads = std::max(1, team.threads);
+  const int64_t shares = work < 1e6 ? 1 : std::min({threads, std::max(column_panels, rows)});
+  const int64_t own_panels = (column_panels + shares - 1) / shares;
+  size_t bytes = shares * (Scratch::size(own_panels * kDeep * panel_size) +
+                           Scratch::size(kTall * kDeep));
+  if (call.d_xs) bytes += Scratch::size(input_panels * panel_size * columns);
+  Scratch scratch(bytes);
+  std::vector<float*> packed, transposed;
+  for (int64_t share = 0; share < shares; ++share) {
+    packed.push_back(scratch.take(own_panels * kDeep * panel_size));
+    transposed.push_back(scratch.take(kTall * kDeep));
+  }
+  float* w_x = call.d_xs ? scratch.take(input_panels * panel_size * columns) : nullptr;
+  // For each group: weights and the packing of W_x, then inputs, which share that.
+  team.run(shares, 2 * s.groups, [&](int64_t phase, int64_t share) {
+    const int64_t group = phase / 2;
+    if (phase % 2 == 0) {
+      set.weight_gradients(call, group, column_panels * share / shares,
+                           column_panels * (share + 1) / shares, packed[share],
+                           transposed[share]);
+      if (call.d_xs)
+        set.pack_for_inputs(call, group, input_panels * share / shares,
+                            input_panels * (share + 1) / shares, w_x);
+    } else if (call.d_xs) {
+      set.input_gradients(call, group, rows * share / shares, rows * (share + 1) / shares, w_x,
+                          call.shared_inputs && group > 0);
+    }
+  });
+}
+
+}  // namespace jlstm

@@ -1,0 +1,163 @@
+"""The tangent of the input products, and its transpose: gradients of weights and inputs.
+
+Towards first order, moving W_h by dW_h moves z at each step just as moving the input product by
+h' dW_h does, where h' is the hidden state that the step read. So all of dz = dx W_x + x dW_x +
+h' dW_h + db stands outside the loop, and so do the gradients, sums over time of x or h' times the
+gradient of z.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from jlstm.kernels import cpu, partition, types
+from jlstm.kernels.operands import Forward, Kept, Products
+
+# Which of the gradients for w_x, w_h, b and xs are.
+Wanted = tuple[bool, ...]
+
+
+def tangent(given: Forward, moved: Forward, kept: Kept) -> jax.Array:
+    """d_z [G, T, *batch, 4H], for tangents `moved` of which those that are ad.Zero stay away."""
+
+    def some(a: Any) -> Any:
+        return None if isinstance(a, ad.Zero) else a
+
+    linear = (some(moved.w_x), some(moved.w_h), some(moved.b), some(moved.xs))
+    operands = Products(given.w_x, given.w_h, given.xs, kept.h_before, *linear)
+    if not jax.tree.leaves(linear):
+        return jnp.zeros_like(kept.gates)
+    leaves, tree = jax.tree.flatten(operands)
+    return products_p.bind(*leaves, tree=tree)[0]
+
+
+def _products(*leaves: Any, tree: Any) -> list[jax.Array]:
+    """What `products_p` means."""
+    given: Products = jax.tree.unflatten(tree, leaves)
+    total: Any = 0.0
+    if given.d_xs is not None:
+        total += _times(given.d_xs, given.w_x)
+    if given.d_w_x is not None:
+        total += _times(given.xs, given.d_w_x)
+    if given.d_w_h is not None:
+        total += _times(given.h_before, given.d_w_h)
+    if given.d_b is not None:
+        shape = (*given.h_before.shape[:-1], given.w_x.shape[-1])
+        ones = (1,) * (len(shape) - 2)
+        total += jnp.broadcast_to(given.d_b.reshape(shape[0], *ones, shape[-1]), shape)
+    return [total]
+
+
+def _times(a: jax.Array, w: jax.Array) -> jax.Array:
+    """a [G or 1, T, *batch, K] times w [G, K, N]."""
+    if a.shape[0] == 1:
+        return jnp.einsum("t...i,gik->gt...k", a[0], w)
+    return jnp.einsum("gt...i,gik->gt...k", a, w)
+
+
+def _gradients(
+    w_x: jax.Array,
+    w_h: jax.Array,
+    xs: jax.Array,
+    h_before: jax.Array,
+    d_z: jax.Array,
+    *,
+    wanted: Wanted,
+) -> list[jax.Array]:
+    """What `gradients_p` means: the transpose of `_products`."""
+    like = (w_x, w_h, w_x[:, 0], xs)
+    # Zeros of another type would have shard_map add the gradients up here.
+    linear = tuple(
+        types.zeros_like(a) if want else None for a, want in zip(like, wanted, strict=True)
+    )
+
+    def of_linear(linear: tuple[Any, ...]) -> jax.Array:
+        leaves, tree = jax.tree.flatten(Products(w_x, w_h, xs, h_before, *linear))
+        return _products(*leaves, tree=tree)[0]
+
+    return jax.tree.leaves(jax.vjp(of_linear, linear)[1](d_z))
+
+
+def _type_of_products(w_x: Any, w_h: Any, xs: Any, h_before: Any, *_: Any, tree: Any) -> list[Any]:
+    return [jax.ShapeDtypeStruct((*h_before.shape[:-1], w_x.shape[-1]), w_x.dtype)]
+
+
+def _types_of_gradients(w_x: Any, w_h: Any, xs: Any, *_: Any, wanted: Wanted) -> list[Any]:
+    b = jax.ShapeDtypeStruct(w_x.shape[::2], w_x.dtype)
+    return [a for a, want in zip((w_x, w_h, b, xs), wanted, strict=True) if want]
+
+
+def _primitive(name: str, meaning: Callable[..., Any], result_types: Callable[..., Any]) -> Any:
+    """A primitive that does what `meaning(*operands, **options)` does."""
+    primitive = Primitive(name)
+    primitive.multiple_results = True
+
+    def abstract(*avals: Any, **options: Any) -> Any:
+        if not types.plain(avals):
+            return types.of_results(functools.partial(meaning, **options), avals)
+        return [jax.core.ShapedArray(a.shape, a.dtype) for a in result_types(*avals, **options)]
+
+    def jvp(primals: Sequence[Any], tangents: Sequence[Any], **options: Any) -> Any:
+        made = primitive.bind(*primals, **options)
+        function = functools.partial(meaning, **options)
+        return made, tangents_of(function, primals, tangents)
+
+    def batched(args: Sequence[Any], dims: Sequence[Any], **options: Any) -> Any:
+        out = jax.vmap(functools.partial(meaning, **options), tuple(dims))(*args)
+        return out, [0] * len(out)
+
+    primitive.def_impl(lambda *args, **options: meaning(*args, **options))
+    primitive.def_abstract_eval(abstract)
+    ad.primitive_jvps[primitive] = jvp
+    batching.primitive_batchers[primitive] = batched
+    mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
+    return primitive
+
+
+def tangents_of(
+    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
+) -> Any:
+    """The tangents of a function's results, for tangents of which some are ad.Zero."""
+    at = [n for n, t in enumerate(tangents) if not isinstance(t, ad.Zero)]
+
+    def moving(*some: Any) -> Any:
+        leaves = list(primals)
+        for n, a in zip(at, some, strict=True):
+            leaves[n] = a
+        return function(*leaves)
+
+    return jax.jvp(moving, [primals[n] for n in at], [tangents[n] for n in at])[1]
+
+
+products_p = _primitive("lstm_products", _products, _type_of_products)
+gradients_p = _primitive("lstm_gradients", _gradients, _types_of_gradients)
+
+
+def _transpose(cts: Sequence[Any], *args: Any, tree: Any) -> list[Any]:
+    given: Products = jax.tree.unflatten(tree, args)
+    # A tangent that is known is one that is zero, though that could not be proved.
+    wanted = tuple(a is not None and ad.is_undefined_primal(a) for a in given[4:])
+    d_z = ad.instantiate_zeros(cts[0])
+    made = iter(gradients_p.bind(*given[:4], d_z, wanted=wanted))
+    return [None] * 4 + [
+        next(made) if want else None
+        for a, want in zip(given[4:], wanted, strict=True)
+        if a is not None
+    ]
+
+
+ad.primitive_transposes[products_p] = _transpose
+
+
+def _lower_on_cpu(ctx: Any, *args: Any, wanted: Wanted) -> Any:
+    function = cpu.gradients(ctx, wanted) or functools.partial(_gradients, wanted=wanted)
+    return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
+
+
+mlir.register_lowering(gradients_p, _lower_on_cpu, platform="cpu")
+partition.needs_devices(gradients_p)
