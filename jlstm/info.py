@@ -7,6 +7,7 @@ import jax
 
 from jlstm.config import Config
 from jlstm.kernels.choice import implementations
+from jlstm.kernels.library import instruction_set
 
 PACKAGES = ("jlstm", "jax", "jaxlib", "flax", "optax", "safetensors", "numpy")
 
@@ -38,3 +39,5 @@ def show() -> None:
     for name, usable, reason in implementations(Config.stack(1, [1])):
         table.add_row(name, "yes" if usable else "no", reason)
     console.print(table)
+    if (instructions := instruction_set()) is not None:
+        console.print(f"the CPU kernels use {instructions}; JLSTM_CPU_ISA names a slower set")

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
+from jlstm.kernels import cpu
 from tests import reference
 
 MERGES = ("concat", "sum", "mul", "average")
@@ -93,6 +95,13 @@ def make_call(config, time, batch_shape, seed, given=(), dtype="float32"):
         "resets": np.asarray(draw.random((time, *batch_shape)) < 0.4),
     }
     return Call(config, params, carry, xs, {name: times[name] for name in sorted(given)})
+
+
+def require_kernel():
+    """Skips a test where the compiled kernels do not serve, saying why."""
+    reason = cpu.refusal(Layer(1), "float32", jax.default_backend())
+    if reason is not None:
+        pytest.skip(reason)
 
 
 def apply(call, **changes):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jlstm
-from jlstm import Config, Layer, cell
+from jlstm import Config, Layer, cell, sequence
 from tests.networks import apply, assert_close, loss, make_call
 
 CONFIG = Config(3, (Layer(4, bidirectional=True), Layer(5)))
@@ -16,15 +16,20 @@ CONFIG = Config(3, (Layer(4, bidirectional=True), Layer(5)))
 
 @pytest.fixture
 def traces(monkeypatch):
-    """Counts how often the equations are traced."""
+    """Counts how often a layer, or a single step of one, is traced."""
     seen = []
-    advance = cell.advance
 
-    def counted(z, c):
-        seen.append(z.shape)
-        return advance(z, c)
+    def count(module, name):
+        function = getattr(module, name)
 
-    monkeypatch.setattr(cell, "advance", counted)
+        def counted(*args):
+            seen.append(name)
+            return function(*args)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(sequence, "run_layer")
+    count(cell, "one_step")
     return seen
 
 

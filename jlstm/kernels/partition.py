@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 from jax._src import dispatch
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
@@ -89,6 +88,8 @@ def _rule(names: Sequence[str], ranks: Sequence[int], kind: str = "o") -> str:
         factors = []
         for d in range(rank):
             of_batch = axis is not None and axis <= d < rank - features
-            factors.append(f"b{d - (axis or 0)}" if of_batch else f"{kind}{n}_{d}".replace("_", "x"))
+            factors.append(
+                f"b{d - (axis or 0)}" if of_batch else f"{kind}{n}_{d}".replace("_", "x")
+            )
         arrays.append(" ".join(factors))
     return ", ".join(arrays)

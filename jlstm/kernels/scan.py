@@ -90,6 +90,7 @@ def record(
     dtype: jnp.dtype,
 ) -> tuple[Carry, States]:
     """As `run`, but returns every gate and state in place of the hidden states."""
+
     def keep(before: Carry, gates: cell.Gates, after: Carry, valid: Any) -> States:
         return States(cell.Gates(*(where(valid, gate, 0.0) for gate in gates)), after)
 
@@ -130,7 +131,7 @@ def _recurrence_jvp(reverse: bool, primals: Any, tangents: Any) -> tuple[Any, An
 def loop(
     reverse: bool, w_h: jax.Array, carry: Carry, initial: Carry, steps: Steps, keep: Any
 ) -> tuple[Carry, Any]:
-    """The scan itself; `keep(carry read, gates, carry after, valid)` says what it stacks over time."""
+    """The scan itself; `keep(carry read, gates, carry after, valid)` says what it stacks."""
 
     def body(carry: Carry, step: Steps) -> tuple[Carry, Any]:
         if not reverse:
