@@ -1,4 +1,4 @@
-"""The C++ kernels under sanitizers, and what each instruction set's file may leave to the linker."""
+"""The C++ kernels under sanitizers, and what their object files leave to the linker."""
 
 import pathlib
 import platform
@@ -13,6 +13,7 @@ COMPILER = shutil.which("g++")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++ to build the kernels")
 
 
+@pytest.mark.long
 def test_no_sanitizer_finds_anything():
     """Addresses, undefined behaviour and races; tests/native/run can be called by itself."""
     done = subprocess.run([HERE / "run"], capture_output=True, text=True, check=False)

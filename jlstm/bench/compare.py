@@ -14,7 +14,7 @@ FEWEST_ROUNDS, MOST_ROUNDS = 5, 100
 # Rounds that the time asked for is divided into.
 ROUNDS = 10
 # Thread pools go on spinning for a while after a call; the next contender waits until they sleep.
-PAUSE_S = 0.005
+PAUSE_S = 0.05
 
 
 class Timing(NamedTuple):

@@ -48,8 +48,8 @@ def implementations(config: Config, platform: str | None = None) -> list[tuple[s
     Raises:
       TypeError, ValueError: not a config, or a platform that is not one of the four.
 
-    >>> implementations(Config.stack(6, [4, 5]), "cpu")
-    [('scan', True, '')]
+    >>> implementations(Config.stack(6, [4, 5]), "tpu")
+    [('cpu', False, 'layer 0: it serves the CPU only, not tpu'), ('scan', True, '')]
     """
     require_config(config)
     platform = validation.known_name(

@@ -49,10 +49,16 @@ def lowering(ctx: Any, given: Any, reverse: Any, keep: bool = False) -> Callable
 
     if partition.local(ctx.module_context.axis_context):
         return call
-    made = jax.eval_shape(call, *ctx.avals_in)
-    kind = Made if isinstance(given, Forward) else Gradients
-    results = _names_of_results(kind, given, keep)
-    return partition.over_batch(call, names(given), ctx.avals_in, results, made)
+    if isinstance(given, Forward):
+        results = ["carry", "carry", "hs", *(Kept._fields if keep else ())]
+    else:
+        results = [
+            "d_z",
+            "d_carry",
+            "d_carry",
+            *(["d_initial"] * 2 if given.resets is not None else ()),
+        ]
+    return partition.over_batch(call, names(given), ctx.avals_in, results, ctx.avals_out)
 
 
 def gradients(ctx: Any, wanted: tuple[bool, ...]) -> Callable[..., Any] | None:
@@ -87,13 +93,6 @@ def _serves(ctx: Any) -> bool:
     plain = all(a.dtype in (jnp.float32, jnp.bool_) and 0 not in a.shape for a in ctx.avals_in)
     exported = ctx.module_context.lowering_parameters.for_export
     return plain and not exported and library.load()[0] is not None
-
-
-def _names_of_results(kind: Any, given: Any, keep: bool) -> list[str]:
-    carry = Carry(0, 0)
-    if kind is Made:
-        return names(Made(carry, 0, Kept(0, 0, 0) if keep else None))  # type: ignore[arg-type]
-    return names(Gradients(0, carry, None if given.resets is None else carry))  # type: ignore
 
 
 def _run(given: Forward, reverse: tuple[bool, ...], keep: bool) -> Made:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -32,7 +33,8 @@ def run(
     dtype: jnp.dtype,
 ) -> tuple[Carry, jax.Array]:
     """All directions of one layer over a whole sequence; arguments and results as in scan.run."""
-    w_x, w_h, b = (None if a is None else a.astype(dtype) for a in params[:3])
+    w_x, w_h = (a.astype(dtype) for a in params[:2])
+    b = None if params.b is None else params.b.astype(dtype)
     if resets is not None:
         initial = Carry(*(jnp.broadcast_to(a, carry.c.shape) for a in initial))
     valid, resets = (None if a is None else a[None] for a in (valid, resets))
@@ -53,9 +55,9 @@ def _result(given: Any, keep: bool = False, **_: Any) -> Any:
     groups, units = given.w_h.shape[:2]
     over_time = next(getattr(given, n) for n in ("xs", "d_z", "d_hs") if hasattr(given, n))
     time, *batch_shape = over_time.shape[1:-1]
-    state = jax.ShapeDtypeStruct((groups, *batch_shape, units), given.w_h.dtype)
-    hs = jax.ShapeDtypeStruct((groups, time, *batch_shape, units), given.w_h.dtype)
-    z = jax.ShapeDtypeStruct((groups, time, *batch_shape, 4 * units), given.w_h.dtype)
+    state: Any = jax.ShapeDtypeStruct((groups, *batch_shape, units), given.w_h.dtype)
+    hs: Any = jax.ShapeDtypeStruct((groups, time, *batch_shape, units), given.w_h.dtype)
+    z: Any = jax.ShapeDtypeStruct((groups, time, *batch_shape, 4 * units), given.w_h.dtype)
     if isinstance(given, Backward):
         initial = None if given.resets is None else Carry(state, state)
         return Gradients(z, Carry(state, state), initial)
@@ -82,7 +84,7 @@ def _primitive(name: str, meaning: Callable[..., Any]) -> Primitive:
     def abstract(*avals: Any, tree: Any, **options: Any) -> Any:
         if types.plain(avals):
             made = jax.tree.leaves(_result(jax.tree.unflatten(tree, avals), **options))
-            return [jax.core.ShapedArray(a.shape, a.dtype) for a in made]
+            return [ShapedArray(a.shape, a.dtype) for a in made]
         return types.of_results(functools.partial(flat, tree=tree, **options), avals)
 
     def lower_on_cpu(ctx: Any, *args: Any, tree: Any, **options: Any) -> Any:

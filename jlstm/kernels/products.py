@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -100,7 +101,7 @@ def _primitive(name: str, meaning: Callable[..., Any], result_types: Callable[..
     def abstract(*avals: Any, **options: Any) -> Any:
         if not types.plain(avals):
             return types.of_results(functools.partial(meaning, **options), avals)
-        return [jax.core.ShapedArray(a.shape, a.dtype) for a in result_types(*avals, **options)]
+        return [ShapedArray(a.shape, a.dtype) for a in result_types(*avals, **options)]
 
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], **options: Any) -> Any:
         made = primitive.bind(*primals, **options)

@@ -156,9 +156,9 @@ def _outputs_and_reads(
     return where(valid, after.h, 0.0), before.h
 
 
-def select(flags: jax.Array | None, chosen: Carry, otherwise: Carry) -> Carry:
+def select(flags: jax.Array | None, chosen: Carry | None, otherwise: Carry) -> Carry:
     """`chosen` where the flags [*batch] are True, the whole of `otherwise` without flags."""
-    if flags is None:
+    if flags is None or chosen is None:
         return otherwise
     return Carry(*(where(flags, a, b) for a, b in zip(chosen, otherwise, strict=True)))
 

@@ -82,7 +82,7 @@ struct Team {
     }
 
     static void pause(int& spins) {
-      if (++spins < 4096) {
+      if (++spins < 100) {  // some microseconds; then whoever is waited for may need this processor
 #if defined(__x86_64__)
         _mm_pause();
 #endif
