@@ -42,6 +42,34 @@ class FlushDenormals {
 #endif
 };
 
+// Moves this thread off a processor for as long as it lives, if it is on it and may be elsewhere.
+//
+// A thread that wakes up may find itself queued on the processor of the one that woke it, though
+// others are idle, and would be left there until the call is over.
+class OffProcessor {
+ public:
+#if defined(__linux__)
+  explicit OffProcessor(int processor) {
+    if (processor < 0 || sched_getcpu() != processor) return;
+    if (sched_getaffinity(0, sizeof before_, &before_) != 0) return;
+    cpu_set_t others = before_;
+    CPU_CLR(processor, &others);
+    moved_ = CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0;
+  }
+  ~OffProcessor() {
+    if (moved_) sched_setaffinity(0, sizeof before_, &before_);
+  }
+  static int current() { return sched_getcpu(); }
+
+ private:
+  cpu_set_t before_;
+  bool moved_ = false;
+#else
+  explicit OffProcessor(int) {}
+  static int current() { return -1; }
+#endif
+};
+
 struct Team {
   int threads;  // how many may work at once
   std::function<void(std::function<void()>)> schedule;  // runs a task on another thread, some time
@@ -73,6 +101,7 @@ struct Team {
     std::vector<Word> words;
     uint64_t phases;
     const Work* work;  // alive until all phases have ended
+    const int processor = OffProcessor::current();  // of the calling thread
 
     Progress(int64_t shares, int64_t phases, const Work* work)
         : words(shares), phases(phases), work(work) {}
@@ -92,6 +121,7 @@ struct Team {
     }
 
     void lead() {
+      sched_yield();  // to a task that was queued on this processor, and will move off it
       for (uint64_t phase = 0; phase < phases; ++phase) {
         (*work)(phase, 0);
         words[0].value.store((phase + 1) * kOne + kOwned, std::memory_order_release);
@@ -111,6 +141,8 @@ struct Team {
 
     void take_over(int64_t share) {
       uint64_t word = words[share].value.load(std::memory_order_acquire);
+      if (word / kOne == phases) return;
+      OffProcessor off(processor);
       int spins = 0;
       for (;;) {
         if (word / kOne == phases) return;
