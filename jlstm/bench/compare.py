@@ -75,8 +75,8 @@ def compare(
 
     Args:
       case: network, shape and modes.
-      workers: contender -> process. The first, this library, is what the others have to agree
-        with; if it gives values that are no numbers, nothing is timed.
+      workers: contender -> process. The first that can run the case, this library, is what the
+        others have to agree with; if it gives values that are no numbers, nothing is timed.
       threads: how many threads each may use.
       seconds: how long the rounds of a mode go on; at least 5 rounds.
       progress: called with what is being done, and the share of the whole case that was just done.
@@ -104,7 +104,8 @@ def _agreeing(
 ) -> tuple[dict[str, Prepared], dict[str, str]]:
     prepared: dict[str, Prepared] = {}
     left_out: dict[str, str] = {}
-    first = next(iter(workers))
+    names = list(workers)
+    first = names[0]
     expected: Seen = {}
     for name, worker in workers.items():
         progress(name, 0.5 / len(workers))
@@ -115,6 +116,8 @@ def _agreeing(
             found = worker.prepare(case, mode, threads)
         except LeftOutError as reason:
             left_out[name] = str(reason)
+            if name == first and name != names[-1]:
+                first = names[names.index(name) + 1]  # the next implementation of this library
             continue
         if fault := agreement.fault(found.seen):
             left_out[name] = fault
