@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import importlib.metadata
 import pathlib
 import re
 import sys
@@ -66,12 +67,15 @@ def interface_version() -> tuple[int, int] | None:
 
 
 def _path() -> pathlib.Path | None:
-    suffix = {"win32": ".dll"}.get(sys.platform, ".so")
-    for folder in jlstm.kernels.__path__:
-        path = pathlib.Path(folder, "jlstm_native" + suffix)
-        if path.exists():
-            return path
-    return None
+    """Beside this file or, for a checkout that stands before an installed package, in the latter."""
+    name = "jlstm_native" + {"win32": ".dll"}.get(sys.platform, ".so")
+    places = [pathlib.Path(folder, name) for folder in jlstm.kernels.__path__]
+    try:
+        installed = importlib.metadata.distribution("jlstm").locate_file(f"jlstm/kernels/{name}")
+        places.append(pathlib.Path(str(installed)))
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    return next((path for path in places if path.exists()), None)
 
 
 def _step_aside(reason: str) -> tuple[None, str]:
