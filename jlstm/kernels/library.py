@@ -67,7 +67,7 @@ def interface_version() -> tuple[int, int] | None:
 
 
 def _path() -> pathlib.Path | None:
-    """Beside this file or, for a checkout that stands before an installed package, in the latter."""
+    """Beside this file, or in the installed package that a checkout stands before."""
     name = "jlstm_native" + {"win32": ".dll"}.get(sys.platform, ".so")
     places = [pathlib.Path(folder, name) for folder in jlstm.kernels.__path__]
     try:
