@@ -10,7 +10,6 @@ using jlstm::Part;
 using jlstm::Sizes;
 
 constexpr int64_t kOwn = jlstm::kOwnPanels;
-constexpr int kTogether = 96;  // rows looked at together
 
 static void pack_inputs(const ForwardPass& pass, int64_t first, int64_t end, float* packed) {
   const Sizes& s = pass.call.sizes;

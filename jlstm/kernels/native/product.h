@@ -13,6 +13,7 @@ namespace JLSTM_ISA {
 using jlstm::smaller;
 
 constexpr int kLanes = 4;
+constexpr int kTogether = 96;  // rows looked at together
 constexpr int kAhead = 8;  // steps of k that weights are asked for in advance
 constexpr int kFarAhead = 8;  // where one row reads them all
 constexpr int kPanel = kLanes * kWidth;  // floats of a panel for each k
