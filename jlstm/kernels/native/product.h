@@ -42,7 +42,10 @@ __attribute__((always_inline)) static inline void accumulate(Sums<R, L>& sums,
 #pragma GCC unroll 8
     for (int n = 0; n < Fetch; ++n) __builtin_prefetch(next + (k * Fetch + n) * kLine, 0, 2);
 #pragma GCC unroll 8
-    for (int l = 0; l < L; ++l) w[l] = load(panel + k * (L * kWidth) + l * kWidth);
+    for (int l = 0; l < L; ++l) {
+      w[l] = load(panel + k * (L * kWidth) + l * kWidth);
+      if (R < 4) keep_in_register(w[l]);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       Vector a = splat(row[r][k]);

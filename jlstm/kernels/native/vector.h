@@ -7,6 +7,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace JLSTM_ISA {
 
 #if defined(__AVX512F__)
@@ -31,17 +35,53 @@ static inline Vector splat(float a) { return a - Vector{}; }  // subtracting kee
 static inline Vector load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
 static inline void store(float* p, Vector a) { *reinterpret_cast<Unaligned*>(p) = a; }
 
-// The first n floats at p, zeros behind them.
-static inline Vector load(const float* p, int n) {
-  if (n == kWidth) return load(p);
+#if defined(__AVX512F__)
+static inline Vector load_some(const float* p, int n) {
+  return (Vector)_mm512_maskz_loadu_ps((1u << n) - 1, p);
+}
+static inline void store_some(float* p, Vector a, int n) {
+  _mm512_mask_storeu_ps(p, (1u << n) - 1, (__m512)a);
+}
+#elif defined(__AVX2__)
+static inline __m256i first(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline Vector load_some(const float* p, int n) {
+  return (Vector)_mm256_maskload_ps(p, first(n));
+}
+static inline void store_some(float* p, Vector a, int n) {
+  _mm256_maskstore_ps(p, first(n), (__m256)a);
+}
+#else
+static inline Vector load_some(const float* p, int n) {
   Vector a{};
-  std::memcpy(&a, p, sizeof(float) * n);
+  for (int lane = 0; lane < n; ++lane) a[lane] = p[lane];
   return a;
+}
+static inline void store_some(float* p, Vector a, int n) {
+  for (int lane = 0; lane < n; ++lane) p[lane] = a[lane];
+}
+#endif
+
+// The first n floats at p, zeros behind them; memory behind them is not touched.
+static inline Vector load(const float* p, int n) {
+  return n == kWidth ? load(p) : load_some(p, n);
 }
 
 static inline void store(float* p, Vector a, int n) {
   if (n == kWidth) return store(p, a);
-  std::memcpy(p, &a, sizeof(float) * n);
+  store_some(p, a, n);
+}
+
+// Compilers would read a vector anew for each of its uses, and run out of loads.
+__attribute__((always_inline)) static inline void keep_in_register(Vector& a) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(a));
+#elif defined(__x86_64__)
+  asm("" : "+x"(a));
+#elif defined(__aarch64__)
+  asm("" : "+w"(a));
+#endif
 }
 
 static inline Integers bits(Vector a) {
