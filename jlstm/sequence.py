@@ -192,9 +192,9 @@ def _merged(layer: Layer, hs: jax.Array) -> jax.Array:
     """The outputs [T, *batch, P] of a layer from those of its directions."""
     if not layer.bidirectional:
         return hs
-    forward, backward = hs[0], hs[1]
     if layer.merge == "concat":
-        return jnp.concatenate([forward, backward], axis=-1)
+        return jnp.moveaxis(hs, 0, -2).reshape(*hs.shape[1:-1], 2 * hs.shape[-1])
+    forward, backward = hs[0], hs[1]
     if layer.merge == "mul":
         return forward * backward
     total = forward + backward

@@ -289,7 +289,7 @@ def test_operands_that_disagree_are_refused_unread():
     def call(w_x, c):
         return jax.ffi.ffi_call("jlstm_forward", [jax.ShapeDtypeStruct(s, f32) for s in shapes])(
             w_x, jnp.ones((1, 4, 16)), nothing, c, jnp.ones((1, 2, 4)), nothing, nothing,
-            jnp.ones((1, 3, 2, 5)), no_flags, no_flags, reverse=np.zeros(1, np.int64),
+            jnp.ones((1, 3, 2, 5)), no_flags, no_flags, reverse=np.zeros(1, np.int64), side_by_side=np.int64(0),
         )  # fmt: skip
 
     jax.block_until_ready(call(jnp.ones((1, 5, 16)), jnp.ones((1, 2, 4))))

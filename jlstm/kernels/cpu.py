@@ -100,7 +100,11 @@ def _run(given: Forward, reverse: tuple[bool, ...], keep: bool) -> Made:
     batch, units = int(np.prod(batch_shape)), given.w_h.shape[1]
     state, over_time = (groups, batch, units), (groups, time, batch)
     kept = [(*over_time, n * units) for n in (4, 1, 1)] if keep else [NOTHING] * 3
-    out = _foreign("jlstm_forward", [state, state, (*over_time, units), *kept])(
+    out = _foreign(
+        "jlstm_forward",
+        [state, state, (*over_time, units), *kept],
+        output_layouts=[None, None, _layout_of_outputs(reverse), *[None] * 3],
+    )(
         given.w_x,
         given.w_h,
         _or_nothing(given.b),
@@ -108,7 +112,7 @@ def _run(given: Forward, reverse: tuple[bool, ...], keep: bool) -> Made:
         *_states_or_nothing(given.initial, state),
         given.xs.reshape(given.xs.shape[0], time, batch, -1),
         *(_flags_or_nothing(a, batch) for a in (given.valid, given.resets)),
-        reverse=np.array(reverse, np.int64),
+        **_directions(reverse),
     )
     out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
     return Made(Carry(*out[:2]), out[2], Kept(*out[3:]) if keep else None)
@@ -123,6 +127,7 @@ def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
         "jlstm_backward",
         [(*over_time, 4 * units), state, state, of_initial, of_initial],
         input_output_aliases={1: 0},  # d_z takes the place of the gates
+        input_layouts=[*[None] * 5, _layout_of_outputs(reverse), None, None],
     )
     out = call(
         given.w_h,
@@ -131,10 +136,26 @@ def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
         *(a.reshape(state) for a in given.d_last),
         given.d_hs.reshape(*over_time, -1),
         *(_flags_or_nothing(a, batch) for a in (given.valid, given.resets)),
-        reverse=np.array(reverse, np.int64),
+        **_directions(reverse),
     )
     out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
     return Gradients(out[0], Carry(*out[1:3]), None if given.resets is None else Carry(*out[3:]))
+
+
+def _side_by_side(reverse: tuple[bool, ...]) -> bool:
+    """Whether outputs lie in memory as [T, batch, G, H], which joins two directions for nothing."""
+    return reverse == (False, True)
+
+
+def _layout_of_outputs(reverse: tuple[bool, ...]) -> tuple[int, ...]:
+    return (1, 2, 0, 3) if _side_by_side(reverse) else (0, 1, 2, 3)
+
+
+def _directions(reverse: tuple[bool, ...]) -> dict[str, Any]:
+    return {
+        "reverse": np.array(reverse, np.int64),
+        "side_by_side": np.int64(_side_by_side(reverse)),
+    }
 
 
 def _foreign(name: str, shapes: list[Any], **options: Any) -> Callable[..., Any]:

@@ -141,7 +141,7 @@ static void backward_step(const BackwardPass& pass, const Part& part, int64_t k)
       Vector before = load(pass.call.c_before + at * s.units + unit, live);
       float* kept_c = pass.d_c + row * s.units + unit;
       Vector h_bar = load(pass.d_h + row * s.units + unit, live) +
-                     load(pass.call.d_hs + at * s.units + unit, live);
+                     load(pass.d_h_of(t, row) + unit, live);
       Vector squashed = tanh(f * before + i * g);
       Vector c_bar = load(kept_c, live) + h_bar * o * (1.0f - squashed * squashed);
       store(d_z, c_bar * g * i * (1.0f - i), live);

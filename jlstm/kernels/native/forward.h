@@ -77,7 +77,7 @@ __attribute__((always_inline)) static inline void finish(const ForwardPass& pass
   Vector h = o * tanh(c);
   const int64_t at = (pass.group * s.steps + t) * s.batch + row;
   store(pass.states + row * s.units + unit, c, live);
-  store(pass.call.hs + at * s.units + unit, h, live);
+  store(pass.h_of(t, row) + unit, h, live);
   if (pass.call.gates) {
     float* gates = pass.call.gates + at * 4 * s.units + unit;
     store(gates, i, live);
@@ -98,7 +98,7 @@ static void blank(const ForwardPass& pass, const Part& part, int64_t t, int64_t 
   const Sizes& s = pass.call.sizes;
   const int64_t at = (pass.group * s.steps + t) * s.batch + row, unit = part.first * kWidth;
   const int64_t count = smaller(part.end * kWidth, s.units) - unit;
-  clear(pass.call.hs + at * s.units + unit, count);
+  clear(pass.h_of(t, row) + unit, count);
   if (!pass.call.gates) return;
   for (int gate = 0; gate < 4; ++gate)
     clear(pass.call.gates + (at * 4 + gate) * s.units + unit, count);

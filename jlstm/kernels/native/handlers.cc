@@ -72,6 +72,12 @@ ffi::Error run(const std::string& wrong, ffi::ThreadPool pool,
   return ffi::Error::Success();
 }
 
+jlstm::Outputs outputs(int64_t side_by_side, int64_t groups, int64_t steps, int64_t batch,
+                       int64_t units) {
+  if (side_by_side) return {units, groups * units};
+  return {steps * batch * units, units};
+}
+
 void expect_writes(std::initializer_list<Result> results) {
   for (Result result : results) jlstm::expect_writes(result->untyped_data(), result->size_bytes());
 }
@@ -79,7 +85,7 @@ void expect_writes(std::initializer_list<Result> results) {
 ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Floats c, Floats h,
                    Floats initial_c, Floats initial_h, Floats xs, Flags valid, Flags resets,
                    Result last_c, Result last_h, Result hs, Result gates, Result c_before,
-                   Result h_before, ffi::Span<const int64_t> reverse) {
+                   Result h_before, ffi::Span<const int64_t> reverse, int64_t side_by_side) {
   Shapes shapes;
   shapes.check(w_h.dimensions().size() == 3 && xs.dimensions().size() == 4,
                "w_h needs 3 axes and xs 4");
@@ -117,6 +123,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
       last_c->typed_data(),
       last_h->typed_data(),
       hs->typed_data(),
+      outputs(side_by_side, groups, steps, batch, units),
       shapes.optional("gates", *gates, {groups, steps, batch, 4 * units}),
       shapes.optional("c_before", *c_before, {groups, steps, batch, units}),
       shapes.optional("h_before", *h_before, {groups, steps, batch, units})};
@@ -132,7 +139,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
 ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_before, Floats d_last_c,
                     Floats d_last_h, Floats d_hs, Flags valid, Flags resets, Result d_z, Result d_c,
                     Result d_h, Result d_initial_c, Result d_initial_h,
-                    ffi::Span<const int64_t> reverse) {
+                    ffi::Span<const int64_t> reverse, int64_t side_by_side) {
   Shapes shapes;
   shapes.check(d_hs.dimensions().size() == 4, "d_hs needs 4 axes");
   if (!shapes.wrong.empty()) return run(shapes.wrong, pool, nullptr);
@@ -161,6 +168,7 @@ ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_bef
       d_last_c.typed_data(),
       d_last_h.typed_data(),
       d_hs.typed_data(),
+      outputs(side_by_side, groups, steps, batch, units),
       d_z->typed_data(),
       d_c->typed_data(),
       d_h->typed_data(),
@@ -220,7 +228,8 @@ JLSTM_HANDLER(jlstm_forward, forward,
                                   .Arg<Floats>().Arg<Flags>().Arg<Flags>()
                                   .Ret<Floats>().Ret<Floats>().Ret<Floats>()
                                   .Ret<Floats>().Ret<Floats>().Ret<Floats>()
-                                  .Attr<ffi::Span<const int64_t>>("reverse"));
+                                  .Attr<ffi::Span<const int64_t>>("reverse")
+                                  .Attr<int64_t>("side_by_side"));
 
 JLSTM_HANDLER(jlstm_backward, backward,
                               ffi::Ffi::Bind()
@@ -230,7 +239,8 @@ JLSTM_HANDLER(jlstm_backward, backward,
                                   .Arg<Flags>().Arg<Flags>()
                                   .Ret<Floats>().Ret<Floats>().Ret<Floats>()
                                   .Ret<Floats>().Ret<Floats>()
-                                  .Attr<ffi::Span<const int64_t>>("reverse"));
+                                  .Attr<ffi::Span<const int64_t>>("reverse")
+                                  .Attr<int64_t>("side_by_side"));
 
 JLSTM_HANDLER(jlstm_gradients, gradients,
               ffi::Ffi::Bind()

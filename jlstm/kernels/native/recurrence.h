@@ -12,6 +12,12 @@ struct Sizes {
   int64_t groups, steps, batch, inputs, units;
 };
 
+// How an array [groups, steps, batch, units] of outputs lies: the two directions of a layer may have
+// their outputs side by side, [steps, batch, groups, units], as whoever joins them wants it.
+struct Outputs {
+  int64_t next_group, next_row;
+};
+
 // Flags and directions, shared by both passes.
 struct Schedule {
   const uint8_t* valid;    // [groups, steps, batch]; elsewhere the carry is held, the output zero
@@ -30,7 +36,8 @@ struct Forward {
   const float *initial_c, *initial_h;
   const float* xs;         // [groups, steps, batch, inputs]
   float *last_c, *last_h;  // [groups, batch, units]
-  float* hs;               // [groups, steps, batch, units]
+  float* hs;               // laid out as `outputs` says
+  Outputs outputs;
   float* gates;            // [groups, steps, batch, 4 units], kept for the backward pass
   float *c_before, *h_before;  // [groups, steps, batch, units], likewise
 };
@@ -42,7 +49,8 @@ struct Backward {
   const float* gates;
   const float* c_before;
   const float *d_last_c, *d_last_h;  // [groups, batch, units]
-  const float* d_hs;                 // [groups, steps, batch, units]
+  const float* d_hs;                 // laid out as `outputs` says
+  Outputs outputs;
   float* d_z;                        // [groups, steps, batch, 4 units]; may be `gates`
   float *d_c, *d_h;                  // [groups, batch, units]
   float *d_initial_c, *d_initial_h;  // [groups, batch, units]
@@ -118,7 +126,13 @@ struct ForwardPass {
     const int64_t at = (group * s.batch + row) * s.units;
     if (source == kGiven) return call.h + at;
     if (source == kInitial) return call.initial_h + at;
-    return call.hs + ((group * s.steps + source) * s.batch + row) * s.units;
+    return h_of(source, row);
+  }
+
+  // The output of sequence `row` at time t.
+  JLSTM_INLINE float* h_of(int64_t t, int64_t row) const {
+    return call.hs + group * call.outputs.next_group +
+           (t * call.sizes.batch + row) * call.outputs.next_row;
   }
 
   JLSTM_INLINE const float* c_from(int32_t source, int64_t row) const {
@@ -143,6 +157,12 @@ struct BackwardPass {
   JLSTM_INLINE bool valid(int64_t t, int64_t row) const {
     const Schedule& s = call.schedule;
     return !s.valid || s.valid[group * s.next_valid + t * call.sizes.batch + row];
+  }
+
+  // The gradient for the output of sequence `row` at time t.
+  JLSTM_INLINE const float* d_h_of(int64_t t, int64_t row) const {
+    return call.d_hs + group * call.outputs.next_group +
+           (t * call.sizes.batch + row) * call.outputs.next_row;
   }
 
   JLSTM_INLINE bool reset(int64_t t, int64_t row) const {

@@ -32,9 +32,11 @@ Kept& kept() {
 
 void expect_writes(void* start, size_t bytes) {
 #if defined(MADV_HUGEPAGE)
-  const uintptr_t from = (reinterpret_cast<uintptr_t>(start) + kPage - 1) / kPage * kPage;
-  const uintptr_t to = (reinterpret_cast<uintptr_t>(start) + bytes) / kPage * kPage;
-  if (to > from) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
+  if (bytes < kPage) return;
+  // Pages that the array shares with its neighbours too: those are most often arrays of this call.
+  const uintptr_t from = reinterpret_cast<uintptr_t>(start) / kPage * kPage;
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(start) + bytes + kPage - 1) / kPage * kPage;
+  madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
 #endif
 }
 
