@@ -63,7 +63,7 @@ LACKING = {
     "resets": {c.name for c in CONTENDERS} - {*OWN, "scan by hand", "haiku"},
     "resets both ways": {c.name for c in CONTENDERS} - {*OWN, "scan by hand"},
     "steps": {"jlstm scan", "keras on jax", "keras on tf"},
-    "bfloat16": {"jlstm cpu", "haiku", "keras on jax", "keras on tf", "onnxruntime"},
+    "bfloat16": {"haiku", "keras on jax", "keras on tf", "onnxruntime"},
     "float64": {"jlstm cpu", "keras on jax", "keras on tf", "onnxruntime"},
 }
 

@@ -1,6 +1,7 @@
 """The compiled kernels beside the scan and the reference: contracts 5 to 9 and 13."""
 
 import ctypes
+import dataclasses
 import os
 import subprocess
 import sys
@@ -72,6 +73,33 @@ def test_every_size_gives_what_the_scan_gives(call):
 def test_every_size_gives_what_the_reference_gives(call):
     call = call._replace(xs=call.xs[:3], times={})
     assert_close(run(call, "cpu"), expected(call), atol=1e-5)
+
+
+@settings(max_examples=20)
+@given(shapes())
+def test_bfloat16_gives_what_the_scan_gives(call):
+    """Contract 9: products read weights, inputs and h in bfloat16, all else is float32."""
+    call = call._replace(config=dataclasses.replace(call.config, dtype="bfloat16"))
+    (carry, ys), (scan_carry, scan_ys) = run(call, "cpu"), run(call, "scan")
+    assert ys.dtype == jnp.bfloat16 and carry[0].h.dtype == jnp.float32
+    # A sum in another order may round h, and with it the next sums, to a neighbour in bfloat16.
+    assert_close(carry, scan_carry, atol=2e-3)
+    assert_close(ys.astype("float32"), scan_ys.astype("float32"), atol=8e-3)
+    slopes, wanted = (jax.tree.leaves(gradients(call, name)) for name in ("cpu", "scan"))
+    for a, b in zip(slopes, wanted, strict=True):
+        largest = np.abs(b.astype("float32")).max(initial=1e-3)
+        assert_close(a.astype("float32") / largest, b.astype("float32") / largest, atol=2e-2)
+
+
+@pytest.mark.parametrize("length", [0, 3])
+def test_bfloat16_hands_on_a_carry_that_is_not_rounded(length):
+    config = dataclasses.replace(Config.stack(3, [20]), dtype="bfloat16")
+    call = make_call(config, 5, (2,), 0)
+    call = call._replace(times={"lengths": np.full(2, length, "int32")})
+    (carry,), _ = run(call, "cpu")
+    assert np.any(carry.h != carry.h.astype("bfloat16").astype("float32"))
+    if length == 0:
+        assert_close((carry,), call.carry, atol=0)
 
 
 @pytest.mark.parametrize("sizes", [(0, 3), (4, 0), (0, 0)])
@@ -289,7 +317,7 @@ def test_operands_that_disagree_are_refused_unread():
     def call(w_x, c):
         return jax.ffi.ffi_call("jlstm_forward", [jax.ShapeDtypeStruct(s, f32) for s in shapes])(
             w_x, jnp.ones((1, 4, 16)), nothing, c, jnp.ones((1, 2, 4)), nothing, nothing,
-            jnp.ones((1, 3, 2, 5)), no_flags, no_flags, reverse=np.zeros(1, np.int64), side_by_side=np.int64(0),
+            jnp.ones((1, 3, 2, 5)), no_flags, no_flags, reverse=np.zeros(1, np.int64), side_by_side=np.int64(0), rounded=np.int64(0),
         )  # fmt: skip
 
     jax.block_until_ready(call(jnp.ones((1, 5, 16)), jnp.ones((1, 2, 4))))

@@ -20,13 +20,15 @@ def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
     """Why the kernels cannot serve a layer, or None."""
     if platform != "cpu":
         return f"it serves the CPU only, not {platform}"
-    if dtype != "float32":
-        return f"it computes in float32 only, not {dtype}"
+    if dtype not in ("float32", "bfloat16"):
+        return f"its arithmetic is float32, too narrow for {dtype}"
     _, reason = library.load()
     return reason or None
 
 
-def lowering(ctx: Any, given: Any, reverse: Any, keep: bool = False) -> Callable[..., Any] | None:
+def lowering(
+    ctx: Any, given: Any, reverse: Any, keep: bool = False, rounded: bool = False
+) -> Callable[..., Any] | None:
     """A function of an operation's operands that calls its kernel, or None where none serves.
 
     Args:
@@ -34,6 +36,7 @@ def lowering(ctx: Any, given: Any, reverse: Any, keep: bool = False) -> Callable
       given: the types of the operands, as Forward or Backward.
       reverse: the direction of each group.
       keep: whether a run keeps what its derivatives need.
+      rounded: whether its products read h rounded to bfloat16.
     """
     if not isinstance(given, (Forward, Backward)) or not _serves(ctx):
         return None
@@ -42,7 +45,7 @@ def lowering(ctx: Any, given: Any, reverse: Any, keep: bool = False) -> Callable
     def call(*leaves: Any) -> Any:
         operands = jax.tree.unflatten(tree, leaves)
         if isinstance(operands, Forward):
-            made: Any = _run(operands, reverse, keep)
+            made: Any = _run(operands, reverse, keep, rounded)
         else:
             made = _backward(operands, reverse)
         return jax.tree.leaves(made)
@@ -95,7 +98,7 @@ def _serves(ctx: Any) -> bool:
     return plain and not exported and library.load()[0] is not None
 
 
-def _run(given: Forward, reverse: tuple[bool, ...], keep: bool) -> Made:
+def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -> Made:
     groups, time, *batch_shape, _ = (given.w_h.shape[0], *given.xs.shape[1:])
     batch, units = int(np.prod(batch_shape)), given.w_h.shape[1]
     state, over_time = (groups, batch, units), (groups, time, batch)
@@ -113,6 +116,7 @@ def _run(given: Forward, reverse: tuple[bool, ...], keep: bool) -> Made:
         given.xs.reshape(given.xs.shape[0], time, batch, -1),
         *(_flags_or_nothing(a, batch) for a in (given.valid, given.resets)),
         **_directions(reverse),
+        rounded=np.int64(rounded),
     )
     out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
     return Made(Carry(*out[:2]), out[2], Kept(*out[3:]) if keep else None)

@@ -33,14 +33,18 @@ def run(
     dtype: jnp.dtype,
 ) -> tuple[Carry, jax.Array]:
     """All directions of one layer over a whole sequence; arguments and results as in scan.run."""
-    w_x, w_h = (a.astype(dtype) for a in params[:2])
-    b = None if params.b is None else params.b.astype(dtype)
+    rounded = dtype == jnp.bfloat16
+    if rounded:  # float32 from here on, in which the kernels compute
+        w_x, w_h, xs = (reference.round_to_bfloat16(a) for a in (*params[:2], xs))
+    else:
+        w_x, w_h = (a.astype(dtype) for a in params[:2])
+    b = None if params.b is None else params.b.astype(w_h.dtype)
     if resets is not None:
         initial = Carry(*(jnp.broadcast_to(a, carry.c.shape) for a in initial))
     valid, resets = (None if a is None else a[None] for a in (valid, resets))
     start = None if resets is None else initial
     given = Forward(w_x, w_h, b, carry, start, xs[None], valid, resets)
-    made = _bind(run_p, types.alike(given), reverse=reverse, keep=False)
+    made = _bind(run_p, types.alike(given), reverse=reverse, keep=False, rounded=rounded)
     return made.carry, made.hs
 
 
@@ -115,13 +119,20 @@ backward_p = _primitive("lstm_backward", reference.backward)
 
 
 def _run_jvp(
-    primals: Sequence[Any], tangents: Sequence[Any], *, tree: Any, reverse: Any, keep: bool
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    tree: Any,
+    reverse: Any,
+    keep: bool,
+    rounded: bool,
 ) -> Any:
     given: Forward = jax.tree.unflatten(tree, primals)
     moved: Forward = jax.tree.unflatten(tree, tangents)
-    made: Made = _bind(run_p, given, reverse=reverse, keep=True)
+    options = {"reverse": reverse, "keep": True, "rounded": rounded}
+    made: Made = _bind(run_p, given, **options)
     if keep:  # only derivatives keep anything, so this is a derivative of one
-        return _plain_jvp(reference.run, tree, primals, tangents, made, reverse=reverse, keep=True)
+        return _plain_jvp(reference.run, tree, primals, tangents, made, **options)
     assert made.kept is not None
 
     d_z = products.tangent(given, moved, made.kept)

@@ -13,16 +13,34 @@ from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, M
 from jlstm.params import Carry, LayerParams
 
 
-def run(given: Forward, reverse: tuple[bool, ...], keep: bool) -> Made:
-    """The recurrence of all groups; with what its derivatives need where `keep` says so."""
+def round_to_bfloat16(a: jax.Array) -> jax.Array:
+    """The nearest numbers that bfloat16 has, as float32."""
+    # XLA may take a conversion there and back for nothing.
+    return lax.reduce_precision(a.astype(jnp.float32), exponent_bits=8, mantissa_bits=7)
+
+
+def run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -> Made:
+    """The recurrence of all groups.
+
+    Args:
+      given: its operands.
+      reverse: the direction of each group.
+      keep: whether it gives what its derivatives need, too.
+      rounded: whether products read h rounded to bfloat16, as weights and inputs then are. The
+        outputs are what products read; the last carry is not rounded.
+    """
 
     def one(given: Forward, reverse: bool) -> Made:
-        dtype = given.w_h.dtype
+        dtype = jnp.dtype("bfloat16") if rounded else given.w_h.dtype
         z = cell.from_input(LayerParams(given.w_x, given.w_h, given.b), given.xs, dtype)
         steps = scan.Steps(z, given.valid, given.resets)
         initial = given.carry if given.initial is None else given.initial
         stack = _outputs_and_kept if keep else _outputs
-        last, made = scan.loop(reverse, given.w_h, given.carry, initial, steps, stack)
+        last, made = scan.loop(
+            reverse, given.w_h.astype(dtype), given.carry, initial, steps, stack
+        )
+        if rounded:
+            made = (round_to_bfloat16(made[0]), *(_with_rounded_h(kept) for kept in made[1:]))
         return Made(last, *made)
 
     return _each_group(one, given, reverse)
@@ -68,6 +86,10 @@ def backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
     carry = Carry(*(types.zeros_like(a) for a in given.d_last))
     at = Gradients(types.zeros_like(given.gates), carry, None if given.resets is None else carry)
     return jax.vjp(tangents, at)[1](Made(given.d_last, given.d_hs))[0]
+
+
+def _with_rounded_h(kept: Kept) -> Kept:
+    return kept._replace(h_before=round_to_bfloat16(kept.h_before))
 
 
 def _outputs(before: Carry, gates: cell.Gates, after: Carry, valid: Any) -> tuple[jax.Array]:

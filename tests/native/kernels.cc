@@ -75,12 +75,15 @@ std::vector<float> results(jlstm::Sizes s, bool flags, bool shared, int wanted, 
   Array d_xs = numbers(inputs);
   Pool pool(starting);
   jlstm::Team team = pool.team(wanted);
-  jlstm::forward({s, schedule, shared, w_x.get(), w_h.get(), b.get(), c.get(), h.get(),
+  // Either layout of outputs, with and without rounding.
+  const jlstm::Outputs outputs = flags ? jlstm::Outputs{s.units, s.groups * s.units}
+                                       : jlstm::Outputs{s.steps * s.batch * s.units, s.units};
+  jlstm::forward({s, schedule, shared, flags, w_x.get(), w_h.get(), b.get(), c.get(), h.get(),
                   initial_c.get(), initial_h.get(), xs.get(), last_c.get(), last_h.get(), hs.get(),
-                  gates.get(), c_before.get(), h_before.get()},
+                  outputs, gates.get(), c_before.get(), h_before.get()},
                  team);
   jlstm::backward({s, schedule, w_h.get(), gates.get(), c_before.get(), last_c.get(), last_h.get(),
-                   d_hs.get(), gates.get(), d_c.get(), d_h.get(), d_initial_c.get(),
+                   d_hs.get(), outputs, gates.get(), d_c.get(), d_h.get(), d_initial_c.get(),
                    d_initial_h.get()},
                   team);
   jlstm::gradients({s, shared, w_x.get(), xs.get(), h_before.get(), gates.get(), d_w_x.get(),

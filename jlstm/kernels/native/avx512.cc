@@ -8,6 +8,6 @@ const jlstm::Kernels* jlstm::avx512_kernels() {
   static constexpr Kernels kernels{"avx512", kWidth, kLanes, pack_forward, input_products,
                                    forward_step, pack_backward, backward_step,
                                    weight_gradients, pack_for_inputs, input_gradients,
-                                   sigmoid_all, tanh_all};
+                                   round_all, sigmoid_all, tanh_all};
   return &kernels;
 }

@@ -153,6 +153,13 @@ static void backward_step(const BackwardPass& pass, const Part& part, int64_t k)
   }
 }
 
+static void round_all(const float* in, float* out, int64_t count) {
+  for (int64_t n = 0; n < count; n += kWidth) {
+    const int live = int(smaller(kWidth, count - n));
+    store(out + n, rounded(load(in + n, live)), live);
+  }
+}
+
 static void sigmoid_all(const float* in, float* out, int64_t count) {
   for (int64_t n = 0; n < count; n += kWidth) {
     const int live = int(smaller(kWidth, count - n));

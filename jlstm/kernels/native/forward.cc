@@ -43,7 +43,7 @@ void finish(const ForwardPass& pass, const Part& part, int width) {
     const int64_t at = (pass.group * s.batch + row) * s.units + unit;
     const int32_t from = pass.source_of(s.steps, row);
     std::copy_n(pass.c_from(from, row) + unit, count, pass.call.last_c + at);
-    std::copy_n(pass.h_from(from, row) + unit, count, pass.call.last_h + at);
+    std::copy_n(pass.carried_h(from, row) + unit, count, pass.call.last_h + at);
   }
 }
 
@@ -74,9 +74,18 @@ void forward(const Forward& call, Team& team) {
                              Scratch::size(panels * panel_size) + Scratch::size(s.batch * s.units));
   for (const auto& share : plan.shares)
     for (const Part& part : share) bytes += Scratch::size(z_size(part));
+  const int64_t states = s.groups * s.batch * s.units;
+  if (call.rounded) bytes += 2 * Scratch::size(states) + s.groups * Scratch::size(s.batch * s.units);
   bytes += plan.shares.size() * Scratch::size(kOwnPanels * s.inputs * panel_size);
   Scratch scratch(bytes);
 
+  auto as_read = [&](const float* h) -> const float* {
+    if (!h || !call.rounded) return h;
+    float* copy = scratch.take(states);
+    set.round(h, copy, states);
+    return copy;
+  };
+  const float *h = as_read(call.h), *initial_h = as_read(call.initial_h);
   std::vector<std::vector<int32_t>> source(s.groups);
   const bool moved = call.schedule.valid || call.schedule.resets;
   std::vector<ForwardPass> passes;
@@ -85,8 +94,10 @@ void forward(const Forward& call, Team& team) {
     float* w_x = !ahead ? nullptr : scratch.take(panels * s.inputs * panel_size);
     float* w_h = scratch.take(panels * s.units * panel_size);
     float* b = scratch.take(panels * panel_size);
-    passes.push_back({call, group, moved ? source[group].data() : nullptr, w_x, w_h, b,
-                      scratch.take(s.batch * s.units)});
+    float* c = scratch.take(s.batch * s.units);
+    float* last_h = call.rounded ? scratch.take(s.batch * s.units) : nullptr;
+    passes.push_back({call, group, moved ? source[group].data() : nullptr, w_x, w_h, b, c, last_h,
+                      h, initial_h});
   }
   std::vector<std::vector<float*>> z;
   std::vector<float*> own;

@@ -77,6 +77,10 @@ __attribute__((always_inline)) static inline void finish(const ForwardPass& pass
   Vector h = o * tanh(c);
   const int64_t at = (pass.group * s.steps + t) * s.batch + row;
   store(pass.states + row * s.units + unit, c, live);
+  if (pass.last_h) {
+    store(pass.last_h + row * s.units + unit, h, live);
+    h = rounded(h);
+  }
   store(pass.h_of(t, row) + unit, h, live);
   if (pass.call.gates) {
     float* gates = pass.call.gates + at * 4 * s.units + unit;

@@ -85,7 +85,7 @@ void expect_writes(std::initializer_list<Result> results) {
 ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Floats c, Floats h,
                    Floats initial_c, Floats initial_h, Floats xs, Flags valid, Flags resets,
                    Result last_c, Result last_h, Result hs, Result gates, Result c_before,
-                   Result h_before, ffi::Span<const int64_t> reverse, int64_t side_by_side) {
+                   Result h_before, ffi::Span<const int64_t> reverse, int64_t side_by_side, int64_t rounded) {
   Shapes shapes;
   shapes.check(w_h.dimensions().size() == 3 && xs.dimensions().size() == 4,
                "w_h needs 3 axes and xs 4");
@@ -112,6 +112,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
       {groups, steps, batch, inputs, units},
       schedule,
       shared,
+      rounded != 0,
       w_x.typed_data(),
       w_h.typed_data(),
       shapes.optional("b", b, {groups, 4 * units}),
@@ -229,7 +230,8 @@ JLSTM_HANDLER(jlstm_forward, forward,
                                   .Ret<Floats>().Ret<Floats>().Ret<Floats>()
                                   .Ret<Floats>().Ret<Floats>().Ret<Floats>()
                                   .Attr<ffi::Span<const int64_t>>("reverse")
-                                  .Attr<int64_t>("side_by_side"));
+                                  .Attr<int64_t>("side_by_side")
+                                  .Attr<int64_t>("rounded"));
 
 JLSTM_HANDLER(jlstm_backward, backward,
                               ffi::Ffi::Bind()

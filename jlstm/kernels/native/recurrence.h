@@ -30,6 +30,7 @@ struct Forward {
   Sizes sizes;
   Schedule schedule;
   bool shared_inputs;      // xs is [steps, batch, inputs] for all groups
+  bool rounded;            // products read h rounded to bfloat16, as hs and h_before are then
   const float *w_x, *w_h;  // [groups, inputs or units, 4 units], gates i, f, g, o
   const float* b;          // [groups, 4 units]
   const float *c, *h;      // [groups, batch, units]
@@ -103,6 +104,8 @@ struct ForwardPass {
   float *w_x, *w_h, *b;  // packed, a panel for each vector of units; w_x null where each
                          // share packs a panel when it reads it
   float* states;         // cell states [batch, units]
+  float* last_h;         // hidden states before rounding [batch, units]; null without rounding
+  const float *h, *initial_h;  // those of the call, as products read them
 
   JLSTM_INLINE int64_t time(int64_t k) const {
     return call.schedule.reverse[group] ? call.sizes.steps - 1 - k : k;
@@ -124,9 +127,18 @@ struct ForwardPass {
   JLSTM_INLINE const float* h_from(int32_t source, int64_t row) const {
     const Sizes& s = call.sizes;
     const int64_t at = (group * s.batch + row) * s.units;
+    if (source == kGiven) return h + at;
+    if (source == kInitial) return initial_h + at;
+    return h_of(source, row);
+  }
+
+  // The hidden state of the carry, which is not rounded.
+  JLSTM_INLINE const float* carried_h(int32_t source, int64_t row) const {
+    const Sizes& s = call.sizes;
+    const int64_t at = (group * s.batch + row) * s.units;
     if (source == kGiven) return call.h + at;
     if (source == kInitial) return call.initial_h + at;
-    return h_of(source, row);
+    return last_h ? last_h + row * s.units : h_of(source, row);
   }
 
   // The output of sequence `row` at time t.
@@ -199,6 +211,7 @@ struct Kernels {
   // d_xs of rows [from, to) of steps times batch; added to what is there where `more` is set.
   void (*input_gradients)(const Gradients&, int64_t group, int64_t from, int64_t to,
                           const float* packed, bool more);
+  void (*round)(const float* in, float* out, int64_t count);  // to bfloat16
   void (*sigmoid)(const float* in, float* out, int64_t count);
   void (*tanh)(const float* in, float* out, int64_t count);
 };

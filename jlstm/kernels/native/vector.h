@@ -96,6 +96,12 @@ static inline Vector floats(Integers i) {
   return a;
 }
 
+// To the nearest bfloat16, ties to even.
+static inline Vector rounded(Vector a) {
+  const Integers i = bits(a), even = (i >> 16) & 1;
+  return a == a ? floats((i + 0x7fff + even) & Integers(Integers{} - 0x10000)) : a;
+}
+
 // exp(x) = scale * (1 + rest), |x| <= 88, scale a power of two. Cody and Waite's reduction of x to
 // r = x - n log 2, then exp(r) - 1 as a polynomial whose relative error is below 2^-26.
 struct Exponential {
