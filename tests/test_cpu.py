@@ -278,7 +278,7 @@ LIMITS = {"sigmoid": (0.0, 0.5, 1.0), "tanh": (-1.0, 0.0, 1.0)}
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_activations_are_within_their_bound(name):
-    """Over a sample of all floats with results in the normal range: 3 units in the last place."""
+    """On a sample of floats; tests/native/activations.cc looks at every one."""
     bits = np.arange(0, 2**32, 4099, dtype=np.uint32)
     xs = bits.view("float32")
     with np.errstate(all="ignore"):
@@ -286,7 +286,7 @@ def test_activations_are_within_their_bound(name):
         seen = activation(name, xs)
         normal = np.isfinite(xs) & (np.abs(wanted) > 2.0**-125)
         units = np.spacing(np.abs(wanted[normal]).astype("float32")).astype("float64")
-    assert np.max(np.abs(seen[normal] - wanted[normal]) / units) <= 3
+    assert np.max(np.abs(seen[normal] - wanted[normal]) / units) <= 2.6
     np.testing.assert_array_equal(np.isnan(seen), np.isnan(xs))
 
 
@@ -301,12 +301,12 @@ def test_activations_meet_their_limits(name):
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_activations_never_fall(name):
-    """Beyond a unit in the last place, as x rises."""
+    """As x rises."""
     xs = np.sort(np.arange(0, 2**31, 1009, dtype=np.uint32).view("float32"))
     xs = xs[np.isfinite(xs) & (np.abs(xs) < 90)]
     xs = np.concatenate([-xs[::-1], xs])
     ys = activation(name, xs)
-    assert np.all(np.diff(ys) >= -np.spacing(np.abs(ys[:-1])))
+    assert np.all(np.diff(ys) >= 0)
 
 
 def test_operands_that_disagree_are_refused_unread():

@@ -15,10 +15,13 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++ to build the
 
 @pytest.mark.long
 def test_no_sanitizer_finds_anything():
-    """Addresses, undefined behaviour and races; tests/native/run can be called by itself."""
+    """Addresses, undefined behaviour and races; and sigmoid and tanh of every float.
+
+    tests/native/run can be called by itself.
+    """
     done = subprocess.run([HERE / "run"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("all results agree") == 6
+    assert done.stdout.count("all results agree") >= 6
 
 
 @pytest.mark.parametrize("isa", ["avx2", "avx512"])

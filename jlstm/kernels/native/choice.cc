@@ -10,7 +10,7 @@ namespace {
 
 const Kernels& fastest() {
   const char* most = std::getenv("JLSTM_CPU_ISA");
-  auto allowed = [&](const char* name) { return !most || std::strcmp(most, name) == 0; };
+  [[maybe_unused]] auto allowed = [&](const char* name) { return !most || std::strcmp(most, name) == 0; };
 #if defined(__x86_64__)
   const bool not_named = most && !allowed("avx512") && !allowed("avx2") && !allowed("portable");
   if (not_named) most = nullptr;
