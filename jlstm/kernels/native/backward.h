@@ -142,8 +142,8 @@ static void backward_step(const BackwardPass& pass, const Part& part, int64_t k)
       float* kept_c = pass.d_c + row * s.units + unit;
       Vector h_bar = load(pass.d_h + row * s.units + unit, live) +
                      load(pass.d_h_of(t, row) + unit, live);
-      Vector squashed = tanh(f * before + i * g);
-      Vector c_bar = load(kept_c, live) + h_bar * o * (1.0f - squashed * squashed);
+      Vector squashed = tanh(fma(f, before, i * g));
+      Vector c_bar = fma(h_bar * o, 1.0f - squashed * squashed, load(kept_c, live));
       store(d_z, c_bar * g * i * (1.0f - i), live);
       store(d_z + s.units, c_bar * before * f * (1.0f - f), live);
       store(d_z + 2 * s.units, c_bar * i * (1.0f - g * g), live);

@@ -73,7 +73,7 @@ __attribute__((always_inline)) static inline void finish(const ForwardPass& pass
   const int live = int(smaller(kWidth, s.units - unit));
   Vector before = load(pass.c_from(source, row) + unit, live);
   Vector i = sigmoid(z[0]), f = sigmoid(z[1]), g = tanh(z[2]), o = sigmoid(z[3]);
-  Vector c = f * before + i * g;
+  Vector c = fma(f, before, i * g);
   Vector h = o * tanh(c);
   const int64_t at = (pass.group * s.steps + t) * s.batch + row;
   store(pass.states + row * s.units + unit, c, live);

@@ -50,7 +50,7 @@ __attribute__((always_inline)) static inline void accumulate(Sums<R, L>& sums,
     for (int r = 0; r < R; ++r) {
       Vector a = splat(row[r][k]);
 #pragma GCC unroll 8
-      for (int l = 0; l < L; ++l) sums.of[r][l] += a * w[l];
+      for (int l = 0; l < L; ++l) sums.of[r][l] = fma(a, w[l], sums.of[r][l]);
     }
   }
 }
@@ -67,8 +67,9 @@ __attribute__((always_inline)) static inline void accumulate_two(Sums<1, L>& fir
     for (int l = 0; l < L; ++l) {
       __builtin_prefetch(panel + (k + kFarAhead) * (L * kWidth) + l * kWidth);
       __builtin_prefetch(next_panel + (k + kFarAhead) * (L * kWidth) + l * kWidth);
-      first.of[0][l] += a * load(panel + k * (L * kWidth) + l * kWidth);
-      second.of[0][l] += a * load(next_panel + k * (L * kWidth) + l * kWidth);
+      const int64_t at = k * (L * kWidth) + l * kWidth;
+      first.of[0][l] = fma(a, load(panel + at), first.of[0][l]);
+      second.of[0][l] = fma(a, load(next_panel + at), second.of[0][l]);
     }
   }
 }

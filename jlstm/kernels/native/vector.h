@@ -9,6 +9,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace JLSTM_ISA {
@@ -73,6 +75,21 @@ static inline void store(float* p, Vector a, int n) {
   store_some(p, a, n);
 }
 
+// a * b + c, rounded once where the instruction set can. Written out because a compiler left to join
+// products and sums does so in one copy of a function and not in another, and results would depend
+// on how a call is divided.
+static inline Vector fma(Vector a, Vector b, Vector c) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX2__)
+  return (Vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+  return (Vector)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+  return a * b + c;
+#endif
+}
+
 // Compilers would read a vector anew for each of its uses, and run out of loads.
 __attribute__((always_inline)) static inline void keep_in_register(Vector& a) {
 #if defined(__AVX512F__)
@@ -110,17 +127,17 @@ struct Exponential {
 
 static inline Exponential exponential(Vector x) {
   const Vector magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to whole numbers
-  Vector shifted = x * splat(1.44269504088896341f) + magic;
+  Vector shifted = fma(x, splat(1.44269504088896341f), magic);
   Vector n = shifted - magic;
-  Vector r = x - n * splat(0.693359375f) - n * splat(-2.12194440e-4f);
+  Vector r = fma(n, splat(2.12194440e-4f), fma(n, splat(-0.693359375f), x));
   Vector p = splat(1.9845459e-4f);
-  p = p * r + splat(1.3939863e-3f);
-  p = p * r + splat(8.3334519e-3f);
-  p = p * r + splat(4.1666457e-2f);
-  p = p * r + splat(1.6666666e-1f);
-  p = p * r + splat(5.0000000e-1f);
+  p = fma(p, r, splat(1.3939863e-3f));
+  p = fma(p, r, splat(8.3334519e-3f));
+  p = fma(p, r, splat(4.1666457e-2f));
+  p = fma(p, r, splat(1.6666666e-1f));
+  p = fma(p, r, splat(5.0000000e-1f));
   Integers power = (bits(shifted) - bits(magic) + 127) << 23;
-  return {floats(power), p * (r * r) + r};
+  return {floats(power), fma(p, r * r, r)};
 }
 
 // Bounds as tests/native/activations.cc finds them over all floats, of sigmoid and tanh: at most 2.6
@@ -130,7 +147,7 @@ static inline Vector sigmoid(Vector x) {
   Vector limited = x > 87.0f ? splat(87.0f) : x;
   limited = limited < -87.0f ? splat(-87.0f) : limited;
   Exponential e = exponential(-limited);
-  Vector y = 1.0f / (e.scale * e.rest + (1.0f + e.scale));
+  Vector y = 1.0f / fma(e.scale, e.rest, 1.0f + e.scale);
   return x < -87.0f ? Vector{} : y;
 }
 
@@ -141,7 +158,7 @@ static inline Vector tanh(Vector x) {
   Vector a = floats(bits(x) & ~sign_bit);
   a = a > 9.5f ? splat(9.5f) : a;
   Exponential e = exponential(-2.0f * a);
-  Vector m = e.scale * e.rest + (e.scale - 1.0f);
+  Vector m = fma(e.scale, e.rest, e.scale - 1.0f);
   return floats(bits(-m / (2.0f + m)) | sign);
 }
 
