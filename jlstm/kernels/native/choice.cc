@@ -56,9 +56,11 @@ Plan divide(const Sizes& s, int width, int threads) {
     }
     return plan;
   }
-  // Units split between threads, as long as what a thread does in a step outweighs the waiting.
+  // Units split between threads, as long as what a thread does in a step outweighs the waiting, and
+  // what it does in all its being woken.
   const int64_t all = vectors * s.groups;
-  const int64_t paying = std::max<int64_t>(1, int64_t(step_work / 100e3));
+  const double most = std::min(step_work / 100e3, step_work * s.steps / 700e3);
+  const int64_t paying = std::max<int64_t>(1, int64_t(most));
   const int64_t shares = std::min({wanted, all, paying});
   plan.independent = false;
   plan.shares.resize(shares);

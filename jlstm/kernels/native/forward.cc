@@ -66,11 +66,12 @@ void forward(const Forward& call, Team& team) {
     return chunk(part) * (part.row_end - part.row) * (part.end - part.first) * panel_size;
   };
   // W_x is packed once if many chunks read it, else panel by panel as it is read.
+  const bool packed = s.steps * s.batch > kInPlace || s.steps > kInPlace / 2;
   bool ahead = false;
   for (const auto& share : plan.shares)
-    for (const Part& part : share) ahead = ahead || s.steps > 3 * chunk(part);
+    for (const Part& part : share) ahead = ahead || (packed && s.steps > 3 * chunk(part));
   size_t bytes = s.groups * ((ahead ? Scratch::size(panels * s.inputs * panel_size) : 0) +
-                             Scratch::size(panels * s.units * panel_size) +
+                             (packed ? Scratch::size(panels * s.units * panel_size) : 0) +
                              Scratch::size(panels * panel_size) + Scratch::size(s.batch * s.units));
   for (const auto& share : plan.shares)
     for (const Part& part : share) bytes += Scratch::size(z_size(part));
@@ -92,7 +93,7 @@ void forward(const Forward& call, Team& team) {
   for (int64_t group = 0; group < s.groups; ++group) {
     if (moved) source[group] = sources(s, call.schedule, group);
     float* w_x = !ahead ? nullptr : scratch.take(panels * s.inputs * panel_size);
-    float* w_h = scratch.take(panels * s.units * panel_size);
+    float* w_h = !packed ? nullptr : scratch.take(panels * s.units * panel_size);
     float* b = scratch.take(panels * panel_size);
     float* c = scratch.take(s.batch * s.units);
     float* last_h = call.rounded ? scratch.take(s.batch * s.units) : nullptr;
@@ -109,10 +110,14 @@ void forward(const Forward& call, Team& team) {
 
   auto take_step = [&](const Part& part, float* z, float* own, int64_t k) {
     const ForwardPass& pass = passes[part.group];
-    const int64_t rows = part.row_end - part.row, steps = chunk(part);
-    const int64_t from = k / steps * steps, to = std::min(from + steps, s.steps);
-    if (k == from) set.input_products(pass, part, from, to, z, own);
-    set.forward_step(pass, part, k, z + (k - from) * rows * panel_size, (to - from) * rows);
+    if (packed) {
+      const int64_t rows = part.row_end - part.row, steps = chunk(part);
+      const int64_t from = k / steps * steps, to = std::min(from + steps, s.steps);
+      if (k == from) set.input_products(pass, part, from, to, z, own);
+      set.forward_step(pass, part, k, z + (k - from) * rows * panel_size, (to - from) * rows);
+    } else {
+      set.step_in_place(pass, part, k, z);
+    }
     if (k == s.steps - 1) finish(pass, part, set.width);
   };
   const int64_t shares = plan.shares.size();

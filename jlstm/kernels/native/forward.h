@@ -20,8 +20,9 @@ static void pack_inputs(const ForwardPass& pass, int64_t first, int64_t end, flo
 static void pack_forward(const ForwardPass& pass, int64_t first, int64_t end) {
   const Sizes& s = pass.call.sizes;
   if (pass.w_x) pack_inputs(pass, first, end, pass.w_x + first * s.inputs * kPanel);
-  pack_gates(pass.call.w_h + pass.group * s.units * 4 * s.units, s.units, s.units, first, end,
-             pass.w_h + first * s.units * kPanel);
+  if (pass.w_h)
+    pack_gates(pass.call.w_h + pass.group * s.units * 4 * s.units, s.units, s.units, first, end,
+               pass.w_h + first * s.units * kPanel);
   float* b = pass.b + first * kPanel;
   if (pass.call.b)
     return pack_gates(pass.call.b + pass.group * 4 * s.units, 1, s.units, first, end, b);
@@ -164,6 +165,41 @@ static void forward_step(const ForwardPass& pass, const Part& part, int64_t k, c
       });
     }
   }
+}
+
+// Step k of a part in a call too short for packing to pay; z has room for its rows.
+static void step_in_place(const ForwardPass& pass, const Part& part, int64_t k, float* z) {
+  const Sizes& s = pass.call.sizes;
+  const int64_t t = pass.time(k), panels = part.end - part.first, unit = part.first * kWidth;
+  const int live = int(smaller(kWidth, s.units - (part.end - 1) * kWidth));
+  const float* xs =
+      pass.call.xs + (pass.call.shared_inputs ? 0 : pass.group * s.steps * s.batch * s.inputs);
+  const float *inputs[jlstm::kInPlace], *before[jlstm::kInPlace];
+  int64_t row_of[jlstm::kInPlace];
+  int count = 0;
+  for (int64_t row = part.row; row < part.row_end; ++row) {
+    if (!pass.valid(t, row)) {
+      blank(pass, part, t, row);
+      continue;
+    }
+    for (int64_t n = 0; n < panels * kLanes; ++n)
+      store(z + (count * panels * kLanes + n) * kWidth,
+            load(pass.b + part.first * kPanel + n * kWidth));
+    inputs[count] = xs + (t * s.batch + row) * s.inputs;
+    before[count] = pass.h_from(pass.source_of(k, row), row);
+    row_of[count++] = row;
+  }
+  accumulate_in_place(z, panels, inputs, count, s.inputs,
+                      pass.call.w_x + pass.group * s.inputs * 4 * s.units + unit, s.units, live);
+  accumulate_in_place(z, panels, before, count, s.units,
+                      pass.call.w_h + pass.group * s.units * 4 * s.units + unit, s.units, live);
+  for (int n = 0; n < count; ++n)
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      Vector sums[kLanes];
+      for (int l = 0; l < kLanes; ++l)
+        sums[l] = load(z + (n * panels + panel) * kPanel + l * kWidth);
+      finish(pass, sums, t, row_of[n], pass.source_of(k, row_of[n]), part.first + panel);
+    }
 }
 
 }  // namespace JLSTM_ISA

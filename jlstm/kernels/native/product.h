@@ -55,6 +55,44 @@ __attribute__((always_inline)) static inline void accumulate(Sums<R, L>& sums,
   }
 }
 
+// z [panels][kPanel] += K elements of a row times K rows of weights that are not packed: w points
+// at the first of the wanted units in [.., 4 * units]; the last panel has `live` units.
+template <int K>
+__attribute__((always_inline)) static inline void add_rows(float* z, int64_t panels,
+                                                           const float* row, const float* w,
+                                                           int64_t units, int live) {
+  for (int l = 0; l < kLanes; ++l)
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      float* out = z + panel * kPanel + l * kWidth;
+      Vector sum = load(out);
+#pragma GCC unroll 8
+      for (int k = 0; k < K; ++k) {
+        const float* from = w + (k * kLanes + l) * units + panel * kWidth;
+        sum = fma(splat(row[k]), load(from, panel + 1 < panels ? kWidth : live), sum);
+      }
+      store(out, sum);
+    }
+}
+
+// z [count][panels][kPanel] += `count` rows times all of w [size, 4 * units], as it lies in memory:
+// one pass over it, a few rows at a time, which is what memory is fastest at.
+static inline void accumulate_in_place(float* z, int64_t panels, const float* const* rows,
+                                       int count, int64_t size, const float* w, int64_t units,
+                                       int live) {
+  constexpr int kAtOnce = 4;
+  for (int64_t k = 0; k < size; k += kAtOnce)
+    for (int n = 0; n < count; ++n) {
+      float* out = z + n * panels * kPanel;
+      const float* from = w + k * kLanes * units;
+      if (k + kAtOnce <= size) {
+        add_rows<kAtOnce>(out, panels, rows[n] + k, from, units, live);
+        continue;
+      }
+      for (int64_t last = 0; k + last < size; ++last)
+        add_rows<1>(out, panels, rows[n] + k + last, from + last * kLanes * units, units, live);
+    }
+}
+
 // One row with two panels at once: enough sums to hide the latency of an addition.
 template <int L>
 __attribute__((always_inline)) static inline void accumulate_two(Sums<1, L>& first, Sums<1, L>& second,

@@ -92,6 +92,10 @@ JLSTM_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 // Where the state that a step reads comes from: the step that wrote it, or one of these.
 constexpr int32_t kGiven = -1, kInitial = -2;
 
+// Sequences times steps of a call that reads weights where they are, and twice the steps of one:
+// there packing would take longer.
+constexpr int64_t kInPlace = 8;
+
 // Panels of W_x that a share packs at once where it packs them as it reads them.
 constexpr int64_t kOwnPanels = 4;
 
@@ -101,8 +105,9 @@ struct ForwardPass {
   // For each step and sequence where its state comes from, in row `steps` that of the last carry:
   // [steps + 1, batch]; null where every step reads the one before.
   const int32_t* source;
-  float *w_x, *w_h, *b;  // packed, a panel for each vector of units; w_x null where each
-                         // share packs a panel when it reads it
+  // Packed, a panel for each vector of units. Both weights are null in calls too short for packing
+  // to pay; else w_x is null where each share packs a panel when it reads it.
+  float *w_x, *w_h, *b;
   float* states;         // cell states [batch, units]
   float* last_h;         // hidden states before rounding [batch, units]; null without rounding
   const float *h, *initial_h;  // those of the call, as products read them
@@ -197,6 +202,8 @@ struct Kernels {
   // Step k, whose input products begin at z; those of a chunk have `chunk_rows` rows.
   void (*forward_step)(const ForwardPass&, const Part&, int64_t k, const float* z,
                        int64_t chunk_rows);
+  // Step k with the weights where they are, input products and all.
+  void (*step_in_place)(const ForwardPass&, const Part&, int64_t k, float* z);
   // Packs the transposed weights of vectors [first, end) of units.
   void (*pack_backward)(const BackwardPass&, int64_t first, int64_t end);
   // Step k counted from the last; step number `steps` finds what reaches the given carry.
