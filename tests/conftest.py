@@ -4,6 +4,8 @@ import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.networks import require_kernel
+
 jax.config.update("jax_num_cpu_devices", 8)
 
 slow_to_compile = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -29,3 +31,9 @@ def forget_compiled_programs():
     """Random networks leave many programs behind; memory is given back after each module."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture
+def kernel():
+    """Skips a test where the compiled kernels do not serve."""
+    require_kernel()

@@ -158,3 +158,26 @@ def loss(out):
     for a in jax.tree.leaves(out):
         total = total + (a * np.cos(np.arange(a.size, dtype=a.dtype)).reshape(a.shape)).sum()
     return total
+
+
+def run(call, implementation, **changes):
+    """`apply` on a named implementation."""
+    call = call._replace(**changes)
+    return jlstm.apply(
+        call.config, call.params, call.carry, call.xs, **call.times, implementation=implementation
+    )
+
+
+def gradients(call, implementation):
+    """Of `loss`, for parameters, carry and inputs."""
+
+    def total(args):
+        params, carry, xs = args
+        return loss(run(call, implementation, params=params, carry=carry, xs=xs))
+
+    return jax.grad(total)((call.params, call.carry, call.xs))
+
+
+def scaled(tree):
+    """Weights of the size that training starts from, so that gates do not saturate."""
+    return jax.tree.map(lambda a: (a / np.sqrt(a.shape[-1])).astype("float32"), tree)

@@ -36,9 +36,7 @@ def run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) ->
         steps = scan.Steps(z, given.valid, given.resets)
         initial = given.carry if given.initial is None else given.initial
         stack = _outputs_and_kept if keep else _outputs
-        last, made = scan.loop(
-            reverse, given.w_h.astype(dtype), given.carry, initial, steps, stack
-        )
+        last, made = scan.loop(reverse, given.w_h.astype(dtype), given.carry, initial, steps, stack)
         if rounded:
             made = (round_to_bfloat16(made[0]), *(_with_rounded_h(kept) for kept in made[1:]))
         return Made(last, *made)
