@@ -11,13 +11,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, batching
 
 from jlstm.kernels import batching as folding
-from jlstm.kernels import cpu, partition, products, reference, types
+from jlstm.kernels import cpu, products, reference, types
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made, names
+from jlstm.kernels.operation import operation, through_meaning
 from jlstm.params import Carry, LayerParams
 
 
@@ -68,54 +68,42 @@ def _result(given: Any, keep: bool = False, **_: Any) -> Any:
     return Made(Carry(state, state), hs, Kept(z, hs, hs) if keep else None)
 
 
-def _primitive(name: str, meaning: Callable[..., Any]) -> Primitive:
-    """A primitive that does what `meaning(operands, **options)` does, and how vmap reaches it."""
-    primitive = Primitive(name)
-    primitive.multiple_results = True
+def _flat(meaning: Callable[..., Any]) -> Callable[..., Any]:
+    """`meaning(operands, **options)` as a function of the leaves of its operands."""
 
     def flat(*leaves: Any, tree: Any, **options: Any) -> Any:
         return jax.tree.leaves(meaning(jax.tree.unflatten(tree, leaves), **options))
 
-    @functools.cache
-    def compiled(**options: Any) -> Any:
-        return jax.jit(functools.partial(primitive.bind, **options))
-
-    def evaluate(*leaves: Any, **options: Any) -> Any:
-        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-            return flat(*leaves, **options)
-        return compiled(**options)(*leaves)
-
-    def abstract(*avals: Any, tree: Any, **options: Any) -> Any:
-        if types.plain(avals):
-            made = jax.tree.leaves(_result(jax.tree.unflatten(tree, avals), **options))
-            return [ShapedArray(a.shape, a.dtype) for a in made]
-        return types.of_results(functools.partial(flat, tree=tree, **options), avals)
-
-    def lower_on_cpu(ctx: Any, *args: Any, tree: Any, **options: Any) -> Any:
-        fits = functools.partial(cpu.lowering, ctx, jax.tree.unflatten(tree, ctx.avals_in))
-        function = fits(**options) or functools.partial(flat, tree=tree, **options)
-        return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
-
-    def batched(args: Sequence[Any], dims: Sequence[Any], *, tree: Any, **options: Any) -> Any:
-        groups = len(options["reverse"])
-        operands, options["reverse"], members = folding.batch(
-            names(jax.tree.unflatten(tree, args)), args, dims, options["reverse"]
-        )
-        made = _bind(primitive, jax.tree.unflatten(tree, operands), **options)
-        return folding.unbatch(names(made), jax.tree.leaves(made), groups, members)
-
-    primitive.def_impl(evaluate)
-    primitive.def_abstract_eval(abstract)
-    mlir.register_lowering(primitive, mlir.lower_fun(flat, multiple_results=True))
-    mlir.register_lowering(primitive, lower_on_cpu, platform="cpu")
-    batching.primitive_batchers[primitive] = batched
-    partition.needs_devices(primitive)
-    return primitive
+    return flat
 
 
-run_p = _primitive("lstm_run", reference.run)
-derivative_p = _primitive("lstm_derivative", reference.derivative)
-backward_p = _primitive("lstm_backward", reference.backward)
+def _result_types(*avals: Any, tree: Any, **options: Any) -> Any:
+    return jax.tree.leaves(_result(jax.tree.unflatten(tree, avals), **options))
+
+
+def _on_cpu(ctx: Any, *, tree: Any, **options: Any) -> Any:
+    return cpu.lowering(ctx, jax.tree.unflatten(tree, ctx.avals_in), **options)
+
+
+_run, _derivative, _backward = map(_flat, (reference.run, reference.derivative, reference.backward))
+run_p = operation("lstm_run", _run, _result_types, _on_cpu)
+derivative_p = operation("lstm_derivative", _derivative, _result_types)
+backward_p = operation("lstm_backward", _backward, _result_types, _on_cpu)
+
+
+def _batched(
+    primitive: Primitive, args: Sequence[Any], dims: Sequence[Any], *, tree: Any, **options: Any
+) -> Any:
+    groups = len(options["reverse"])
+    operands, options["reverse"], members = folding.batch(
+        names(jax.tree.unflatten(tree, args)), args, dims, options["reverse"]
+    )
+    made = _bind(primitive, jax.tree.unflatten(tree, operands), **options)
+    return folding.unbatch(names(made), jax.tree.leaves(made), groups, members)
+
+
+for _primitive in (run_p, derivative_p, backward_p):
+    batching.primitive_batchers[_primitive] = functools.partial(_batched, _primitive)
 
 
 def _run_jvp(
@@ -130,9 +118,9 @@ def _run_jvp(
     given: Forward = jax.tree.unflatten(tree, primals)
     moved: Forward = jax.tree.unflatten(tree, tangents)
     options = {"reverse": reverse, "keep": True, "rounded": rounded}
-    made: Made = _bind(run_p, given, **options)
     if keep:  # only derivatives keep anything, so this is a derivative of one
-        return _plain_jvp(reference.run, tree, primals, tangents, made, **options)
+        return through_meaning(run_p, _run, primals, tangents, tree=tree, **options)
+    made: Made = _bind(run_p, given, **options)
     assert made.kept is not None
 
     d_z = products.tangent(given, moved, made.kept)
@@ -146,32 +134,6 @@ def _run_jvp(
     d_made = _bind(derivative_p, linear, reverse=reverse)
     results = Made(made.carry, made.hs)
     return jax.tree.leaves(results), jax.tree.leaves(d_made)
-
-
-def _plain_jvp(
-    meaning: Callable[..., Any],
-    tree: Any,
-    primals: Sequence[Any],
-    tangents: Sequence[Any],
-    made: Any,
-    **options: Any,
-) -> Any:
-    """The tangents of an operation through the scan that it means."""
-
-    def flat(*leaves: Any) -> Any:
-        return jax.tree.leaves(meaning(jax.tree.unflatten(tree, leaves), **options))
-
-    return jax.tree.leaves(made), products.tangents_of(flat, primals, tangents)
-
-
-def _derivative_jvp(primals: Any, tangents: Any, *, tree: Any, reverse: Any) -> Any:
-    made = _bind(derivative_p, jax.tree.unflatten(tree, primals), reverse=reverse)
-    return _plain_jvp(reference.derivative, tree, primals, tangents, made, reverse=reverse)
-
-
-def _backward_jvp(primals: Any, tangents: Any, *, tree: Any, reverse: Any) -> Any:
-    made = _bind(backward_p, jax.tree.unflatten(tree, primals), reverse=reverse)
-    return _plain_jvp(reference.backward, tree, primals, tangents, made, reverse=reverse)
 
 
 def _where_linear(args: Sequence[Any], known: int, gradients: list[Any]) -> list[Any]:
@@ -198,7 +160,5 @@ def _backward_transpose(cts: Sequence[Any], *args: Any, tree: Any, reverse: Any)
 
 
 ad.primitive_jvps[run_p] = _run_jvp
-ad.primitive_jvps[derivative_p] = _derivative_jvp
-ad.primitive_jvps[backward_p] = _backward_jvp
 ad.primitive_transposes[derivative_p] = _derivative_transpose
 ad.primitive_transposes[backward_p] = _backward_transpose

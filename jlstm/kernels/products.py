@@ -6,18 +6,16 @@ h' dW_h + db stands outside the loop, and so do the gradients, sums over time of
 gradient of z.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad
 
-from jlstm.kernels import cpu, partition, types
+from jlstm.kernels import cpu, types
 from jlstm.kernels.operands import Forward, Kept, Products
+from jlstm.kernels.operation import operation
 
 # Which of the gradients for w_x, w_h, b and xs are.
 Wanted = tuple[bool, ...]
@@ -93,50 +91,8 @@ def _types_of_gradients(w_x: Any, w_h: Any, xs: Any, *_: Any, wanted: Wanted) ->
     return [a for a, want in zip((w_x, w_h, b, xs), wanted, strict=True) if want]
 
 
-def _primitive(name: str, meaning: Callable[..., Any], result_types: Callable[..., Any]) -> Any:
-    """A primitive that does what `meaning(*operands, **options)` does."""
-    primitive = Primitive(name)
-    primitive.multiple_results = True
-
-    def abstract(*avals: Any, **options: Any) -> Any:
-        if not types.plain(avals):
-            return types.of_results(functools.partial(meaning, **options), avals)
-        return [ShapedArray(a.shape, a.dtype) for a in result_types(*avals, **options)]
-
-    def jvp(primals: Sequence[Any], tangents: Sequence[Any], **options: Any) -> Any:
-        made = primitive.bind(*primals, **options)
-        function = functools.partial(meaning, **options)
-        return made, tangents_of(function, primals, tangents)
-
-    def batched(args: Sequence[Any], dims: Sequence[Any], **options: Any) -> Any:
-        out = jax.vmap(functools.partial(meaning, **options), tuple(dims))(*args)
-        return out, [0] * len(out)
-
-    primitive.def_impl(lambda *args, **options: meaning(*args, **options))
-    primitive.def_abstract_eval(abstract)
-    ad.primitive_jvps[primitive] = jvp
-    batching.primitive_batchers[primitive] = batched
-    mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
-    return primitive
-
-
-def tangents_of(
-    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
-) -> Any:
-    """The tangents of a function's results, for tangents of which some are ad.Zero."""
-    at = [n for n, t in enumerate(tangents) if not isinstance(t, ad.Zero)]
-
-    def moving(*some: Any) -> Any:
-        leaves = list(primals)
-        for n, a in zip(at, some, strict=True):
-            leaves[n] = a
-        return function(*leaves)
-
-    return jax.jvp(moving, [primals[n] for n in at], [tangents[n] for n in at])[1]
-
-
-products_p = _primitive("lstm_products", _products, _type_of_products)
-gradients_p = _primitive("lstm_gradients", _gradients, _types_of_gradients)
+products_p = operation("lstm_products", _products, _type_of_products)
+gradients_p = operation("lstm_gradients", _gradients, _types_of_gradients, cpu.gradients)
 
 
 def _transpose(cts: Sequence[Any], *args: Any, tree: Any) -> list[Any]:
@@ -153,12 +109,3 @@ def _transpose(cts: Sequence[Any], *args: Any, tree: Any) -> list[Any]:
 
 
 ad.primitive_transposes[products_p] = _transpose
-
-
-def _lower_on_cpu(ctx: Any, *args: Any, wanted: Wanted) -> Any:
-    function = cpu.gradients(ctx, wanted) or functools.partial(_gradients, wanted=wanted)
-    return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
-
-
-mlir.register_lowering(gradients_p, _lower_on_cpu, platform="cpu")
-partition.needs_devices(gradients_p)

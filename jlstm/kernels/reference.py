@@ -36,10 +36,10 @@ def run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) ->
         steps = scan.Steps(z, given.valid, given.resets)
         initial = given.carry if given.initial is None else given.initial
         stack = _outputs_and_kept if keep else _outputs
-        last, made = scan.loop(reverse, given.w_h.astype(dtype), given.carry, initial, steps, stack)
-        if rounded:
-            made = (round_to_bfloat16(made[0]), *(_with_rounded_h(kept) for kept in made[1:]))
-        return Made(last, *made)
+        w_h = given.w_h.astype(dtype)
+        last, stacked = scan.loop(reverse, w_h, given.carry, initial, steps, stack)
+        made = Made(last, *stacked)
+        return _with_rounded_h(made) if rounded else made
 
     return _each_group(one, given, reverse)
 
@@ -86,8 +86,11 @@ def backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
     return jax.vjp(tangents, at)[1](Made(given.d_last, given.d_hs))[0]
 
 
-def _with_rounded_h(kept: Kept) -> Kept:
-    return kept._replace(h_before=round_to_bfloat16(kept.h_before))
+def _with_rounded_h(made: Made) -> Made:
+    kept = made.kept
+    if kept is not None:
+        kept = kept._replace(h_before=round_to_bfloat16(kept.h_before))
+    return made._replace(hs=round_to_bfloat16(made.hs), kept=kept)
 
 
 def _outputs(before: Carry, gates: cell.Gates, after: Carry, valid: Any) -> tuple[jax.Array]:

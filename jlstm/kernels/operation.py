@@ -1,0 +1,93 @@
+"""Operations of JAX that mean what a function does, and may be done faster on some platform.
+
+The function says all: derivatives and batching come from it until a better rule is set.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from jlstm.kernels import partition, types
+
+Arrays = Sequence[jax.Array]
+
+
+def operation(
+    name: str,
+    meaning: Callable[..., Arrays],
+    result_types: Callable[..., Sequence[Any]],
+    on_cpu: Callable[..., Callable[..., Arrays] | None] | None = None,
+) -> Primitive:
+    """A primitive.
+
+    Args:
+      name: what programs call it.
+      meaning: (*operands, **options) -> results.
+      result_types: (*types of operands, **options) -> types of results, for operands that are not
+        laid out over devices; else they are found from the meaning.
+      on_cpu: (lowering context, **options) -> a function of the operands that serves on a CPU, or
+        None where only the meaning does.
+    """
+    primitive = Primitive(name)
+    primitive.multiple_results = True
+
+    @functools.cache
+    def compiled(**options: Any) -> Any:
+        return jax.jit(functools.partial(primitive.bind, **options))
+
+    def evaluate(*operands: Any, **options: Any) -> Any:
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+            return meaning(*operands, **options)
+        return compiled(**options)(*operands)
+
+    def abstract(*avals: Any, **options: Any) -> Any:
+        if not types.plain(avals):
+            return types.of_results(functools.partial(meaning, **options), avals)
+        return [ShapedArray(a.shape, a.dtype) for a in result_types(*avals, **options)]
+
+    def jvp(primals: Arrays, tangents: Sequence[Any], **options: Any) -> Any:
+        return through_meaning(primitive, meaning, primals, tangents, **options)
+
+    def batched(args: Arrays, dims: Sequence[Any], **options: Any) -> Any:
+        out = jax.vmap(functools.partial(meaning, **options), tuple(dims))(*args)
+        return out, [0] * len(out)
+
+    def lower_on_cpu(ctx: Any, *args: Any, **options: Any) -> Any:
+        function = on_cpu and on_cpu(ctx, **options)
+        function = function or functools.partial(meaning, **options)
+        return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
+
+    primitive.def_impl(evaluate)
+    primitive.def_abstract_eval(abstract)
+    ad.primitive_jvps[primitive] = jvp
+    batching.primitive_batchers[primitive] = batched
+    mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
+    if on_cpu:
+        mlir.register_lowering(primitive, lower_on_cpu, platform="cpu")
+        partition.needs_devices(primitive)
+    return primitive
+
+
+def through_meaning(
+    primitive: Primitive,
+    meaning: Callable[..., Arrays],
+    primals: Arrays,
+    tangents: Sequence[Any],
+    **options: Any,
+) -> tuple[Arrays, Arrays]:
+    """Results of an operation, and their tangents through what it means; some may be ad.Zero."""
+    at = [n for n, t in enumerate(tangents) if not isinstance(t, ad.Zero)]
+
+    def moving(*some: Any) -> Any:
+        operands = list(primals)
+        for n, a in zip(at, some, strict=True):
+            operands[n] = a
+        return meaning(*operands, **options)
+
+    moved = jax.jvp(moving, [primals[n] for n in at], [tangents[n] for n in at])[1]
+    return primitive.bind(*primals, **options), moved
