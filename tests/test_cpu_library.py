@@ -57,23 +57,76 @@ def test_activations_never_fall(name):
     assert np.all(np.diff(ys) >= 0)
 
 
-def test_operands_that_disagree_are_refused_unread():
+# Operands and results of each function for 1 group, 3 steps, 2 sequences, 5 inputs and 4 units.
+F32, FLAGS = np.float32, np.bool_
+STATE, HS, Z = (1, 2, 4), (1, 3, 2, 4), (1, 3, 2, 16)
+DOORS = {
+    "forward": (
+        dict(w_x=(1, 5, 16), w_h=(1, 4, 16), b=(1, 16), c=STATE, h=STATE, initial_c=STATE,
+             initial_h=STATE, xs=(1, 3, 2, 5), valid=(1, 3, 2), resets=(1, 3, 2)),
+        dict(last_c=STATE, last_h=STATE, hs=HS, gates=Z, c_before=HS, h_before=HS),
+        dict(reverse=np.zeros(1, np.int64), side_by_side=np.int64(0), rounded=np.int64(0)),
+    ),
+    "backward": (
+        dict(w_h=(1, 4, 16), gates=Z, c_before=HS, d_last_c=STATE, d_last_h=STATE, d_hs=HS,
+             valid=(1, 3, 2), resets=(1, 3, 2)),
+        dict(d_z=Z, d_c=STATE, d_h=STATE, d_initial_c=STATE, d_initial_h=STATE),
+        dict(reverse=np.zeros(1, np.int64), side_by_side=np.int64(0)),
+    ),
+    "gradients": (
+        dict(w_x=(1, 5, 16), xs=(1, 3, 2, 5), h_before=HS, d_z=Z),
+        dict(d_w_x=(1, 5, 16), d_w_h=(1, 4, 16), d_b=(1, 16), d_xs=(1, 3, 2, 5)),
+        {},
+    ),
+}  # fmt: skip
+
+
+def knock(door, **changed):
+    """Calls a function of the library with the shapes of some operands or results changed."""
+    operands, results, options = DOORS[door]
+    shape = {**operands, **results, **changed}
+    kind = {name: FLAGS if name in ("valid", "resets") else F32 for name in operands}
+    call = jax.ffi.ffi_call(
+        f"jlstm_{door}", [jax.ShapeDtypeStruct(shape[name], F32) for name in results]
+    )
+    arrays = [jnp.zeros(shape[name], kind[name]) for name in operands]
+    jax.block_until_ready(call(*arrays, **{**options, **changed.get("options", {})}))
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_operands_that_agree_are_taken(door):
+    knock(door)
+
+
+@pytest.mark.parametrize(
+    ("door", "name"),
+    [
+        (door, name)
+        for door, (operands, results, _) in DOORS.items()
+        for name in {**operands, **results}
+    ],
+)
+def test_operands_that_disagree_are_refused_unread(door, name):
     """The handler looks at every shape before it reads anything."""
-    f32, nothing, no_flags = jnp.float32, jnp.zeros((0,)), jnp.zeros((0,), bool)
-    shapes = [(1, 2, 4), (1, 2, 4), (1, 3, 2, 4), (0,), (0,), (0,)]
+    operands, results, _ = DOORS[door]
+    shape = {**operands, **results}[name]
+    for at in range(1, len(shape)):
+        smaller = (*shape[:at], shape[at] - 1, *shape[at + 1 :])
+        with pytest.raises(Exception, match="jlstm: "):
+            knock(door, **{name: smaller})
 
-    def call(w_x, c):
-        return jax.ffi.ffi_call("jlstm_forward", [jax.ShapeDtypeStruct(s, f32) for s in shapes])(
-            w_x, jnp.ones((1, 4, 16)), nothing, c, jnp.ones((1, 2, 4)), nothing, nothing,
-            jnp.ones((1, 3, 2, 5)), no_flags, no_flags, reverse=np.zeros(1, np.int64),
-            side_by_side=np.int64(0), rounded=np.int64(0),
-        )  # fmt: skip
 
-    jax.block_until_ready(call(jnp.ones((1, 5, 16)), jnp.ones((1, 2, 4))))
-    with pytest.raises(Exception, match="w_x has shape"):
-        jax.block_until_ready(call(jnp.ones((1, 6, 16)), jnp.ones((1, 2, 4))))
-    with pytest.raises(Exception, match="c has shape"):
-        jax.block_until_ready(call(jnp.ones((1, 5, 16)), jnp.ones((1, 2, 3))))
+@pytest.mark.parametrize(
+    ("door", "missing", "message"),
+    [
+        ("forward", "initial_c", "resets need an initial carry"),
+        ("forward", "c_before", "kept together"),
+        ("backward", "d_initial_h", "resets need gradients of the initial carry"),
+    ],
+)
+def test_operands_that_belong_together_are_not_taken_apart(door, missing, message):
+    with pytest.raises(Exception, match=message):
+        knock(door, **{missing: (0,)})
 
 
 def test_a_newer_interface_is_stepped_aside_from(monkeypatch):

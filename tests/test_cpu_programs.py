@@ -1,4 +1,4 @@
-"""The compiled kernels inside programs: threads, instruction sets, caches, memory; contract 13."""
+"""The compiled kernels inside programs: contracts 3, 8 and 13, and the memory they take."""
 
 import hashlib
 import os
@@ -17,6 +17,7 @@ from tests.networks import assert_close, gradients, loss, make_call, run, scaled
 
 pytestmark = pytest.mark.usefixtures("kernel")
 ALL = ("lengths", "mask", "resets")
+SETS = ["portable", "avx2", "avx512"]  # slowest first
 
 
 def test_an_ensemble_repeats_no_weights():
@@ -42,7 +43,7 @@ def test_an_exported_program_needs_no_kernel():
     call = make_call(Config.stack(3, [4]), 5, (2,), 0)
     function = jax.jit(lambda params, xs: jlstm.apply(call.config, params, None, xs)[1])
     exported = jax.export.export(function)(call.params, call.xs)
-    assert "jlstm_" not in str(exported.mlir_module()).replace("lstm_run", "")
+    assert "jlstm_" not in str(exported.mlir_module())
     assert_close(exported.call(call.params, call.xs), function(call.params, call.xs), atol=1e-6)
 
 
@@ -57,20 +58,24 @@ def test_one_foreign_call_a_sequence_and_two_for_its_gradient():
         assert " while(" not in program
 
 
-@pytest.mark.parametrize("batch", [1, 40])
-def test_results_do_not_depend_on_the_number_of_threads(batch):
-    """Contract 13, bit for bit, forward and backward, with units and with the batch divided."""
+@pytest.mark.parametrize(
+    ("units", "batch"),
+    [pytest.param(300, 4, id="units divided"), pytest.param(60, 40, id="batch divided")],
+)
+def test_results_do_not_depend_on_the_number_of_threads(units, batch):
+    """Contract 13, bit for bit, forward and backward."""
     seen = {
-        threads: child(f"print(digest({batch}))", NPROC=str(threads)) for threads in (1, 2, 3, 8)
+        threads: child(f"print(digest({units}, {batch}))", NPROC=str(threads))
+        for threads in (1, 2, 3, 8)
     }
     assert len(set(seen.values())) == 1, seen
 
 
-@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
+@pytest.mark.parametrize("isa", SETS)
 def test_each_instruction_set_agrees(isa):
-    """Whatever this processor has of them: a slower one can be asked for by name."""
+    """A slower one than this processor's can be asked for by name."""
     served, error = child("print(*deviation())", JLSTM_CPU_ISA=isa).split()
-    assert served == isa or served in ("portable", "avx2")
+    assert SETS.index(served) == min(SETS.index(isa), SETS.index(library.instruction_set()))
     assert float(error) < 2e-6
 
 
@@ -87,9 +92,9 @@ def child(code, **environment):
     return done.stdout.strip()
 
 
-def digest(batch):
+def digest(units, batch):
     """Of all results of a call."""
-    call = make_call(Config.stack(40, [150]), 30, (batch,), 0, ALL)
+    call = make_call(Config.stack(40, [units]), 30, (batch,), 0, ALL)
     call = call._replace(params=scaled(call.params))
     made = jax.tree.leaves((run(call, "cpu"), gradients(call, "cpu")))
     return hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in made)).hexdigest()
@@ -108,25 +113,23 @@ def deviation():
     return library.instruction_set(), float(max(values + slopes))
 
 
-@pytest.mark.parametrize("compiled", ["first", "cached"])
-def test_programs_come_back_from_the_compilation_cache(compiled, tmp_path_factory):
+def test_programs_come_back_from_the_compilation_cache(tmp_path):
     """A later process reads the program from disk, and finds the kernel it calls."""
-    folder = tmp_path_factory.getbasetemp() / "compilation-cache"
-    seen = child(
+    code = (
+        "from jax._src import monitoring\n"
+        "events = []\n"
+        "monitoring.register_event_listener(lambda name, **_: events.append(name))\n"
         "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
         "jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)\n"
         "call = make_call(Config.stack(3, [20]), 5, (2,), 0)\n"
         "f = jax.jit(lambda p, xs: jlstm.apply(call.config, p, None, xs, implementation='cpu'))\n"
-        "print(hashlib.sha256(np.asarray(f(call.params, call.xs)[1]).tobytes()).hexdigest())",
-        JAX_COMPILATION_CACHE_DIR=str(folder),
+        "ys = np.asarray(f(call.params, call.xs)[1])\n"
+        "hit = '/jax/compilation_cache/cache_hits' in events\n"
+        "print(hashlib.sha256(ys.tobytes()).hexdigest(), hit)"
     )
-    kept = sorted(path.name for path in folder.rglob("*-cache"))
-    assert kept
-    record = folder / "seen.txt"
-    if compiled == "first":
-        record.write_text("\n".join([seen, *kept]))
-    else:
-        assert record.read_text() == "\n".join([seen, *kept])
+    seen = [child(code, JAX_COMPILATION_CACHE_DIR=str(tmp_path)).split() for _ in range(2)]
+    assert seen[0][0] == seen[1][0]
+    assert [hit for _, hit in seen] == ["False", "True"]
 
 
 def test_a_donated_carry_is_taken_over():

@@ -38,7 +38,7 @@ def lowering(
       keep: whether a run keeps what its derivatives need.
       rounded: whether its products read h rounded to bfloat16.
     """
-    if not isinstance(given, (Forward, Backward)) or not _serves(ctx):
+    if not _serves(ctx):
         return None
     tree = jax.tree.structure(given)
 

@@ -58,8 +58,8 @@ def operation(
         return out, [0] * len(out)
 
     def lower_on_cpu(ctx: Any, *args: Any, **options: Any) -> Any:
-        function = on_cpu and on_cpu(ctx, **options)
-        function = function or functools.partial(meaning, **options)
+        assert on_cpu is not None  # registered where there is one
+        function = on_cpu(ctx, **options) or functools.partial(meaning, **options)
         return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
 
     primitive.def_impl(evaluate)

@@ -64,8 +64,8 @@ Worst search(const Function& f, uint32_t sign, uint32_t first, uint32_t end, uin
     f.fast(x.data(), y.data(), int64_t(x.size()));
     for (size_t n = 0; n < x.size(); ++n) {
       const double wanted = f.exact(x[n]), unit = last_place(wanted);
-      const double off = std::fabs(y[n] - wanted) / unit;
-      if (!(off <= worst.units)) worst.units = off, worst.at = x[n];
+      const double off = std::isnan(y[n]) ? INFINITY : std::fabs(y[n] - wanted) / unit;
+      if (off > worst.units) worst.units = off, worst.at = x[n];
       const double fall = (sign ? y[n] - before : before - y[n]) / unit;
       if (any && fall > worst.fall) worst.fall = fall, worst.fall_at = x[n];
       before = y[n];
@@ -83,8 +83,9 @@ int main(int count, char** arguments) {
   const uint32_t stride = count > 1 ? uint32_t(std::atoi(arguments[1])) : 1;
   const jlstm::Kernels& set = jlstm::kernels();
   // Beyond 87 sigmoid is zero or one; the results between are normal floats.
-  const Function functions[] = {{"sigmoid", set.sigmoid, sigmoid, 0x1p-26, 87},
-                                {"tanh", set.tanh, [](double x) { return std::tanh(x); }, 0x1p-30, 12}};
+  const Function functions[] = {
+      {"sigmoid", set.sigmoid, sigmoid, 0x1p-26, 87},
+      {"tanh", set.tanh, [](double x) { return std::tanh(x); }, 0x1p-30, 12}};
   bool good = true;
   for (const Function& f : functions) {
     const uint32_t first = bits(f.from), end = bits(f.to);

@@ -82,15 +82,17 @@ std::vector<float> results(jlstm::Sizes s, bool flags, bool shared, int wanted, 
                   initial_c.get(), initial_h.get(), xs.get(), last_c.get(), last_h.get(), hs.get(),
                   outputs, gates.get(), c_before.get(), h_before.get()},
                  team);
-  jlstm::backward({s, schedule, w_h.get(), gates.get(), c_before.get(), last_c.get(), last_h.get(),
-                   d_hs.get(), outputs, gates.get(), d_c.get(), d_h.get(), d_initial_c.get(),
-                   d_initial_h.get()},
-                  team);
+  jlstm::backward(
+      {s, schedule, w_h.get(), gates.get(), c_before.get(), last_c.get(), last_h.get(), d_hs.get(),
+       outputs, gates.get(), d_c.get(), d_h.get(), d_initial_c.get(), d_initial_h.get()},
+      team);
   jlstm::gradients({s, shared, w_x.get(), xs.get(), h_before.get(), gates.get(), d_w_x.get(),
                     d_w_h.get(), d_b.get(), d_xs.get()},
                    team);
   std::vector<float> made(hs.get(), hs.get() + all * s.units);
-  auto add = [&](const Array& a, int64_t count) { made.insert(made.end(), a.get(), a.get() + count); };
+  auto add = [&](const Array& a, int64_t count) {
+    made.insert(made.end(), a.get(), a.get() + count);
+  };
   add(last_c, state), add(last_h, state), add(gates, all * columns), add(d_c, state);
   add(d_h, state), add(d_initial_c, state), add(d_initial_h, state), add(d_xs, inputs);
   add(d_w_x, s.groups * s.inputs * columns), add(d_w_h, s.groups * s.units * columns);
@@ -101,9 +103,10 @@ std::vector<float> results(jlstm::Sizes s, bool flags, bool shared, int wanted, 
 }  // namespace
 
 int main() {
-  const jlstm::Sizes sizes[] = {{1, 1, 1, 1, 1},   {1, 5, 3, 2, 7},    {2, 4, 13, 9, 17},
-                                {1, 9, 1, 5, 130}, {3, 3, 2, 33, 65},  {2, 6, 1, 3, 200},
-                                {1, 4, 40, 70, 90}, {1, 3, 110, 4, 31}};
+  const jlstm::Sizes sizes[] = {{1, 1, 1, 1, 1},    {1, 5, 3, 2, 7},    {2, 4, 13, 9, 17},
+                                {1, 9, 1, 5, 130},  {3, 3, 2, 33, 65},  {2, 6, 1, 3, 200},
+                                {1, 4, 40, 70, 90}, {1, 3, 110, 4, 31}, {1, 3, 5, 7, 300},
+                                {1, 4, 2, 30, 300}, {1, 6, 4, 9, 200},  {1, 200, 8, 40, 33}};
   for (const jlstm::Sizes& s : sizes)
     for (bool flags : {false, true})
       for (bool shared : {false, true}) {

@@ -1,4 +1,5 @@
-// The gradient of the recurrence, from the last step to the first.
+// The gradient of the recurrence, from the last step to the first: the transpose of `derivative` in
+// jlstm/kernels/reference.py.
 //
 // A step's gradient of its pre-activations, d_z, is all that the loop has to find: the gradients of
 // weights and inputs are products of d_z over all steps, taken outside.
@@ -9,6 +10,8 @@
 namespace JLSTM_ISA {
 
 using jlstm::BackwardPass;
+using jlstm::Part;
+using jlstm::Sizes;
 
 static void pack_backward(const BackwardPass& pass, int64_t first, int64_t end) {
   const int64_t units = pass.call.sizes.units;
@@ -19,13 +22,13 @@ static void pack_backward(const BackwardPass& pass, int64_t first, int64_t end) 
 }
 
 template <int R, int L>
-__attribute__((always_inline)) static inline void put(const BackwardPass& pass, const Sums<R, L>& sums, float* const* out,
-                                               int64_t lane) {
+__attribute__((always_inline)) static inline void put(const BackwardPass& pass,
+                                                      const Sums<R, L>& sums, float* const* out,
+                                                      int64_t lane) {
   for (int r = 0; r < R; ++r)
     for (int l = 0; l < L; ++l) {
       const int64_t unit = (lane + l) * kWidth;
-      store(out[r] + unit, sums.of[r][l],
-            int(smaller(kWidth, pass.call.sizes.units - unit)));
+      store(out[r] + unit, sums.of[r][l], int(smaller(kWidth, pass.call.sizes.units - unit)));
     }
 }
 
@@ -51,12 +54,12 @@ static void products(const BackwardPass& pass, const float* const* rows, float* 
     const float* beyond = w + block * L * kWidth;  // the next block, or else the next panel
     if (from + block == size)
       beyond = next_lane < 0 ? nullptr : pass.w_h + next_lane * kWidth * size;
-    in_tiles(count, beyond, block, [&]<int R, int F>(int first, const float* next)
-                                       __attribute__((always_inline)) {
-      Sums<R, L> sums = from ? get<R, L>(pass, out + first, lane) : Sums<R, L>{};
-      accumulate<R, L, F>(sums, rows + first, from, block, w, next);
-      put<R, L>(pass, sums, out + first, lane);
-    });
+    in_tiles(count, beyond, block,
+             [&]<int R, int F>(int first, const float* next) __attribute__((always_inline)) {
+               Sums<R, L> sums = from ? get<R, L>(pass, out + first, lane) : Sums<R, L>{};
+               accumulate<R, L, F>(sums, rows + first, from, block, w, next);
+               put<R, L>(pass, sums, out + first, lane);
+             });
   }
 }
 
@@ -80,8 +83,7 @@ static void carry_back(const BackwardPass& pass, const Part& part, int64_t t) {
     for (int64_t n = 0; n < panels; ++n) {
       const int64_t lane = lane_of(n);
       const int lanes = int(smaller(kLanes, part.end - lane));
-      if (count == 1 && n + 1 < panels && lanes == kLanes &&
-          part.end - lane_of(n + 1) >= kLanes) {
+      if (count == 1 && n + 1 < panels && lanes == kLanes && part.end - lane_of(n + 1) >= kLanes) {
         const int64_t next = lane_of(++n), size = 4 * s.units;
         Sums<1, kLanes> one{}, two{};
         accumulate_two<kLanes>(one, two, rows[0], size, pass.w_h + lane * kWidth * size,
@@ -92,10 +94,18 @@ static void carry_back(const BackwardPass& pass, const Part& part, int64_t t) {
       }
       const int64_t next = n + 1 < panels ? lane_of(n + 1) : -1;
       switch (lanes) {
-        case 1: products<1>(pass, rows, out, count, lane, next); break;
-        case 2: products<2>(pass, rows, out, count, lane, next); break;
-        case 3: products<3>(pass, rows, out, count, lane, next); break;
-        case 4: products<4>(pass, rows, out, count, lane, next); break;
+        case 1:
+          products<1>(pass, rows, out, count, lane, next);
+          break;
+        case 2:
+          products<2>(pass, rows, out, count, lane, next);
+          break;
+        case 3:
+          products<3>(pass, rows, out, count, lane, next);
+          break;
+        case 4:
+          products<4>(pass, rows, out, count, lane, next);
+          break;
       }
     }
   }
@@ -140,8 +150,8 @@ static void backward_step(const BackwardPass& pass, const Part& part, int64_t k)
       Vector g = load(gates + 2 * s.units, live), o = load(gates + 3 * s.units, live);
       Vector before = load(pass.call.c_before + at * s.units + unit, live);
       float* kept_c = pass.d_c + row * s.units + unit;
-      Vector h_bar = load(pass.d_h + row * s.units + unit, live) +
-                     load(pass.d_h_of(t, row) + unit, live);
+      Vector h_bar =
+          load(pass.d_h + row * s.units + unit, live) + load(pass.d_h_of(t, row) + unit, live);
       Vector squashed = tanh(fma(f, before, i * g));
       Vector c_bar = fma(h_bar * o, 1.0f - squashed * squashed, load(kept_c, live));
       store(d_z, c_bar * g * i * (1.0f - i), live);
@@ -150,27 +160,6 @@ static void backward_step(const BackwardPass& pass, const Part& part, int64_t k)
       store(d_z + 3 * s.units, h_bar * squashed * o * (1.0f - o), live);
       store(kept_c, c_bar * f, live);
     }
-  }
-}
-
-static void round_all(const float* in, float* out, int64_t count) {
-  for (int64_t n = 0; n < count; n += kWidth) {
-    const int live = int(smaller(kWidth, count - n));
-    store(out + n, rounded(load(in + n, live)), live);
-  }
-}
-
-static void sigmoid_all(const float* in, float* out, int64_t count) {
-  for (int64_t n = 0; n < count; n += kWidth) {
-    const int live = int(smaller(kWidth, count - n));
-    store(out + n, sigmoid(load(in + n, live)), live);
-  }
-}
-
-static void tanh_all(const float* in, float* out, int64_t count) {
-  for (int64_t n = 0; n < count; n += kWidth) {
-    const int live = int(smaller(kWidth, count - n));
-    store(out + n, tanh(load(in + n, live)), live);
   }
 }
 

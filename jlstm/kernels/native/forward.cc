@@ -36,7 +36,7 @@ std::vector<int32_t> sources(const Sizes& sizes, const Schedule& schedule, int64
 }
 
 // The last carry of a part.
-void finish(const ForwardPass& pass, const Part& part, int width) {
+void write_last_carry(const ForwardPass& pass, const Part& part, int width) {
   const Sizes& s = pass.call.sizes;
   const int64_t unit = part.first * width, count = std::min(part.end * width, s.units) - unit;
   for (int64_t row = part.row; row < part.row_end; ++row) {
@@ -66,7 +66,7 @@ void forward(const Forward& call, Team& team) {
     return chunk(part) * (part.row_end - part.row) * (part.end - part.first) * panel_size;
   };
   // W_x is packed once if many chunks read it, else panel by panel as it is read.
-  const bool packed = s.steps * s.batch > kInPlace || s.steps > kInPlace / 2;
+  const bool packed = packing_pays(s);
   bool ahead = false;
   for (const auto& share : plan.shares)
     for (const Part& part : share) ahead = ahead || (packed && s.steps > 3 * chunk(part));
@@ -76,7 +76,8 @@ void forward(const Forward& call, Team& team) {
   for (const auto& share : plan.shares)
     for (const Part& part : share) bytes += Scratch::size(z_size(part));
   const int64_t states = s.groups * s.batch * s.units;
-  if (call.rounded) bytes += 2 * Scratch::size(states) + s.groups * Scratch::size(s.batch * s.units);
+  if (call.rounded)
+    bytes += 2 * Scratch::size(states) + s.groups * Scratch::size(s.batch * s.units);
   bytes += plan.shares.size() * Scratch::size(kOwnPanels * s.inputs * panel_size);
   Scratch scratch(bytes);
 
@@ -118,15 +119,14 @@ void forward(const Forward& call, Team& team) {
     } else {
       set.step_in_place(pass, part, k, z);
     }
-    if (k == s.steps - 1) finish(pass, part, set.width);
+    if (k == s.steps - 1) write_last_carry(pass, part, set.width);
   };
   const int64_t shares = plan.shares.size();
   if (!plan.independent) {
     team.run(shares, s.steps, [&](int64_t k, int64_t share) {
       for (size_t n = 0; n < plan.shares[share].size(); ++n) {
         const Part& part = plan.shares[share][n];
-        if (k == 0)
-          set.pack_forward(passes[part.group], part.first, part.end);
+        if (k == 0) set.pack_forward(passes[part.group], part.first, part.end);
         take_step(part, z[share][n], own[share], k);
       }
     });

@@ -6,10 +6,9 @@
 namespace JLSTM_ISA {
 
 using jlstm::ForwardPass;
+using jlstm::kOwnPanels;
 using jlstm::Part;
 using jlstm::Sizes;
-
-constexpr int64_t kOwn = jlstm::kOwnPanels;
 
 static void pack_inputs(const ForwardPass& pass, int64_t first, int64_t end, float* packed) {
   const Sizes& s = pass.call.sizes;
@@ -36,11 +35,10 @@ static void input_products(const ForwardPass& pass, const Part& part, int64_t fr
   const float* xs =
       pass.call.xs + (pass.call.shared_inputs ? 0 : pass.group * s.steps * s.batch * s.inputs);
   for (int64_t panel = part.first; panel < part.end; ++panel) {
-    const int64_t at = (panel - part.first) % kOwn;
-    if (!pass.w_x && at == 0)
-      pack_inputs(pass, panel, smaller(panel + kOwn, part.end), own);
-    const float* w = (pass.w_x ? pass.w_x + panel * s.inputs * kPanel
-                               : own + at * s.inputs * kPanel);
+    const int64_t at = (panel - part.first) % kOwnPanels;
+    if (!pass.w_x && at == 0) pack_inputs(pass, panel, smaller(panel + kOwnPanels, part.end), own);
+    const float* w =
+        (pass.w_x ? pass.w_x + panel * s.inputs * kPanel : own + at * s.inputs * kPanel);
     const float* b = pass.b + panel * kPanel;
     float* of_panel = z + (panel - part.first) * all * kPanel;
     const float* inputs[kTogether];
@@ -54,21 +52,25 @@ static void input_products(const ForwardPass& pass, const Part& part, int64_t fr
         out[count++] = of_panel + n * kPanel;
       }
       const float* next = pass.w_x && panel + 1 < part.end ? w + s.inputs * kPanel : nullptr;
-      in_tiles(count, next, s.inputs, [&]<int R, int F>(int first, const float* next)
-                                          __attribute__((always_inline)) {
-        Sums<R, kLanes> sums;
-        for (int r = 0; r < R; ++r)
-          for (int l = 0; l < kLanes; ++l) sums.of[r][l] = load(b + l * kWidth);
-        accumulate<R, kLanes, F>(sums, inputs + first, 0, s.inputs, w, next);
-        for (int r = 0; r < R; ++r)
-          for (int l = 0; l < kLanes; ++l) store(out[first + r] + l * kWidth, sums.of[r][l]);
-      });
+      in_tiles(count, next, s.inputs,
+               [&]<int R, int F>(int first, const float* next) __attribute__((always_inline)) {
+                 Sums<R, kLanes> sums;
+                 for (int r = 0; r < R; ++r)
+                   for (int l = 0; l < kLanes; ++l) sums.of[r][l] = load(b + l * kWidth);
+                 accumulate<R, kLanes, F>(sums, inputs + first, 0, s.inputs, w, next);
+                 for (int r = 0; r < R; ++r)
+                   for (int l = 0; l < kLanes; ++l)
+                     store(out[first + r] + l * kWidth, sums.of[r][l]);
+               });
     }
   }
 }
 
 // What a step does with the pre-activations of one row and one panel.
-__attribute__((always_inline)) static inline void finish(const ForwardPass& pass, const Vector* z, int64_t t, int64_t row, int32_t source, int64_t panel) {
+__attribute__((always_inline)) static inline void finish_step(const ForwardPass& pass,
+                                                              const Vector* z, int64_t t,
+                                                              int64_t row, int32_t source,
+                                                              int64_t panel) {
   const Sizes& s = pass.call.sizes;
   const int64_t unit = panel * kWidth;
   const int live = int(smaller(kWidth, s.units - unit));
@@ -90,7 +92,8 @@ __attribute__((always_inline)) static inline void finish(const ForwardPass& pass
     store(gates + 2 * s.units, g, live);
     store(gates + 3 * s.units, o, live);
     store(pass.call.c_before + at * s.units + unit, before, live);
-    store(pass.call.h_before + at * s.units + unit, load(pass.h_from(source, row) + unit, live), live);
+    store(pass.call.h_before + at * s.units + unit, load(pass.h_from(source, row) + unit, live),
+          live);
   }
 }
 
@@ -146,60 +149,25 @@ static void forward_step(const ForwardPass& pass, const Part& part, int64_t k, c
         }
         const float* w = pass.w_h + panel * s.units * kPanel;
         accumulate_two<kLanes>(one, two, before[0], s.units, w, w + sign * s.units * kPanel);
-        finish(pass, one.of[0], t, row_of[0], from[0], panel);
-        finish(pass, two.of[0], t, row_of[0], from[0], panel + sign);
+        finish_step(pass, one.of[0], t, row_of[0], from[0], panel);
+        finish_step(pass, two.of[0], t, row_of[0], from[0], panel + sign);
       }
     }
     for (; done < panels; ++done, panel += sign) {
       const float* w = pass.w_h + panel * s.units * kPanel;
       const float* next = done + 1 < panels ? w + sign * s.units * kPanel : nullptr;
-      in_tiles(count, next, s.units, [&]<int R, int F>(int first, const float* next)
-                                         __attribute__((always_inline)) {
-        Sums<R, kLanes> sums;
-        for (int r = 0; r < R; ++r)
-          for (int l = 0; l < kLanes; ++l)
-            sums.of[r][l] = load(z_at(panel, row_of[first + r]) + l * kWidth);
-        accumulate<R, kLanes, F>(sums, before + first, 0, s.units, w, next);
-        for (int r = 0; r < R; ++r)
-          finish(pass, sums.of[r], t, row_of[first + r], from[first + r], panel);
-      });
+      in_tiles(count, next, s.units,
+               [&]<int R, int F>(int first, const float* next) __attribute__((always_inline)) {
+                 Sums<R, kLanes> sums;
+                 for (int r = 0; r < R; ++r)
+                   for (int l = 0; l < kLanes; ++l)
+                     sums.of[r][l] = load(z_at(panel, row_of[first + r]) + l * kWidth);
+                 accumulate<R, kLanes, F>(sums, before + first, 0, s.units, w, next);
+                 for (int r = 0; r < R; ++r)
+                   finish_step(pass, sums.of[r], t, row_of[first + r], from[first + r], panel);
+               });
     }
   }
-}
-
-// Step k of a part in a call too short for packing to pay; z has room for its rows.
-static void step_in_place(const ForwardPass& pass, const Part& part, int64_t k, float* z) {
-  const Sizes& s = pass.call.sizes;
-  const int64_t t = pass.time(k), panels = part.end - part.first, unit = part.first * kWidth;
-  const int live = int(smaller(kWidth, s.units - (part.end - 1) * kWidth));
-  const float* xs =
-      pass.call.xs + (pass.call.shared_inputs ? 0 : pass.group * s.steps * s.batch * s.inputs);
-  const float *inputs[jlstm::kInPlace], *before[jlstm::kInPlace];
-  int64_t row_of[jlstm::kInPlace];
-  int count = 0;
-  for (int64_t row = part.row; row < part.row_end; ++row) {
-    if (!pass.valid(t, row)) {
-      blank(pass, part, t, row);
-      continue;
-    }
-    for (int64_t n = 0; n < panels * kLanes; ++n)
-      store(z + (count * panels * kLanes + n) * kWidth,
-            load(pass.b + part.first * kPanel + n * kWidth));
-    inputs[count] = xs + (t * s.batch + row) * s.inputs;
-    before[count] = pass.h_from(pass.source_of(k, row), row);
-    row_of[count++] = row;
-  }
-  accumulate_in_place(z, panels, inputs, count, s.inputs,
-                      pass.call.w_x + pass.group * s.inputs * 4 * s.units + unit, s.units, live);
-  accumulate_in_place(z, panels, before, count, s.units,
-                      pass.call.w_h + pass.group * s.units * 4 * s.units + unit, s.units, live);
-  for (int n = 0; n < count; ++n)
-    for (int64_t panel = 0; panel < panels; ++panel) {
-      Vector sums[kLanes];
-      for (int l = 0; l < kLanes; ++l)
-        sums[l] = load(z + (n * panels + panel) * kPanel + l * kWidth);
-      finish(pass, sums, t, row_of[n], pass.source_of(k, row_of[n]), part.first + panel);
-    }
 }
 
 }  // namespace JLSTM_ISA

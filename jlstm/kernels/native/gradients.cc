@@ -18,8 +18,8 @@ void gradients(const Gradients& call, Team& team) {
   const int64_t threads = std::max(1, team.threads);
   const int64_t shares = work < 1e6 ? 1 : std::min({threads, std::max(column_panels, rows)});
   const int64_t own_panels = (column_panels + shares - 1) / shares;
-  size_t bytes = shares * (Scratch::size(own_panels * kDeep * panel_size) +
-                           Scratch::size(kTall * kDeep));
+  size_t bytes =
+      shares * (Scratch::size(own_panels * kDeep * panel_size) + Scratch::size(kTall * kDeep));
   if (call.d_xs) bytes += Scratch::size(input_panels * panel_size * columns);
   Scratch scratch(bytes);
   std::vector<float*> packed, transposed;
@@ -33,8 +33,7 @@ void gradients(const Gradients& call, Team& team) {
     const int64_t group = phase / 2;
     if (phase % 2 == 0) {
       set.weight_gradients(call, group, column_panels * share / shares,
-                           column_panels * (share + 1) / shares, packed[share],
-                           transposed[share]);
+                           column_panels * (share + 1) / shares, packed[share], transposed[share]);
       if (call.d_xs)
         set.pack_for_inputs(call, group, input_panels * share / shares,
                             input_panels * (share + 1) / shares, w_x);

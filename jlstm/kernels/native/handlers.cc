@@ -1,8 +1,10 @@
 // The doors through which XLA calls: they look at every shape before anything is read.
+#include <new>
 #include <string>
 
 #include "recurrence.h"
 #include "scratch.h"
+#include "shapes.h"
 #include "team.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -10,64 +12,22 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-using Floats = ffi::Buffer<ffi::F32>;
-using Flags = ffi::Buffer<ffi::PRED>;
-using Result = ffi::Result<Floats>;
-using Shape = std::initializer_list<int64_t>;
-
-// The first disagreement found, as text.
-struct Shapes {
-  std::string wrong;
-
-  template <typename Array>
-  bool is(const Array& array, Shape wanted) {
-    auto dims = array.dimensions();
-    return std::equal(dims.begin(), dims.end(), wanted.begin(), wanted.end());
-  }
-
-  template <typename Array>
-  void require(const char* name, const Array& array, Shape wanted) {
-    if (!wrong.empty() || is(array, wanted)) return;
-    wrong = std::string(name) + " has shape [";
-    for (int64_t d : array.dimensions()) wrong += std::to_string(d) + " ";
-    wrong += "], expected [";
-    for (int64_t d : wanted) wrong += std::to_string(d) + " ";
-    wrong += "]";
-  }
-
-  // A pointer, or null for an operand of shape [0], which stands for one that a call lacks.
-  template <typename Array>
-  auto* optional(const char* name, const Array& array, Shape wanted) {
-    if (is(array, {0})) return decltype(array.typed_data())(nullptr);
-    require(name, array, wanted);
-    return array.typed_data();
-  }
-
-  // Flags of each group or of all; null as above.
-  const uint8_t* flags(const char* name, const Flags& array, int64_t groups, int64_t steps,
-                       int64_t batch, int64_t* next) {
-    const bool shared = array.dimensions().size() == 3 && array.dimensions()[0] == 1;
-    *next = shared ? 0 : steps * batch;
-    return reinterpret_cast<const uint8_t*>(
-        optional(name, array, {shared ? 1 : groups, steps, batch}));
-  }
-
-  void check(bool holds, const char* message) {
-    if (wrong.empty() && !holds) wrong = message;
-  }
-};
+using jlstm::Flags;
+using jlstm::Floats;
+using jlstm::Result;
+using jlstm::Shapes;
 
 ffi::Error run(const std::string& wrong, ffi::ThreadPool pool,
                const std::function<void(jlstm::Team&)>& call) {
   if (!wrong.empty()) return ffi::Error::InvalidArgument("jlstm: " + wrong);
-  jlstm::Team team{int(pool.num_threads()), [&pool](std::function<void()> task) {
-                     pool.Schedule(std::move(task));
-                   }};
+  jlstm::Team team{int(pool.num_threads()),
+                   [&pool](std::function<void()> task) { pool.Schedule(std::move(task)); }};
   try {
     call(team);
+  } catch (const std::bad_alloc&) {
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "jlstm: no memory to work in");
   } catch (const std::exception& error) {
-    return ffi::Error(ffi::ErrorCode::kResourceExhausted,
-                      std::string("jlstm: no memory to work in: ") + error.what());
+    return ffi::Error::Internal(std::string("jlstm: ") + error.what());
   }
   return ffi::Error::Success();
 }
@@ -85,7 +45,8 @@ void expect_writes(std::initializer_list<Result> results) {
 ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Floats c, Floats h,
                    Floats initial_c, Floats initial_h, Floats xs, Flags valid, Flags resets,
                    Result last_c, Result last_h, Result hs, Result gates, Result c_before,
-                   Result h_before, ffi::Span<const int64_t> reverse, int64_t side_by_side, int64_t rounded) {
+                   Result h_before, ffi::Span<const int64_t> reverse, int64_t side_by_side,
+                   int64_t rounded) {
   Shapes shapes;
   shapes.check(w_h.dimensions().size() == 3 && xs.dimensions().size() == 4,
                "w_h needs 3 axes and xs 4");
@@ -95,6 +56,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
   const int64_t steps = dims[1], batch = dims[2], inputs = dims[3];
   shapes.check(int64_t(reverse.size()) == groups, "reverse needs one entry a group");
   shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0, "a size is zero");
+  shapes.check(steps <= INT32_MAX, "more steps than the kernels can count");
   const bool shared = dims[0] == 1;
   shapes.check(shared || dims[0] == groups, "xs has neither one group nor as many as w_h");
   shapes.require("w_x", w_x, {groups, inputs, 4 * units});
@@ -108,38 +70,36 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
   schedule.valid = shapes.flags("valid", valid, groups, steps, batch, &schedule.next_valid);
   schedule.resets = shapes.flags("resets", resets, groups, steps, batch, &schedule.next_resets);
   schedule.reverse = reverse.begin();
-  jlstm::Forward call{
-      {groups, steps, batch, inputs, units},
-      schedule,
-      shared,
-      rounded != 0,
-      w_x.typed_data(),
-      w_h.typed_data(),
-      shapes.optional("b", b, {groups, 4 * units}),
-      c.typed_data(),
-      h.typed_data(),
-      shapes.optional("initial_c", initial_c, {groups, batch, units}),
-      shapes.optional("initial_h", initial_h, {groups, batch, units}),
-      xs.typed_data(),
-      last_c->typed_data(),
-      last_h->typed_data(),
-      hs->typed_data(),
-      outputs(side_by_side, groups, steps, batch, units),
-      shapes.optional("gates", *gates, {groups, steps, batch, 4 * units}),
-      shapes.optional("c_before", *c_before, {groups, steps, batch, units}),
-      shapes.optional("h_before", *h_before, {groups, steps, batch, units})};
+  jlstm::Forward call{{groups, steps, batch, inputs, units},
+                      schedule,
+                      shared,
+                      rounded != 0,
+                      w_x.typed_data(),
+                      w_h.typed_data(),
+                      shapes.optional("b", b, {groups, 4 * units}),
+                      c.typed_data(),
+                      h.typed_data(),
+                      shapes.optional("initial_c", initial_c, {groups, batch, units}),
+                      shapes.optional("initial_h", initial_h, {groups, batch, units}),
+                      xs.typed_data(),
+                      last_c->typed_data(),
+                      last_h->typed_data(),
+                      hs->typed_data(),
+                      outputs(side_by_side, groups, steps, batch, units),
+                      shapes.optional("gates", *gates, {groups, steps, batch, 4 * units}),
+                      shapes.optional("c_before", *c_before, {groups, steps, batch, units}),
+                      shapes.optional("h_before", *h_before, {groups, steps, batch, units})};
   shapes.check(!call.schedule.resets || (call.initial_c && call.initial_h),
                "resets need an initial carry");
   shapes.check(!call.gates == !call.c_before && !call.gates == !call.h_before,
                "gates, c_before and h_before are kept together or not at all");
   expect_writes({hs, gates, c_before, h_before});
-  return run(shapes.wrong, pool,
-             [&](jlstm::Team& team) { jlstm::forward(call, team); });
+  return run(shapes.wrong, pool, [&](jlstm::Team& team) { jlstm::forward(call, team); });
 }
 
-ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_before, Floats d_last_c,
-                    Floats d_last_h, Floats d_hs, Flags valid, Flags resets, Result d_z, Result d_c,
-                    Result d_h, Result d_initial_c, Result d_initial_h,
+ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_before,
+                    Floats d_last_c, Floats d_last_h, Floats d_hs, Flags valid, Flags resets,
+                    Result d_z, Result d_c, Result d_h, Result d_initial_c, Result d_initial_h,
                     ffi::Span<const int64_t> reverse, int64_t side_by_side) {
   Shapes shapes;
   shapes.check(d_hs.dimensions().size() == 4, "d_hs needs 4 axes");
@@ -160,26 +120,26 @@ ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_bef
   schedule.valid = shapes.flags("valid", valid, groups, steps, batch, &schedule.next_valid);
   schedule.resets = shapes.flags("resets", resets, groups, steps, batch, &schedule.next_resets);
   schedule.reverse = reverse.begin();
-  jlstm::Backward call{
-      {groups, steps, batch, 0, units},
-      schedule,
-      w_h.typed_data(),
-      gates.typed_data(),
-      c_before.typed_data(),
-      d_last_c.typed_data(),
-      d_last_h.typed_data(),
-      d_hs.typed_data(),
-      outputs(side_by_side, groups, steps, batch, units),
-      d_z->typed_data(),
-      d_c->typed_data(),
-      d_h->typed_data(),
-      shapes.optional("d_initial_c", *d_initial_c, {groups, batch, units}),
-      shapes.optional("d_initial_h", *d_initial_h, {groups, batch, units})};
+  jlstm::Backward call{{groups, steps, batch, 0, units},
+                       schedule,
+                       w_h.typed_data(),
+                       gates.typed_data(),
+                       c_before.typed_data(),
+                       d_last_c.typed_data(),
+                       d_last_h.typed_data(),
+                       d_hs.typed_data(),
+                       outputs(side_by_side, groups, steps, batch, units),
+                       d_z->typed_data(),
+                       d_c->typed_data(),
+                       d_h->typed_data(),
+                       shapes.optional("d_initial_c", *d_initial_c, {groups, batch, units}),
+                       shapes.optional("d_initial_h", *d_initial_h, {groups, batch, units})};
   shapes.check(!call.schedule.resets || (call.d_initial_c && call.d_initial_h),
                "resets need gradients of the initial carry");
+  shapes.check(!call.d_initial_c == !call.d_initial_h,
+               "d_initial_c and d_initial_h are given together or not at all");
   expect_writes({d_z});
-  return run(shapes.wrong, pool,
-             [&](jlstm::Team& team) { jlstm::backward(call, team); });
+  return run(shapes.wrong, pool, [&](jlstm::Team& team) { jlstm::backward(call, team); });
 }
 
 ffi::Error gradients(ffi::ThreadPool pool, Floats w_x, Floats xs, Floats h_before, Floats d_z,
@@ -213,42 +173,66 @@ ffi::Error gradients(ffi::ThreadPool pool, Floats w_x, Floats xs, Floats h_befor
 
 }  // namespace
 
-#define JLSTM_HANDLER(name, function, binding)                       \
+#define JLSTM_HANDLER(name, function, binding)                           \
   extern "C" __attribute__((visibility("default"))) XLA_FFI_Error* name( \
-      XLA_FFI_CallFrame* frame) {                                    \
-    static auto* handler = binding.To(function).release();           \
-    return handler->Call(frame);                                     \
+      XLA_FFI_CallFrame* frame) {                                        \
+    static auto* handler = binding.To(function).release();               \
+    return handler->Call(frame);                                         \
   }
 
 JLSTM_HANDLER(jlstm_forward, forward,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Floats>().Arg<Floats>().Arg<Floats>()
-                                  .Arg<Floats>().Arg<Floats>()
-                                  .Arg<Floats>().Arg<Floats>()
-                                  .Arg<Floats>().Arg<Flags>().Arg<Flags>()
-                                  .Ret<Floats>().Ret<Floats>().Ret<Floats>()
-                                  .Ret<Floats>().Ret<Floats>().Ret<Floats>()
-                                  .Attr<ffi::Span<const int64_t>>("reverse")
-                                  .Attr<int64_t>("side_by_side")
-                                  .Attr<int64_t>("rounded"));
+              ffi::Ffi::Bind()
+                  .Ctx<ffi::ThreadPool>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Flags>()
+                  .Arg<Flags>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Attr<ffi::Span<const int64_t>>("reverse")
+                  .Attr<int64_t>("side_by_side")
+                  .Attr<int64_t>("rounded"));
 
 JLSTM_HANDLER(jlstm_backward, backward,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Floats>().Arg<Floats>().Arg<Floats>()
-                                  .Arg<Floats>().Arg<Floats>().Arg<Floats>()
-                                  .Arg<Flags>().Arg<Flags>()
-                                  .Ret<Floats>().Ret<Floats>().Ret<Floats>()
-                                  .Ret<Floats>().Ret<Floats>()
-                                  .Attr<ffi::Span<const int64_t>>("reverse")
-                                  .Attr<int64_t>("side_by_side"));
+              ffi::Ffi::Bind()
+                  .Ctx<ffi::ThreadPool>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Flags>()
+                  .Arg<Flags>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Attr<ffi::Span<const int64_t>>("reverse")
+                  .Attr<int64_t>("side_by_side"));
 
 JLSTM_HANDLER(jlstm_gradients, gradients,
               ffi::Ffi::Bind()
                   .Ctx<ffi::ThreadPool>()
-                  .Arg<Floats>().Arg<Floats>().Arg<Floats>().Arg<Floats>()
-                  .Ret<Floats>().Ret<Floats>().Ret<Floats>().Ret<Floats>());
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Arg<Floats>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Ret<Floats>()
+                  .Ret<Floats>());
 
 #define JLSTM_PUBLIC extern "C" __attribute__((visibility("default")))
 

@@ -1,13 +1,6 @@
 #define JLSTM_ISA jlstm_portable
-#include "forward.h"
-#include "backward.h"
-#include "gradients.h"
+#include "kernels.h"
 
 const jlstm::Kernels* jlstm::portable_kernels() {
-  using namespace jlstm_portable;
-  static constexpr Kernels kernels{"portable", kWidth, kLanes, pack_forward, input_products,
-                                   forward_step, step_in_place, pack_backward, backward_step,
-                                   weight_gradients, pack_for_inputs, input_gradients,
-                                   round_all, sigmoid_all, tanh_all};
-  return &kernels;
+  return jlstm_portable::kernels_named("portable");
 }

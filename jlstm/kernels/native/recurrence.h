@@ -1,7 +1,8 @@
 // What one call computes: sizes and buffers of the recurrence, forward and backward.
 //
 // A call has `groups` independent recurrences over one batch: the directions of a layer, members of
-// an ensemble. Arrays are dense, their last axis fastest; null pointers stand for what a call lacks.
+// an ensemble. Arrays are dense, their last axis fastest; null pointers stand for what a call
+// lacks.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -12,8 +13,8 @@ struct Sizes {
   int64_t groups, steps, batch, inputs, units;
 };
 
-// How an array [groups, steps, batch, units] of outputs lies: the two directions of a layer may have
-// their outputs side by side, [steps, batch, groups, units], as whoever joins them wants it.
+// How an array [groups, steps, batch, units] of outputs lies: the two directions of a layer may
+// have their outputs side by side, [steps, batch, groups, units], as whoever joins them wants it.
 struct Outputs {
   int64_t next_group, next_row;
 };
@@ -39,7 +40,7 @@ struct Forward {
   float *last_c, *last_h;  // [groups, batch, units]
   float* hs;               // laid out as `outputs` says
   Outputs outputs;
-  float* gates;            // [groups, steps, batch, 4 units], kept for the backward pass
+  float* gates;                // [groups, steps, batch, 4 units], kept for the backward pass
   float *c_before, *h_before;  // [groups, steps, batch, units], likewise
 };
 
@@ -83,8 +84,7 @@ struct Plan {
 
 Plan divide(const Sizes& sizes, int width, int threads);
 
-// One direction of one layer as the kernels see it. Only always-inlined functions stand here, as
-// the files of all instruction sets include it.
+// Only always-inlined functions stand here, as the files of all instruction sets include it.
 #define JLSTM_INLINE __attribute__((always_inline)) inline
 
 JLSTM_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -92,13 +92,16 @@ JLSTM_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 // Where the state that a step reads comes from: the step that wrote it, or one of these.
 constexpr int32_t kGiven = -1, kInitial = -2;
 
-// Sequences times steps of a call that reads weights where they are, and twice the steps of one:
-// there packing would take longer.
-constexpr int64_t kInPlace = 8;
+// Shorter calls read weights where they are: packing would take longer than it saves.
+constexpr int64_t kInPlace = 8;  // steps times sequences
+JLSTM_INLINE bool packing_pays(const Sizes& s) {
+  return s.steps * s.batch > kInPlace || s.steps > kInPlace / 2;
+}
 
 // Panels of W_x that a share packs at once where it packs them as it reads them.
 constexpr int64_t kOwnPanels = 4;
 
+// One group of a call as the kernels see it.
 struct ForwardPass {
   const Forward& call;
   int64_t group;
@@ -108,8 +111,8 @@ struct ForwardPass {
   // Packed, a panel for each vector of units. Both weights are null in calls too short for packing
   // to pay; else w_x is null where each share packs a panel when it reads it.
   float *w_x, *w_h, *b;
-  float* states;         // cell states [batch, units]
-  float* last_h;         // hidden states before rounding [batch, units]; null without rounding
+  float* states;  // cell states [batch, units]
+  float* last_h;  // hidden states before rounding [batch, units]; null without rounding
   const float *h, *initial_h;  // those of the call, as products read them
 
   JLSTM_INLINE int64_t time(int64_t k) const {
@@ -164,8 +167,8 @@ struct ForwardPass {
 struct BackwardPass {
   const Backward& call;
   int64_t group;
-  float* w_h;         // packed, transposed, in panels from the first vector of each part
-  float *d_c, *d_h;   // gradients of the carry on its way back in time [batch, units]
+  float* w_h;        // packed, transposed, in panels from the first vector of each part
+  float *d_c, *d_h;  // gradients of the carry on its way back in time [batch, units]
 
   JLSTM_INLINE int64_t time(int64_t k) const {  // k counts from the step taken last
     return call.schedule.reverse[group] ? k : call.sizes.steps - 1 - k;
@@ -232,7 +235,7 @@ const Kernels& kernels();
 
 struct Team;
 
-void forward(const Forward& call, Team& team);    // throw std::bad_alloc
+void forward(const Forward& call, Team& team);  // throw std::bad_alloc
 void backward(const Backward& call, Team& team);
 void gradients(const Gradients& call, Team& team);
 

@@ -61,6 +61,10 @@ Scratch::Scratch(size_t bytes) : bytes_((bytes + kPage - 1) / kPage * kPage) {
 }
 
 Scratch::~Scratch() {
+  if (bytes_ > kKept) {
+    free(block_);
+    return;
+  }
   std::vector<Block> surplus;
   {
     std::lock_guard<std::mutex> lock(kept().mutex);

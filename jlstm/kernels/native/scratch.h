@@ -3,12 +3,13 @@
 // Fresh pages cost more than what is done in them where a sequence is short, so that a few blocks
 // are kept for the next call: at most kKept bytes in all; larger ones go back at once.
 #pragma once
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 
 namespace jlstm {
 
-// Asks for huge pages behind a large array that has not been written yet: a thousandth of the faults.
+// Asks for huge pages behind a large array that has not been written yet: a thousandth of the
+// faults.
 void expect_writes(void* start, size_t bytes);
 
 class Scratch {

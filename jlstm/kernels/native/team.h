@@ -11,6 +11,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <new>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -71,7 +72,7 @@ class OffProcessor {
 };
 
 struct Team {
-  int threads;  // how many may work at once
+  int threads;                                          // how many may work at once
   std::function<void(std::function<void()>)> schedule;  // runs a task on another thread, some time
 
   using Work = std::function<void(int64_t phase, int64_t share)>;
@@ -84,8 +85,12 @@ struct Team {
       return;
     }
     auto progress = std::make_shared<Progress>(shares, phases, &work);
-    for (int64_t share = 1; share < shares && share < threads; ++share)
-      schedule([progress, share] { progress->take_over(share); });
+    try {
+      for (int64_t share = 1; share < shares && share < threads; ++share)
+        schedule([progress, share] { progress->take_over(share); });
+    } catch (const std::bad_alloc&) {
+      // Tasks that were sent already may run; the rest is done here.
+    }
     progress->lead();
   }
 
@@ -100,7 +105,7 @@ struct Team {
   struct Progress {
     std::vector<Word> words;
     uint64_t phases;
-    const Work* work;  // alive until all phases have ended
+    const Work* work;                               // alive until all phases have ended
     const int processor = OffProcessor::current();  // of the calling thread
 
     Progress(int64_t shares, int64_t phases, const Work* work)
@@ -145,7 +150,8 @@ struct Team {
       OffProcessor off(processor);
       int spins = 0;
       for (;;) {
-        if (word / kOne == phases) return;
+        // Nothing is left, or just the phase that another is at.
+        if (word / kOne + (word & kBusy) == phases) return;
         if (!(word & kBusy) && words[share].value.compare_exchange_weak(word, word | kOwned)) break;
         pause(spins);
         word = words[share].value.load(std::memory_order_acquire);

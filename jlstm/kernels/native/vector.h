@@ -1,8 +1,9 @@
 // Vectors of the instruction set a file is compiled for, and what the recurrence needs of them.
 //
-// Compiled once for each instruction set, in that set's namespace (JLSTM_ISA). The compiler's vector
-// extension keeps one source for all: AVX-512, AVX2 and whatever 128 bits the machine has. Nothing
-// here may leave an inline function for the linker to share: it could give one set's code to all.
+// Compiled once for each instruction set, in that set's namespace (JLSTM_ISA). The compiler's
+// vector extension keeps one source for all: AVX-512, AVX2 and whatever 128 bits the machine has.
+// Nothing here may leave an inline function for the linker to share: it could give one set's code
+// to all.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -16,11 +17,11 @@
 namespace JLSTM_ISA {
 
 #if defined(__AVX512F__)
-constexpr int kWidth = 16;     // floats in a vector
-constexpr int kRows = 6;       // rows of a tile: 6 x 4 sums leave 8 of 32 registers
+constexpr int kWidth = 16;  // floats in a vector
+constexpr int kRows = 6;    // rows of a tile: 6 x 4 sums leave 8 of 32 registers
 #elif defined(__AVX2__)
 constexpr int kWidth = 8;
-constexpr int kRows = 3;       // 3 x 4 sums leave 4 of 16 registers
+constexpr int kRows = 3;  // 3 x 4 sums leave 4 of 16 registers
 #elif defined(__aarch64__)
 constexpr int kWidth = 4;
 constexpr int kRows = 6;
@@ -45,14 +46,14 @@ static inline void store_some(float* p, Vector a, int n) {
   _mm512_mask_storeu_ps(p, (1u << n) - 1, (__m512)a);
 }
 #elif defined(__AVX2__)
-static inline __m256i first(int n) {
+static inline __m256i mask_of(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 static inline Vector load_some(const float* p, int n) {
-  return (Vector)_mm256_maskload_ps(p, first(n));
+  return (Vector)_mm256_maskload_ps(p, mask_of(n));
 }
 static inline void store_some(float* p, Vector a, int n) {
-  _mm256_maskstore_ps(p, first(n), (__m256)a);
+  _mm256_maskstore_ps(p, mask_of(n), (__m256)a);
 }
 #else
 static inline Vector load_some(const float* p, int n) {
@@ -66,18 +67,16 @@ static inline void store_some(float* p, Vector a, int n) {
 #endif
 
 // The first n floats at p, zeros behind them; memory behind them is not touched.
-static inline Vector load(const float* p, int n) {
-  return n == kWidth ? load(p) : load_some(p, n);
-}
+static inline Vector load(const float* p, int n) { return n == kWidth ? load(p) : load_some(p, n); }
 
 static inline void store(float* p, Vector a, int n) {
   if (n == kWidth) return store(p, a);
   store_some(p, a, n);
 }
 
-// a * b + c, rounded once where the instruction set can. Written out because a compiler left to join
-// products and sums does so in one copy of a function and not in another, and results would depend
-// on how a call is divided.
+// a * b + c, rounded once where the instruction set can. Written out because a compiler left to
+// join products and sums does so in one copy of a function and not in another, and results would
+// depend on how a call is divided.
 static inline Vector fma(Vector a, Vector b, Vector c) {
 #if defined(__AVX512F__)
   return (Vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -140,9 +139,9 @@ static inline Exponential exponential(Vector x) {
   return {floats(power), fma(p, r * r, r)};
 }
 
-// Bounds as tests/native/activations.cc finds them over all floats, of sigmoid and tanh: at most 2.6
-// units in the last place, never falling as x rises. The limits at the infinities are exact, NaN is
-// kept, results below 2^-126 are zero.
+// Sigmoid and tanh are at most 2.6 units in the last place off and never fall as x rises, as
+// tests/native/activations.cc finds over all floats; below -87 sigmoid is zero. Limits at the
+// infinities are exact and NaN is kept (tests/test_cpu_library.py).
 static inline Vector sigmoid(Vector x) {
   Vector limited = x > 87.0f ? splat(87.0f) : x;
   limited = limited < -87.0f ? splat(-87.0f) : limited;

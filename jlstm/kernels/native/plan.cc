@@ -1,34 +1,9 @@
-// Which instruction set serves, and how a call is divided between threads.
+// How a call is divided between threads.
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 
 #include "recurrence.h"
 
 namespace jlstm {
-namespace {
-
-const Kernels& fastest() {
-  const char* most = std::getenv("JLSTM_CPU_ISA");
-  [[maybe_unused]] auto allowed = [&](const char* name) { return !most || std::strcmp(most, name) == 0; };
-#if defined(__x86_64__)
-  const bool not_named = most && !allowed("avx512") && !allowed("avx2") && !allowed("portable");
-  if (not_named) most = nullptr;
-  if (allowed("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
-    return *avx512_kernels();
-  if ((allowed("avx512") || allowed("avx2")) && __builtin_cpu_supports("avx2") &&
-      __builtin_cpu_supports("fma"))
-    return *avx2_kernels();
-#endif
-  return *portable_kernels();
-}
-
-}  // namespace
-
-const Kernels& kernels() {
-  static const Kernels& chosen = fastest();
-  return chosen;
-}
 
 Plan divide(const Sizes& s, int width, int threads) {
   const int64_t vectors = (s.units + width - 1) / width;
@@ -51,8 +26,8 @@ Plan divide(const Sizes& s, int width, int threads) {
     plan.shares.resize(std::min(wanted, s.groups * blocks));
     for (int64_t n = 0; n < s.groups * blocks; ++n) {
       const int64_t block = n % blocks;
-      plan.shares[n % plan.shares.size()].push_back({n / blocks, s.batch * block / blocks,
-                                                     s.batch * (block + 1) / blocks, 0, vectors});
+      plan.shares[n % plan.shares.size()].push_back(
+          {n / blocks, s.batch * block / blocks, s.batch * (block + 1) / blocks, 0, vectors});
     }
     return plan;
   }

@@ -1,0 +1,80 @@
+// Steps of calls too short for packing to pay, with the weights where they are.
+#pragma once
+#include "forward.h"
+
+namespace JLSTM_ISA {
+
+// z [panels][kPanel] += K elements of a row times K rows of weights that are not packed: w points
+// at the first of the wanted units in [.., 4 * units]; the last panel has `live` units.
+template <int K>
+__attribute__((always_inline)) static inline void add_rows(float* z, int64_t panels,
+                                                           const float* row, const float* w,
+                                                           int64_t units, int live) {
+  for (int l = 0; l < kLanes; ++l)
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      float* out = z + panel * kPanel + l * kWidth;
+      Vector sum = load(out);
+#pragma GCC unroll 8
+      for (int k = 0; k < K; ++k) {
+        const float* from = w + (k * kLanes + l) * units + panel * kWidth;
+        sum = fma(splat(row[k]), load(from, panel + 1 < panels ? kWidth : live), sum);
+      }
+      store(out, sum);
+    }
+}
+
+// z [count][panels][kPanel] += `count` rows times all of w [size, 4 * units], as it lies in memory:
+// one pass over it, a few rows at a time, which is what memory is fastest at.
+static inline void accumulate_in_place(float* z, int64_t panels, const float* const* rows,
+                                       int count, int64_t size, const float* w, int64_t units,
+                                       int live) {
+  constexpr int kAtOnce = 4;
+  for (int64_t k = 0; k < size; k += kAtOnce)
+    for (int n = 0; n < count; ++n) {
+      float* out = z + n * panels * kPanel;
+      const float* from = w + k * kLanes * units;
+      if (k + kAtOnce <= size) {
+        add_rows<kAtOnce>(out, panels, rows[n] + k, from, units, live);
+        continue;
+      }
+      for (int64_t last = 0; k + last < size; ++last)
+        add_rows<1>(out, panels, rows[n] + k + last, from + last * kLanes * units, units, live);
+    }
+}
+
+// Step k of a part in a call too short for packing to pay; z has room for its rows.
+static void step_in_place(const ForwardPass& pass, const Part& part, int64_t k, float* z) {
+  const Sizes& s = pass.call.sizes;
+  const int64_t t = pass.time(k), panels = part.end - part.first, unit = part.first * kWidth;
+  const int live = int(smaller(kWidth, s.units - (part.end - 1) * kWidth));
+  const float* xs =
+      pass.call.xs + (pass.call.shared_inputs ? 0 : pass.group * s.steps * s.batch * s.inputs);
+  const float *inputs[jlstm::kInPlace], *before[jlstm::kInPlace];
+  int64_t row_of[jlstm::kInPlace];
+  int count = 0;
+  for (int64_t row = part.row; row < part.row_end; ++row) {
+    if (!pass.valid(t, row)) {
+      blank(pass, part, t, row);
+      continue;
+    }
+    for (int64_t n = 0; n < panels * kLanes; ++n)
+      store(z + (count * panels * kLanes + n) * kWidth,
+            load(pass.b + part.first * kPanel + n * kWidth));
+    inputs[count] = xs + (t * s.batch + row) * s.inputs;
+    before[count] = pass.h_from(pass.source_of(k, row), row);
+    row_of[count++] = row;
+  }
+  accumulate_in_place(z, panels, inputs, count, s.inputs,
+                      pass.call.w_x + pass.group * s.inputs * 4 * s.units + unit, s.units, live);
+  accumulate_in_place(z, panels, before, count, s.units,
+                      pass.call.w_h + pass.group * s.units * 4 * s.units + unit, s.units, live);
+  for (int n = 0; n < count; ++n)
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      Vector sums[kLanes];
+      for (int l = 0; l < kLanes; ++l)
+        sums[l] = load(z + (n * panels + panel) * kPanel + l * kWidth);
+      finish_step(pass, sums, t, row_of[n], pass.source_of(k, row_of[n]), part.first + panel);
+    }
+}
+
+}  // namespace JLSTM_ISA
