@@ -8,9 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jlstm.config import Config, Layer
+from jlstm.config import Config
 from jlstm.dtypes import require_floating, require_x64
-from jlstm.params import Carry, LayerParams, Params
+from jlstm.layer import Layer
+from jlstm.params import Carry, LayerParams, Params, layer_shapes
+
+# Which option says whether a layer has these parameters.
+OPTION_OF = {
+    "b": "bias",
+    "peepholes": "peepholes",
+    "projection": "projection_size",
+    "norms": "layer_norm",
+    "highway": "highway",
+}
 
 
 def as_array(what: str, value: Any) -> Any:
@@ -50,12 +60,12 @@ def flags(what: str, value: Any, shape: tuple[int, ...], layout: str) -> None:
         )
     if value.shape != shape:
         raise ValueError(
-            f"{what} has shape {value.shape}; expected {shape}: {layout}, as xs has without its "
-            "features"
+            f"{what} has shape {value.shape}; expected {shape}: {layout}, as the input has without "
+            f"its features{_batch_first(value.shape == (*shape[1:], *shape[:1]))}"
         )
 
 
-def lengths(value: Any, batch_shape: tuple[int, ...]) -> None:
+def lengths(value: Any, batch_shape: tuple[int, ...], time_steps: int) -> None:
     """Checks the shape and dtype of lengths."""
     if not jnp.issubdtype(value.dtype, jnp.integer):
         raise TypeError(
@@ -65,7 +75,7 @@ def lengths(value: Any, batch_shape: tuple[int, ...]) -> None:
     if value.shape != batch_shape:
         raise ValueError(
             f"lengths has shape {value.shape}; expected one number for each sequence of the "
-            f"batch, {batch_shape}"
+            f"batch, {batch_shape}{_batch_first(value.shape == (time_steps,))}"
         )
 
 
@@ -82,35 +92,24 @@ def length_values(value: Any, time_steps: int) -> None:
     if wrong.size:
         raise ValueError(
             f"lengths holds {wrong.flat[0]}, but xs has {time_steps} time steps; expected each "
-            f"length within 0 and {time_steps}"
-        )
-
-
-def random_key(value: Any) -> None:
-    """Checks that a key is one key of jax.random, typed or raw."""
-    dtype = getattr(value, "dtype", None)
-    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    if not typed and dtype != jnp.uint32:
-        raise TypeError(f"key is {_short(value)}; expected a random key: jax.random.key(0)")
-    if jnp.ndim(value) != (0 if typed else 1):
-        raise ValueError(
-            f"key has shape {jnp.shape(value)}; expected one random key: jax.random.key(0), or one "
-            "element of what jax.random.split returned"
+            f"length within 0 and {time_steps}. The first axis of xs is time; if it is the batch, "
+            "pass time_major=False"
         )
 
 
 def carry(what: str, value: Any, layer: Layer, batch_shape: tuple[int, ...]) -> None:
     """Checks one layer's carry."""
     if not isinstance(value, Carry):
-        raise TypeError(f"{what} is {_short(value)}; expected Carry(c=..., h=...)")
+        raise TypeError(f"{what} is {_short(value)}; expected jlstm.Carry(c=..., h=...)")
     directions = (2,) if layer.bidirectional else ()
-    expected = (*directions, *batch_shape, layer.hidden_size)
-    for name, array in zip(value._fields, value, strict=True):
+    sizes = Carry(layer.hidden_size, layer.state_size)  # type: ignore[arg-type]
+    for name, array, size in zip(value._fields, value, sizes, strict=True):
+        expected = (*directions, *batch_shape, size)
         if jnp.shape(array) != expected:
             raise ValueError(
                 f"{what}.{name} has shape {jnp.shape(array)}; expected {expected}: "
                 f"{'2 directions, ' if directions else ''}batch {batch_shape}, "
-                f"{layer.hidden_size} units. initial_carry(config, params, batch_shape) makes one"
+                f"{size} features. initial_carry(config, params, batch_shape) makes one"
             )
         require_floating(f"{what}.{name}", jnp.result_type(array))
 
@@ -119,8 +118,9 @@ def carries(config: Config, value: Any, batch_shape: tuple[int, ...]) -> None:
     """Checks the carry of a network: a tuple with one Carry a layer."""
     if isinstance(value, Carry) or not isinstance(value, tuple):
         raise TypeError(
-            f"carry is {_short(value)}; expected a tuple with one Carry for each of the "
-            f"{len(config.layers)} layers, or None for the initial carry"
+            f"carry is {type(value).__name__}; expected a tuple with one Carry for each of the "
+            f"{len(config.layers)} layers, or None for the initial carry; tuple(...) makes one "
+            "of a list"
         )
     if len(value) != len(config.layers):
         raise ValueError(
@@ -152,37 +152,46 @@ def layer_params(
     """Checks one layer's parameters; `learned` None lets an initial carry be there or not."""
     if not isinstance(value, LayerParams):
         raise TypeError(f"{what} is {_short(value)}; expected LayerParams")
-    units = layer.hidden_size
-    arrays: dict[str, tuple[Any, tuple[int, ...] | None]] = {
-        "w_x": (value.w_x, (input_size, 4 * units)),
-        "w_h": (value.w_h, (units, 4 * units)),
-        "b": (value.b, (4 * units,) if layer.bias else None),
-    }
     start = value.initial_carry
     if learned is not None and learned != (start is not None):
         raise ValueError(
             f"{what}.initial_carry is {'missing' if start is None else 'there'}, but the config "
             f"has learn_initial_carry={learned}; these parameters belong to another config"
         )
-    if start is not None:
-        arrays["initial_carry.c"] = (start.c, (units,))
-        arrays["initial_carry.h"] = (start.h, (units,))
+    shapes = layer_shapes(layer, input_size, start is not None)
+    for name, option in OPTION_OF.items():
+        if (getattr(value, name) is None) != (getattr(shapes, name) is None):
+            raise ValueError(
+                f"{what}.{name} is {'missing' if getattr(value, name) is None else 'there'}, but "
+                f"the layer has {option}={getattr(layer, option)!r}"
+            )
     directions = (2,) if layer.bidirectional else ()
-    for name, (array, shape) in arrays.items():
-        if (array is None) != (shape is None):
-            raise ValueError(
-                f"{what}.{name} is {'missing' if array is None else 'there'}, but the layer has "
-                f"bias={layer.bias}"
-            )
-        if shape is None:
-            continue
-        if jnp.shape(array) != (*directions, *shape):
-            raise ValueError(
-                f"{what}.{name} has shape {jnp.shape(array)}; expected {(*directions, *shape)} "
-                f"for {input_size} inputs and {units} units"
-                f"{' in 2 directions' if directions else ''}"
-            )
-        require_floating(f"{what}.{name}", jnp.result_type(array))
+    _shaped_like(what, value._replace(highway=None), shapes._replace(highway=None), directions)
+    _shaped_like(f"{what}.highway", value.highway, shapes.highway, ())
+
+
+def _shaped_like(what: str, value: Any, shape: Any, directions: tuple[int, ...]) -> None:
+    """Checks a tree of arrays against one of shapes, in which None stands for what is lacking."""
+    if value is None and shape is None:
+        return
+    if hasattr(shape, "_fields"):
+        if value is None or not isinstance(value, type(shape)):
+            raise TypeError(f"{what} is {_short(value)}; expected {type(shape).__name__}")
+        for name, part, its_shape in zip(shape._fields, value, shape, strict=True):
+            _shaped_like(f"{what}.{name}", part, its_shape, directions)
+        return
+    if value is None or shape is None:
+        raise ValueError(
+            f"{what} is {'missing' if value is None else 'there'}; this form of layer_norm has "
+            f"{'it' if value is None else 'no such thing'}"
+        )
+    if jnp.shape(value) != (*directions, *shape):
+        raise ValueError(
+            f"{what} has shape {jnp.shape(value)}; expected {(*directions, *shape)}"
+            f"{', 2 directions first' if directions else ''}, as the sizes of the layer and of its "
+            "input ask for"
+        )
+    require_floating(what, jnp.result_type(value))
 
 
 def layer_of(value: Any, layer: Layer | None) -> Layer:
@@ -200,7 +209,12 @@ def layer_of(value: Any, layer: Layer | None) -> Layer:
                 f"params.w_h has shape {jnp.shape(value.w_h)}; expected [H, 4H]. For parameters "
                 "of two directions pass layer=Layer(..., bidirectional=True)"
             )
-        layer = Layer(value.w_h.shape[0], bias=value.b is not None)
+        layer = Layer(
+            value.w_h.shape[1] // 4,
+            bias=value.b is not None,
+            peepholes=value.peepholes is not None,
+            projection_size=None if value.projection is None else value.w_h.shape[0],
+        )
     layer_params("params", value, layer, jnp.shape(value.w_x)[-2] if jnp.ndim(value.w_x) > 1 else 0)
     return layer
 
@@ -216,6 +230,23 @@ def forward_in_time(layers: Iterable[Layer]) -> None:
             )
 
 
+def nothing_held(layers: Iterable[Layer]) -> None:
+    """ValueError where a layer holds a mask over a sequence, of which a step knows nothing."""
+    for n, layer in enumerate(layers):
+        if layer.held_masks or layer.weight_dropout:
+            option = "held_masks" if layer.held_masks else "weight_dropout"
+            raise ValueError(
+                f"layer {n} has {option}, whose mask is the same for all steps of a sequence, and "
+                "one step cannot know it; use apply, or leave the key out"
+            )
+
+
+def _batch_first(fits: bool) -> str:
+    return ". If the first axis of xs is the batch, pass time_major=False" if fits else ""
+
+
 def _short(value: Any) -> str:
+    if isinstance(value, Tracer):
+        return f"an array {value.aval.str_short()}"
     text = repr(value)
     return f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"

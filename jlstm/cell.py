@@ -1,14 +1,29 @@
 """The equations of one LSTM time step, written once.
 
-    z = x W_x + h' W_h + b             pre-activations of the four gates, [4H] = i, f, g, o
-    i, f, o = sigmoid(z_i, z_f, z_o)   input, forget and output gate
-    g = tanh(z_g)                      candidate
-    c = f * c' + i * g                 cell state
-    h = o * tanh(c)                    hidden state, the output
+    z = x W_x + h' W_h + b                pre-activations of the four gates, [4H] = i, f, g, o
+    i, f = sigmoid(z_i, z_f)              input and forget gate
+    g = tanh(z_g)                         candidate
+    c = f * c' + i * g                    cell state
+    o = sigmoid(z_o)                      output gate
+    h = o * tanh(c)                       hidden state, the output
 
 where c', h' are the carry from the step before. This is the LSTM of Hochreiter & Schmidhuber
 (1997) with the forget gate of Gers, Schmidhuber & Cummins (2000), in the form of Graves (2013,
-arXiv:1308.0850), equations 7 to 11, without their peephole terms.
+arXiv:1308.0850), equations 7 to 11. A layer's options change it where they are named:
+
+    dropout        h' <- d * h', or g <- d * g (Semeniuta et al., 2016, equation 7), d a mask
+                   over 1 - p; the same d at every step if held (Gal & Ghahramani, 2016)
+    layer_norm     N(a) = scale * (a - mean a) / sqrt(var a + epsilon) + shift (Ba et al., 2016):
+                   of x W_x and h' W_h before they are added, or of each gate of their sum, before
+                   the bias; and of c below
+    peepholes      z_i += p_i * c', z_f += p_f * c', z_o += p_o * c (Gers & Schmidhuber, 2000)
+    gate_clip      z <- min(max(z, -bound), bound), peepholes included
+    coupled_gates  i = 1 - f, or f = 1 - i (Greff et al., 2017, appendix A)
+    cell_clip      c <- min(max(c, -bound), bound), before o sees it
+    layer_norm     c <- N(c) for all that follows, or for the output alone: h = o * tanh(N(c))
+    projection     h <- h W_p, bounded by projection_clip (Sak et al., 2014, equation 7)
+    zoneout        the carry is d * c' + (1 - d) * c and d * h' + (1 - d) * h, d a mask, or the
+                   chance itself where nothing is drawn (Krueger et al., 2017, equations 3 and 4)
 """
 
 from typing import NamedTuple
@@ -16,10 +31,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments
-from jlstm.config import Layer
+from jlstm import activations, arguments
 from jlstm.dtypes import state_dtype
-from jlstm.params import Carry, LayerParams, start_of_layer
+from jlstm.layer import Layer
+from jlstm.params import Affine, Carry, LayerParams, start_of_layer
+
+# What is added to the variance: as in TensorFlow's contrib.layers, PyTorch and haste.
+EPSILON = {"gates_and_cell": 1e-12, "products_and_cell": 1e-5, "products_and_output": 1e-5}
 
 
 class Gates(NamedTuple):
@@ -31,48 +49,184 @@ class Gates(NamedTuple):
     o: jax.Array
 
 
+class Masks(NamedTuple):
+    """What is drawn for one step, [*batch, features] each; None where nothing is.
+
+    Attributes:
+      h, g: what the hidden state that is read and the candidate are multiplied with.
+      c_kept, h_kept: booleans, True where zoneout keeps the carry from the step before.
+    """
+
+    h: jax.Array | None = None
+    g: jax.Array | None = None
+    c_kept: jax.Array | None = None
+    h_kept: jax.Array | None = None
+
+
+NO_MASKS = Masks()
+
+
 def product(a: jax.Array, w: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """a [..., K] times w [K, N]: operands rounded to `dtype`, sums in the state's dtype."""
     a, w = a.astype(dtype), w.astype(dtype)
     return jnp.matmul(a, w, preferred_element_type=state_dtype(dtype))
 
 
-def from_input(params: LayerParams, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """The part of z that needs no earlier step, x W_x + b: [..., I] to [..., 4H]."""
+def from_input(layer: Layer, params: LayerParams, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """The part of z that needs no earlier step: [..., I] to [..., 4H]."""
     z = product(x, params.w_x, dtype)
+    if params.norms is not None and params.norms.x is not None:
+        z = normalised(layer, z, params.norms.x)
+    # A bias that follows a normalisation of the sum has to wait for it.
+    waits = layer.layer_norm == "gates_and_cell"
+    return z if params.b is None or waits else z + params.b.astype(z.dtype)
+
+
+def read(carry: Carry, masks: Masks) -> jax.Array:
+    """The hidden state as a step's product reads it."""
+    return carry.h if masks.h is None else carry.h * masks.h
+
+
+def pre_activations(layer: Layer, params: LayerParams, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
+    """z [*batch, 4H] without peepholes, from what `from_input` gave and the product with h'."""
+    norms = params.norms
+    if norms is None:
+        return z_x + z_h
+    if norms.h is not None:
+        z_h = normalised(layer, z_h, norms.h)
+    z = z_x + z_h
+    if norms.z is None:
+        return z
+    gates = jnp.split(z, 4, axis=-1)
+    affine = jax.tree.map(lambda a: jnp.split(a, 4, axis=-1), norms.z)
+    scaled = [normalised(layer, a, Affine(*own)) for a, *own in zip(gates, *affine, strict=True)]
+    z = jnp.concatenate(scaled, axis=-1)
     return z if params.b is None else z + params.b.astype(z.dtype)
 
 
-def advance(z: jax.Array, c: jax.Array) -> tuple[Gates, Carry]:
-    """Gates and next carry from the pre-activations z [*batch, 4H] and the cell state before."""
+def advance(
+    layer: Layer, params: LayerParams, z: jax.Array, carry: Carry, masks: Masks
+) -> tuple[Gates, jax.Array, jax.Array]:
+    """Gates, the new cell state, and the units' outputs [*batch, H] before projection and zoneout.
+
+    Args:
+      layer: the layer's options.
+      params: its parameters.
+      z: pre-activations [*batch, 4H].
+      carry: the carry from the step before.
+      masks: what is drawn for this step.
+    """
+    gate = activations.function(layer.recurrent_activation)
     z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
-    i, f, o = jax.nn.sigmoid(z_i), jax.nn.sigmoid(z_f), jax.nn.sigmoid(z_o)
-    gates = Gates(i, f, jnp.tanh(z_g), o)
-    return gates, update(gates, c)
+    if params.peepholes is not None:
+        p_i, p_f, p_o = params.peepholes.astype(z.dtype)
+        z_i, z_f = z_i + p_i * carry.c, z_f + p_f * carry.c
+    i, f = gate(clipped(z_i, layer.gate_clip)), gate(clipped(z_f, layer.gate_clip))
+    if layer.coupled_gates is not None:
+        i, f = (1 - f, f) if layer.coupled_gates == "input" else (i, 1 - i)
+    g = activations.function(layer.activation)(clipped(z_g, layer.gate_clip))
+    c = clipped(new_cell(i, f, g if masks.g is None else g * masks.g, carry.c), layer.cell_clip)
+    if params.peepholes is not None:
+        z_o = z_o + p_o * c
+    o = gate(clipped(z_o, layer.gate_clip))
+    seen = c
+    if params.norms is not None and params.norms.c is not None:
+        seen = normalised(layer, c, params.norms.c)
+        c = c if layer.layer_norm == "products_and_output" else seen
+    return Gates(i, f, g, o), c, o * activations.function(layer.cell_activation)(seen)
+
+
+def new_cell(i: jax.Array, f: jax.Array, g: jax.Array, c: jax.Array) -> jax.Array:
+    """The cell state after a step, from gates and the cell state before."""
+    return f * c + i * g
 
 
 def update(gates: Gates, c: jax.Array) -> Carry:
-    """The next carry from the gates and the cell state before."""
-    c = gates.f * c + gates.i * gates.g
+    """The next carry of a plain layer from the gates and the cell state before."""
+    c = new_cell(gates.i, gates.f, gates.g, c)
     return Carry(c, gates.o * jnp.tanh(c))
 
 
 def slopes(gates: Gates) -> Gates:
-    """How fast each gate rises with its pre-activation, from its activation alone."""
+    """How fast each gate of a plain layer rises with its pre-activation, from its activation."""
     i, f, g, o = gates
     return Gates(i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o))
 
 
-def one_step(params: LayerParams, carry: Carry, x: jax.Array, dtype: jnp.dtype) -> Carry:
+def zoned_out(layer: Layer, before: Carry, after: Carry, masks: Masks) -> Carry:
+    """The carry where some units keep theirs from the step before."""
+
+    def mixed(chance: float, kept: jax.Array | None, old: jax.Array, new: jax.Array) -> jax.Array:
+        if kept is not None:
+            return jnp.where(kept, old, new)
+        return chance * old + (1 - chance) * new if chance else new
+
+    return Carry(
+        mixed(layer.zoneout_c, masks.c_kept, before.c, after.c),
+        mixed(layer.zoneout_h, masks.h_kept, before.h, after.h),
+    )
+
+
+def clipped(a: jax.Array, bound: float | None) -> jax.Array:
+    """a within -bound and bound."""
+    return a if bound is None else jnp.clip(a, -bound, bound)
+
+
+def normalised(layer: Layer, a: jax.Array, affine: Affine) -> jax.Array:
+    """a [..., N] with mean 0 and variance 1 over its last axis, scaled and shifted."""
+    assert layer.layer_norm is not None
+    mean = jnp.mean(a, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(a - mean), axis=-1, keepdims=True)
+    a = (a - mean) * jax.lax.rsqrt(variance + EPSILON[layer.layer_norm])
+    a = a * affine.scale.astype(a.dtype)
+    return a if affine.shift is None else a + affine.shift.astype(a.dtype)
+
+
+def projected(
+    layer: Layer,
+    params: LayerParams,
+    units: jax.Array,
+    dtype: jnp.dtype,
+    moved: jax.Array | None = None,
+) -> jax.Array:
+    """The hidden state [*batch, P] from the units' outputs [*batch, H]."""
+    if params.projection is None:
+        return units
+    return clipped(added(product(units, params.projection, dtype), moved), layer.projection_clip)
+
+
+def added(a: jax.Array, b: jax.Array | None) -> jax.Array:
+    """a + b, or a where there is no b."""
+    return a if b is None else a + b
+
+
+def one_step(
+    layer: Layer,
+    params: LayerParams,
+    carry: Carry,
+    x: jax.Array,
+    dtype: jnp.dtype,
+    masks: Masks = NO_MASKS,
+) -> Carry:
     """The carry after one step of one direction, for arguments known to fit."""
-    z = from_input(params, x, dtype) + product(carry.h, params.w_h, dtype)
-    return advance(z, carry.c)[1]
+    z_x, z_h = from_input(layer, params, x, dtype), product(read(carry, masks), params.w_h, dtype)
+    z = pre_activations(layer, params, z_x, z_h)
+    _, c, h = advance(layer, params, z, carry, masks)
+    return zoned_out(layer, carry, Carry(c, projected(layer, params, h, dtype)), masks)
 
 
-def output(layer: Layer, x: jax.Array, h: jax.Array, dtype: jnp.dtype) -> jax.Array:
+def output(
+    layer: Layer, params: LayerParams, x: jax.Array, h: jax.Array, dtype: jnp.dtype
+) -> jax.Array:
     """A layer's output from its input [..., I] and the h [..., P] of its units, in `dtype`."""
-    h = h.astype(dtype)
-    return x.astype(dtype) + h if layer.residual else h
+    x, h = x.astype(dtype), h.astype(dtype)
+    if layer.residual:
+        return x + h
+    if params.highway is None:
+        return h
+    z = product(x, params.highway.w, dtype) + params.highway.b.astype(state_dtype(dtype))
+    passed = jax.nn.sigmoid(z).astype(dtype)
+    return passed * x + (1 - passed) * h
 
 
 def lstm_cell(
@@ -83,15 +237,16 @@ def lstm_cell(
     Products are taken in the wider of the dtypes of x and w_x.
 
     Args:
-      params: the layer's parameters: w_x [I, 4H], w_h [H, 4H], b [4H] or None.
-      carry: Carry(c [*batch, H], h [*batch, H]); None for the initial one.
+      params: the layer's parameters: w_x [I, 4H], w_h [P, 4H], b [4H] or None, and what its
+        variant adds.
+      carry: Carry(c [*batch, H], h [*batch, P]); None for the initial one.
       x: input [*batch, I], floating point.
       layer: the layer's options; by default a plain layer of H units, with a bias if b is there.
         Nothing is dropped, as there is no random key here.
 
     Returns:
-      The next carry, and the output [*batch, H] in the dtype that products are taken in: the h
-      of the carry, with the layer's input added where the layer is residual.
+      The next carry, and the output [*batch, P] in the dtype that products are taken in: the h
+      of the carry, joined to the layer's input where the layer is residual or a highway.
 
     Raises:
       TypeError, ValueError: shapes or dtypes that do not fit, or a layer that is bidirectional or
@@ -112,8 +267,8 @@ def lstm_cell(
         carry = start_of_layer(layer, params.initial_carry, batch_shape, state_dtype(dtype))
     arguments.carry("carry", carry, layer, batch_shape)
     carry = like_data(carry, x, dtype)
-    carry = one_step(params, carry, x, dtype)
-    return carry, output(layer, x, carry.h, dtype)
+    carry = one_step(layer, params, carry, x, dtype)
+    return carry, output(layer, params, x, carry.h, dtype)
 
 
 def common_dtype(params: LayerParams, x: jax.Array) -> jnp.dtype:
@@ -123,7 +278,7 @@ def common_dtype(params: LayerParams, x: jax.Array) -> jnp.dtype:
 
 
 def like_data(carry: Carry, x: jax.Array, dtype: jnp.dtype) -> Carry:
-    """`carry` [*batch, H] in the state's dtype, laid out over devices as the data [*batch, I] is.
+    """`carry` [*batch, ..] in the state's dtype, laid out over devices as the data [*batch, I] is.
 
     A scan wants its carry to have one type from first step to last, and under an explicit mesh or
     in shard_map that type says where the batch lies, which a carry made of plain zeros lacks.

@@ -1,86 +1,16 @@
-"""What a network is: sizes, directions and number formats, as frozen, hashable values."""
+"""What a network is: its layers and number formats, as a frozen, hashable value."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jlstm import validation
+from jax.core import Tracer
 
-MERGES = ("concat", "sum", "mul", "average")
+from jlstm import validation
+from jlstm.layer import Layer
+
 DTYPES = ("float32", "bfloat16", "float64")
 INITIALIZERS = ("keras", "torch", "flax", "haiku")
-
-
-@dataclasses.dataclass(frozen=True)
-class Layer:
-    """One LSTM layer of a stack.
-
-    Attributes:
-      hidden_size: units H of each direction, at least 1.
-      bidirectional: run a second set of units backwards in time beside the first.
-      merge: how the outputs of the two directions join: "concat" (size 2H), or elementwise
-        "sum", "mul", "average" (size H). Only for bidirectional layers.
-      reverse: run backwards in time; outputs keep the order of the inputs.
-      bias: add a bias to the gate pre-activations.
-      forget_bias: added to the forget part of the bias when parameters are initialised, and
-        nowhere else. Without a bias there is nothing to add it to.
-      residual: add the layer's input to its output; both must have one size.
-      dropout: the fraction of the layer's input that is zeroed, the rest being scaled up by
-        1/(1-dropout), in calls that are given a random key; at least 0, below 1.
-
-    Raises:
-      TypeError, ValueError: a value of the wrong type, out of range, or without effect.
-
-    >>> Layer(4).output_size, Layer(4, bidirectional=True).output_size
-    (4, 8)
-    """
-
-    hidden_size: int
-    _: dataclasses.KW_ONLY
-    bidirectional: bool = False
-    merge: str = "concat"
-    reverse: bool = False
-    bias: bool = True
-    forget_bias: float = 1.0
-    residual: bool = False
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        def keep(name: str, value: object) -> None:
-            object.__setattr__(self, name, value)
-
-        keep("hidden_size", validation.positive_int("hidden_size", self.hidden_size))
-        for name in ("bidirectional", "reverse", "bias", "residual"):
-            validation.boolean(name, getattr(self, name))
-        validation.known_name("merge", self.merge, MERGES)
-        keep("forget_bias", validation.number("forget_bias", self.forget_bias))
-        keep("dropout", validation.number("dropout", self.dropout, low=0.0, below=1.0))
-        if self.merge != "concat" and not self.bidirectional:
-            raise ValueError(
-                f"merge is {self.merge!r}, but there is one direction and nothing to merge; "
-                "set bidirectional=True or leave merge out"
-            )
-        if self.reverse and self.bidirectional:
-            raise ValueError(
-                "reverse=True with bidirectional=True; a bidirectional layer already runs both "
-                "ways: leave one of the two out"
-            )
-        if not self.bias and self.forget_bias not in (0.0, 1.0):
-            raise ValueError(
-                f"forget_bias is {self.forget_bias:g}, but bias=False leaves no bias to add it "
-                "to; set bias=True or leave forget_bias out"
-            )
-
-    @property
-    def output_size(self) -> int:
-        """Features of the layer's output: H, or 2H for two concatenated directions."""
-        both = self.bidirectional and self.merge == "concat"
-        return 2 * self.hidden_size if both else self.hidden_size
-
-    @property
-    def streams(self) -> bool:
-        """Whether the layer can run one step at a time, first to last."""
-        return not (self.bidirectional or self.reverse)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,11 +53,22 @@ class Config:
             validation.known_name("initializer", self.initializer, INITIALIZERS)
         validation.boolean("learn_initial_carry", self.learn_initial_carry)
         for n, (layer, size) in enumerate(zip(self.layers, self.input_sizes, strict=True)):
-            if layer.residual and layer.output_size != size:
+            kind = "residual" if layer.residual else "highway"
+            if (layer.residual or layer.highway) and layer.output_size != size:
                 raise ValueError(
-                    f"layer {n} has residual=True, but {size} inputs and {layer.output_size} "
+                    f"layer {n} has {kind}=True, but {size} inputs and {layer.output_size} "
                     "outputs, which cannot be added; make the two sizes equal"
                 )
+            if layer.merge == "none" and n + 1 < len(self.layers):
+                raise ValueError(
+                    f"layer {n} has merge='none', which keeps two outputs apart, and a layer "
+                    "above it that reads one; leave it to the last layer"
+                )
+        if self.layers[0].skip:
+            raise ValueError(
+                "layer 0 has skip=True, but reads the network's input already; set it on the "
+                "layers above"
+            )
 
     @classmethod
     def stack(cls, input_size: int, hidden_sizes: Sequence[int], **layer_options: Any) -> "Config":
@@ -153,7 +94,11 @@ class Config:
     @property
     def input_sizes(self) -> tuple[int, ...]:
         """Input features of each layer."""
-        return (self.input_size, *(layer.output_size for layer in self.layers[:-1]))
+        above = zip(self.layers, self.layers[1:], strict=False)
+        return (
+            self.input_size,
+            *(low.output_size + self.input_size * high.skip for low, high in above),
+        )
 
     @property
     def output_size(self) -> int:
@@ -163,7 +108,7 @@ class Config:
 
 def _layers(layers: Any) -> tuple[Layer, ...]:
     if isinstance(layers, Layer) or not isinstance(layers, Sequence):
-        raise TypeError(f"layers is {layers!r}; expected a tuple of Layer: (Layer(4), Layer(5))")
+        raise TypeError(f"layers is {layers!r}; expected a tuple of Layer: (Layer(4),)")
     for layer in layers:
         if not isinstance(layer, Layer):
             raise TypeError(f"layers holds {layer!r}; expected Layer objects such as Layer(4)")
@@ -174,6 +119,11 @@ def _layers(layers: Any) -> tuple[Layer, ...]:
 
 def require_config(value: Any) -> None:
     """TypeError unless `value` is a Config."""
+    if isinstance(value, Tracer):
+        raise TypeError(
+            "config was passed through jax.jit, which takes it for an array; it is a static value: "
+            "close over it, or say jax.jit(..., static_argnums=...)"
+        )
     if not isinstance(value, Config):
         text = repr(value)
         raise TypeError(

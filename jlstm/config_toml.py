@@ -92,7 +92,8 @@ def _parse(text: str, what: str) -> dict[str, Any]:
 
 
 def _options(value: Config | Layer) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    options = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _line(name: str, value: str | bool | int | float) -> str:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm import arguments, config_toml
-from jlstm.config import Config
+from jlstm.config import Config, require_config
 from jlstm.params import Params, init
 
 FORMAT = "jlstm"
@@ -41,11 +41,14 @@ def save(
     """
     import safetensors.numpy
 
+    require_config(config)
     arguments.params(config, params)
     tensors = _named(params)
     for name, array in (extra or {}).items():
         if name.startswith("layers."):
             raise ValueError(f"extra holds {name!r}, but names in 'layers.' are the network's own")
+        if np.asarray(array).dtype.kind not in "biufV":
+            raise TypeError(f"extra holds {name!r}, which is {array!r:.60}; expected an array")
         tensors[name] = array
     metadata = {"format": FORMAT, "format_version": VERSION, "config": config_toml.dumps(config)}
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments, cell, sequence
+from jlstm import arguments, cell, randomness, sequence
 from jlstm.config import Config, require_config
 from jlstm.kernels import choice, scan
+from jlstm.keys import require_key
 from jlstm.params import Carry, Params, initial_carry
 
 Carries = tuple[Carry, ...]
@@ -75,7 +76,7 @@ def step(
     """
     require_config(config)
     if key is not None:
-        arguments.random_key(key)
+        require_key(key)
     x = arguments.as_array("x", x)
     reset = None if reset is None else arguments.as_array("reset", reset)
     return _step(config, params, carry, x, reset, key)
@@ -84,6 +85,8 @@ def step(
 @functools.partial(jax.jit, static_argnums=0)
 def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, key: Any) -> Any:
     arguments.forward_in_time(config.layers)
+    if key is not None:
+        arguments.nothing_held(config.layers)
     arguments.params(config, params)
     arguments.features("x", x, ("*batch", "I"), config.input_size)
     batch_shape, dtype = x.shape[:-1], jnp.dtype(config.dtype)
@@ -92,14 +95,17 @@ def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, key: A
     arguments.carries(config, carry, batch_shape)
     if reset is not None:
         arguments.flags("reset", reset, batch_shape, f"batch {batch_shape}")
-    y, after = x.astype(dtype), []
+    first = y = x.astype(dtype)
+    after = []
     for n, layer in enumerate(config.layers):
         before = cell.like_data(carry[n], x, dtype)
         if reset is not None:
             before = scan.select(reset, cell.like_data(start[n], x, dtype), before)
-        y = y if key is None else sequence.dropout(key, n, layer, y)
-        after.append(cell.one_step(params.layers[n], before, y, dtype))
-        y = cell.output(layer, y, after[-1].h, dtype)
+        y = jnp.concatenate([y, first], axis=-1) if layer.skip else y
+        y = y if key is None else randomness.drop_input(key, n, layer, y)
+        masks = randomness.step_masks(key, n, layer, batch_shape, dtype)
+        after.append(cell.one_step(layer, params.layers[n], before, y, dtype, masks))
+        y = cell.output(layer, params.layers[n], y, after[-1].h, dtype)
     return tuple(after), y
 
 
@@ -154,8 +160,8 @@ def apply(
     """
     require_config(config)
     if key is not None:
-        arguments.random_key(key)
-    run = choice.choose(implementation, config.layers, config.dtype)
+        require_key(key)
+    run = choice.choose(implementation, config.layers, config.dtype, draws=key is not None)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
     last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key)
     return last, ys
@@ -189,7 +195,7 @@ def trace(
     """
     require_config(config)
     if key is not None:
-        arguments.random_key(key)
+        require_key(key)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
     last, ys, states = _forward(config, time_major, scan.record, params, carry, arrays, key)
     layers = tuple(LayerTrace(*s.gates, *s.carry) for s in states)
@@ -232,13 +238,14 @@ def _forward(
     carry = initial_carry(config, params, batch_shape) if carry is None else carry
     arguments.carries(config, carry, batch_shape)
     times = sequence.schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
-    ys, after, made = xs.astype(dtype), [], []
+    first = ys = xs.astype(dtype)
+    after, made = [], []
     for n, layer in enumerate(config.layers):
-        ys = ys if times.keys is None else sequence.dropout(times.keys, n, layer, ys)
+        ys = jnp.concatenate([ys, first], axis=-1) if layer.skip else ys
         last, ys, states = sequence.run_layer(
-            layer, params.layers[n], carry[n], ys, times, run, dtype
+            n, layer, params.layers[n], carry[n], ys, times, run, dtype
         )
         after.append(last)
         made.append(states)
-    ys = ys if time_major else jnp.moveaxis(ys, 0, -2)
+    ys = ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
     return tuple(after), ys, made

@@ -1,4 +1,4 @@
-"""One layer over time: direction, lengths, masks, resets, dropout."""
+"""One layer over time: direction, lengths, masks, resets."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments, cell
-from jlstm.config import Layer
+from jlstm import arguments, cell, randomness
 from jlstm.dtypes import state_dtype
 from jlstm.kernels import choice, scan
+from jlstm.keys import require_key
+from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams, start_of_layer
+from jlstm.randomness import Keys
 
 
 class Schedule(NamedTuple):
@@ -19,12 +21,12 @@ class Schedule(NamedTuple):
     Attributes:
       valid: [T, *batch], False at padding; None where there is none.
       resets: [T, *batch], True where the carry starts anew; None where it never does.
-      keys: [T] random keys, or None in calls without randomness.
+      keys: random keys, or None in calls without randomness.
     """
 
     valid: jax.Array | None = None
     resets: jax.Array | None = None
-    keys: jax.Array | None = None
+    keys: Keys | None = None
 
 
 def schedule(
@@ -46,17 +48,18 @@ def schedule(
         arguments.flags("resets", resets, shape, layout)
         resets = jnp.asarray(resets)
     if lengths is not None:
-        arguments.lengths(lengths, batch_shape)
+        arguments.lengths(lengths, batch_shape, time_steps)
         steps = jnp.arange(time_steps, dtype="int32")
         within = steps.reshape(-1, *(1,) * len(batch_shape)) < jnp.asarray(lengths)[None]
         valid = within if valid is None else valid & within
         # Past the length nothing happens any more: the carry stays the one at the length.
         resets = None if resets is None else resets & within
-    keys = None if key is None else jax.random.split(key, time_steps)
+    keys = None if key is None else randomness.keys(key, time_steps)
     return Schedule(valid, resets, keys)
 
 
 def run_layer(
+    n: int,
     layer: Layer,
     params: LayerParams,
     carry: Carry,
@@ -65,27 +68,35 @@ def run_layer(
     run: Callable[..., tuple[Carry, Any]],
     dtype: jnp.dtype,
 ) -> tuple[Carry, jax.Array, Any]:
-    """One layer over a sequence [T, *batch, I] whose arguments are known to fit.
+    """Layer n of a stack over a sequence [T, *batch, I], for arguments known to fit.
 
     Returns:
       The last carry, the layer's output [T, *batch, P], and what `run` returned beside the carry,
       with a leading axis of 2 for a bidirectional layer.
     """
+    if times.keys is not None:
+        xs = randomness.drop_inputs(times.keys, n, layer, xs)
     if times.valid is not None:
         # Not only outputs but products with padding, in gradients, have to be free of its values.
         xs = jnp.where(times.valid[..., None], xs, jnp.zeros((), xs.dtype))
     reverse = (False, True) if layer.bidirectional else (layer.reverse,)
     start = start_of_layer(layer, params.initial_carry, (1,) * (xs.ndim - 2), state_dtype(dtype))
+    own = randomness.drop_weights(times.keys, n, layer, params._replace(highway=None))
     if not layer.bidirectional:
-        params, carry, start = jax.tree.map(lambda a: a[None], (params, carry, start))
-    data = jnp.sum(xs[:0], axis=0)  # zeros [*batch, I]; exists for T = 0 too
+        own, carry, start = jax.tree.map(lambda a: a[None], (own, carry, start))
+    masks, held = randomness.masks(times.keys, n, layer, xs.shape[1:-1], dtype)
+    # Zeros [*batch, I], which exist for T = 0 too, of a type that weights have a part in.
+    data = jnp.sum(xs[:0], axis=0) + jnp.sum(own.w_x[:0]).astype(xs.dtype)
     last, made = run(
-        params,
+        layer,
+        own,
         cell.like_data(carry, data, dtype),
         xs,
         initial=cell.like_data(start, data, dtype),
         valid=times.valid,
         resets=times.resets,
+        masks=masks,
+        held=held,
         reverse=reverse,
         dtype=dtype,
     )
@@ -93,7 +104,8 @@ def run_layer(
         last, made = jax.tree.map(lambda a: a[0], (last, made))
     recorded = isinstance(made, scan.States)
     hs = _zero_padding(made.carry.h, times.valid) if recorded else made
-    return last, cell.output(layer, xs, _merged(layer, hs), dtype), made
+    ys = cell.output(layer, params, xs, _merged(layer, hs), dtype)
+    return last, ys, made
 
 
 def lstm(
@@ -140,7 +152,7 @@ def lstm(
     """
     layer = arguments.layer_of(params, layer)
     if key is not None:
-        arguments.random_key(key)
+        require_key(key)
     xs = jnp.asarray(arguments.as_array("xs", xs))
     xs, mask, resets = to_time_major(time_major, xs, mask, resets)
     arguments.features("xs", xs, ("T", "*batch", "I"), params.w_x.shape[-2])
@@ -149,15 +161,13 @@ def lstm(
         lengths = arguments.as_array("lengths", lengths)
         arguments.length_values(lengths, xs.shape[0])
     dtype = cell.common_dtype(params, xs)
-    run = choice.choose(implementation, (layer,), dtype.name)
+    run = choice.choose(implementation, (layer,), dtype.name, draws=key is not None)
     if carry is None:
         carry = start_of_layer(layer, params.initial_carry, batch_shape, state_dtype(dtype))
     arguments.carry("carry", carry, layer, batch_shape)
     times = schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
-    if times.keys is not None:
-        xs = dropout(times.keys, 0, layer, xs)
-    carry, ys, _ = run_layer(layer, params, carry, xs, times, run, dtype)
-    return carry, ys if time_major else jnp.moveaxis(ys, 0, -2)
+    carry, ys, _ = run_layer(0, layer, params, carry, xs, times, run, dtype)
+    return carry, ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
 
 
 def to_time_major(
@@ -174,24 +184,12 @@ def to_time_major(
     return jnp.moveaxis(xs, -2, 0), mask, resets
 
 
-def dropout(keys: jax.Array, n: int, layer: Layer, xs: jax.Array) -> jax.Array:
-    """xs with the layer's fraction of inputs dropped; one key a step, or one key for one step.
-
-    The masks of all steps are drawn together, before any loop: layer n of a step whose key is k
-    draws from fold_in(k, n), whether it runs within a sequence or on its own.
-    """
-    if layer.dropout == 0.0:
-        return xs
-    if keys.ndim > (0 if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) else 1):
-        return jax.vmap(lambda key, x: dropout(key, n, layer, x))(keys, xs)
-    keep = jax.random.bernoulli(jax.random.fold_in(keys, n), 1.0 - layer.dropout, xs.shape)
-    return jnp.where(keep, xs / (1.0 - layer.dropout), jnp.zeros((), xs.dtype))
-
-
 def _merged(layer: Layer, hs: jax.Array) -> jax.Array:
     """The outputs [T, *batch, P] of a layer from those of its directions."""
     if not layer.bidirectional:
         return hs
+    if layer.merge == "none":
+        return jnp.moveaxis(hs, 0, -2)
     if layer.merge == "concat":
         return jnp.moveaxis(hs, 0, -2).reshape(*hs.shape[1:-1], 2 * hs.shape[-1])
     forward, backward = hs[0], hs[1]

@@ -53,14 +53,20 @@ def number(
     low: float = -math.inf,
     high: float = math.inf,
     below: float = math.inf,
+    above: float = -math.inf,
 ) -> float:
-    """`value` as a finite float with low <= value <= high and value < below."""
+    """`value` as a finite float with low <= value <= high and above < value < below."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} is {value!r}; expected a number")
-    if not math.isfinite(value) or not low <= value <= high or not value < below:
+    if not math.isfinite(value) or not low <= value <= high or not above < value < below:
         spans = [
             f"{words} {bound:g}"
-            for words, bound in (("of at least", low), ("of at most", high), ("below", below))
+            for words, bound in (
+                ("of at least", low),
+                ("above", above),
+                ("of at most", high),
+                ("below", below),
+            )
             if math.isfinite(bound)
         ]
         expected = " ".join(["a finite number", " and ".join(spans)]).strip()

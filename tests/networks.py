@@ -52,6 +52,65 @@ def layers(draw, input_size, streams):
     )
 
 
+def rarely(draw, *values):
+    """One of the values, most often the first, so that options also appear by themselves."""
+    return draw(st.sampled_from(values)) if draw(st.integers(0, 3)) == 0 else values[0]
+
+
+@st.composite
+def variants(draw, input_size, streams, noisy=False):
+    """Layers with any of the options; those that draw something only if `noisy`."""
+    plain = draw(layers(input_size, streams))
+    options = {
+        "peepholes": rarely(draw, False, True),
+        "coupled_gates": rarely(draw, None, "input", "forget"),
+        "layer_norm": rarely(
+            draw, None, "gates_and_cell", "products_and_cell", "products_and_output"
+        ),
+        "activation": rarely(draw, "tanh", "softsign", "relu", "sigmoid"),
+        "recurrent_activation": rarely(draw, "sigmoid", "hard_sigmoid", "hard_sigmoid(0.2, 0.5)"),
+        "cell_activation": rarely(draw, "tanh", "linear", "softsign"),
+        "gate_clip": rarely(draw, None, 0.7, 2.0),
+        "cell_clip": rarely(draw, None, 0.3, 1.0),
+        "zoneout_c": rarely(draw, 0.0, 0.3, 1.0),
+        "zoneout_h": rarely(draw, 0.0, 0.4),
+    }
+    if not (plain.residual or plain.merge == "none"):
+        options["projection_size"] = rarely(draw, None, 1, 3, 7)
+        if options["projection_size"]:
+            options["projection_clip"] = rarely(draw, None, 0.2)
+    if plain.residual and draw(st.booleans()):
+        options |= {"residual": False, "highway": True}
+    if noisy:
+        options["dropout"] = rarely(draw, 0.0, 0.5)
+        options["recurrent_dropout"] = rarely(draw, 0.0, 0.4)
+        if options["recurrent_dropout"]:
+            options["recurrent_dropout_on"] = rarely(draw, "h", "candidate")
+        if not streams:
+            options["weight_dropout"] = rarely(draw, 0.0, 0.5)
+            if options["dropout"] or options["recurrent_dropout"]:
+                options["held_masks"] = draw(st.booleans())
+    return dataclasses.replace(plain, **options)
+
+
+@st.composite
+def variant_calls(draw, streams=False, noisy=False, given=("lengths", "mask", "resets")):
+    """Calls of stacks of one or two layers with any of the options."""
+    size = input_size = draw(st.integers(1, 4))
+    stack = []
+    for n in range(draw(st.integers(1, 2))):
+        skip = n > 0 and draw(st.booleans())
+        size += input_size if skip else 0
+        layer = draw(variants(size, streams, noisy))
+        stack.append(dataclasses.replace(layer, skip=skip))
+        size = layer.output_size
+    if stack[-1].bidirectional and not (stack[-1].residual or stack[-1].highway):
+        stack[-1] = dataclasses.replace(stack[-1], merge=rarely(draw, stack[-1].merge, "none"))
+    config = Config(input_size, tuple(stack), learn_initial_carry=draw(st.booleans()))
+    chosen = draw(st.sets(st.sampled_from(sorted(given)))) if given else set()
+    return make_call(config, draw(st.integers(1, 5)), (2,), draw(st.integers(0, 2**31)), chosen)
+
+
 @st.composite
 def configs(draw, streams=False, dtype="float32"):
     """Networks of one to three layers; those that `streams` can take one step at a time."""
@@ -110,12 +169,29 @@ def apply(call, **changes):
     return jlstm.apply(call.config, call.params, call.carry, call.xs, **call.times)
 
 
-def expected(call):
+def by_name(params, layer, side):
+    """One direction's parameters as the reference takes them, in float64."""
+    found = {}
+    at = side if layer.bidirectional else ...
+    for name in ("w_x", "w_h", "b", "peepholes", "projection"):
+        a = getattr(params, name)
+        found[name] = None if a is None else np.asarray(a[at], np.float64)
+    for name, affine in (params.norms or jlstm.params.Norms())._asdict().items():
+        for part, a in (affine or jlstm.params.Affine(None))._asdict().items():
+            if a is not None:
+                found[f"{name}_{part}"] = np.asarray(a[at], np.float64)
+    start = [np.zeros(layer.hidden_size), np.zeros(layer.state_size)]
+    if params.initial_carry is not None:
+        start = [np.asarray(a[at], np.float64) for a in params.initial_carry]
+    found["c0"], found["h0"] = start
+    if params.highway is not None:
+        found["highway_w"], found["highway_b"] = (np.asarray(a, "float64") for a in params.highway)
+    return found
+
+
+def expected(call, masks=None):
     """The carry and outputs that the reference computes, in the library's layout."""
-    layers = [
-        {name: getattr(layer, name) for name in ("bidirectional", "reverse", "merge", "residual")}
-        for layer in call.config.layers
-    ]
+    layers = [dataclasses.asdict(layer) for layer in call.config.layers]
     batch_shape = call.xs.shape[1:-1]
 
     def flat(a, features=True):
@@ -124,24 +200,19 @@ def expected(call):
 
     weights, states = [], []
     for layer, one, state in zip(call.config.layers, call.params.layers, call.carry, strict=True):
-        sides, both = [], []
-        for d in range(2) if layer.bidirectional else [...]:
-            start = [np.zeros(layer.hidden_size)] * 2
-            if one.initial_carry is not None:
-                start = [a[d] for a in one.initial_carry]
-            sides.append((one.w_x[d], one.w_h[d], None if one.b is None else one.b[d], *start))
-            both.append((flat(state.c[d]), flat(state.h[d])))
-        weights.append(sides)
-        states.append(both)
+        sides = range(2) if layer.bidirectional else [0]
+        weights.append([by_name(one, layer, d) for d in sides])
+        at = (lambda a, d: a[d]) if layer.bidirectional else (lambda a, d: a)
+        states.append([(flat(at(state.c, d)), flat(at(state.h, d))) for d in sides])
     times = {name: flat(a, features=False) for name, a in call.times.items()}
-    last, ys = reference.network(layers, weights, states, flat(call.xs), **times)
+    last, ys = reference.network(layers, weights, states, flat(call.xs), **times, masks=masks)
     carry = []
     for layer, state, sides in zip(call.config.layers, call.carry, last, strict=True):
         c, h = (
             np.stack(side) if layer.bidirectional else side[0] for side in zip(*sides, strict=True)
         )
         carry.append(jlstm.Carry(c.reshape(state.c.shape), h.reshape(state.h.shape)))
-    return tuple(carry), ys.reshape(len(call.xs), *batch_shape, -1)
+    return tuple(carry), ys.reshape(len(call.xs), *batch_shape, *ys.shape[2:])
 
 
 def assert_close(seen, wanted, atol=1e-5):

@@ -48,7 +48,7 @@ WRONG = [
     (lambda: apply(carry=list(START)), TypeError, "expected a tuple"),
     (lambda: apply(carry=START[:1]), ValueError, "carry holds 1 layers, the config has 2"),
     (lambda: apply(carry=START[::-1]), ValueError, "carry[0].c has shape (2, 5); expected (2, 4)"),
-    (lambda: apply(carry=((1, 2), (3, 4))), TypeError, "expected Carry(c=..., h=...)"),
+    (lambda: apply(carry=((1, 2), (3, 4))), TypeError, "expected jlstm.Carry(c=..., h=...)"),
     (
         lambda: apply(carry=jlstm.initial_carry(CONFIG, batch_shape=(3,))),
         ValueError,
@@ -79,7 +79,7 @@ WRONG = [
     (lambda: jlstm.implementations("scan"), TypeError, "config is str 'scan'"),
     (lambda: jlstm.lstm(PARAMS.layers[0], None, XS, 4), TypeError, "layer is int 4; expected a"),
     (lambda: jlstm.lstm(PARAMS.layers[0], None, XS, lengths=[4, 1]), ValueError, "holds 4"),
-    (lambda: apply(key=3), TypeError, "key is int 3; expected a random key"),
+    (lambda: apply(key=3), TypeError, "key is 3; expected a random key"),
     (lambda: step(key=jax.random.split(jax.random.key(0))), ValueError, "key has shape (2,)"),
     (lambda: jlstm.lstm(PARAMS.layers[0], None, XS, key=0), TypeError, "expected a random key"),
     (lambda: step(x=jnp.ones(7)), ValueError, "x has shape (7,)"),
@@ -96,7 +96,7 @@ WRONG = [
         ValueError,
         "params.w_x has shape (6, 16); expected (6, 28)",
     ),
-    (lambda: jlstm.lstm_cell(PARAMS.layers[0], START, XS[0]), TypeError, "expected Carry(c="),
+    (lambda: jlstm.lstm_cell(PARAMS.layers[0], START, XS[0]), TypeError, "expected jlstm.Carry(c="),
     (
         lambda: jlstm.lstm_cell(PARAMS.layers[0], START[1], XS[0]),
         ValueError,

@@ -11,11 +11,14 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 
 # Lowest first; a module may import from its own rank and from those below.
 RANKS = [
-    ("validation", "dtypes"),
+    ("validation", "dtypes", "keys"),
+    ("activations",),
+    ("layer",),
     ("config", "config_toml"),
     ("initializers", "params"),
     ("arguments",),
     ("cell",),
+    ("randomness",),
     ("kernels",),
     ("sequence",),
     ("network",),

@@ -158,6 +158,27 @@ def test_what_stands_in_padding_changes_nothing(call):
     assert not np.any(gradients[2][~valid])
 
 
+@pytest.mark.parametrize("implementation", ["cpu", "scan"])
+@pytest.mark.parametrize("times", ["length 0", "reset after padding"])
+def test_a_carry_that_plays_no_part_may_be_nan(implementation, times):
+    """It reaches neither outputs nor gradients of parameters: contract 7, for what is held."""
+    call = make_call(Config.stack(2, [3]), 3, (2,), 0)
+    carry = jax.tree.map(lambda a: np.where([[True], [False]], np.nan, a), call.carry)
+    mask, resets = np.ones((3, 2), bool), np.zeros((3, 2), bool)
+    mask[0, 0], resets[1, 0] = False, True
+    given = {"lengths": np.array([0, 3])}
+    given = given if times == "length 0" else {"mask": mask, "resets": resets}
+
+    def total(params, carry):
+        out = jlstm.apply(
+            call.config, params, carry, call.xs, **given, implementation=implementation
+        )
+        return loss(out[1])
+
+    slope, clean = (jax.grad(total)(call.params, c) for c in (carry, call.carry))
+    assert_close(slope, clean, atol=1e-6)
+
+
 @given(calls())
 def test_batch_major_is_time_major_with_its_axes_moved(call):
     def moved(a):

@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 import jlstm
 from jlstm import Carry, Config, Layer
-from tests.networks import assert_close, make_call
+from tests.networks import assert_close, make_call, require_kernel
 
 CONFIG = Config(5, (Layer(6, bidirectional=True), Layer(4)), learn_initial_carry=True)
 CALL = make_call(CONFIG, 7, (16,), 0, ("lengths", "resets"))
@@ -97,6 +97,61 @@ def test_shard_map_runs_the_batch_in_parts():
 
     summed = jax.shard_map(total, mesh=devices, in_specs=SPECS, out_specs=P())
     assert_close(fetched(jax.grad(summed, (0, 1))(*ARGS)), fetched(gradients(*ARGS)), atol=1e-5)
+
+
+def test_vmap_over_a_divided_axis_of_an_explicit_mesh():
+    """Contracts 3 and 14: the data are mapped, the weights are not repeated."""
+    call = make_call(Config.stack(5, [4]), 3, (8,), 0)
+    devices = mesh(AxisType.Explicit)
+
+    def one(xs):
+        return jlstm.apply(call.config, call.params, None, xs)[1]
+
+    wanted = one(call.xs)
+    with jax.set_mesh(devices):
+        xs = jax.device_put(call.xs, NamedSharding(devices, P(None, "data")))
+        assert_close(fetched(jax.vmap(one, 1, 1)(xs)), fetched(wanted), atol=1e-6)
+
+
+def test_vmap_within_shard_map_makes_no_groups_of_its_data():
+    """Contract 3."""
+    require_kernel()
+    call = make_call(Config.stack(5, [4]), 3, (16,), 0)
+
+    def one(params, xs):
+        return jlstm.apply(call.config, params, None, xs, implementation="cpu")[1]
+
+    run = jax.jit(
+        jax.shard_map(
+            jax.vmap(one, (None, 1), 1),
+            mesh=mesh(AxisType.Auto),
+            in_specs=(P(), P(None, "data")),
+            out_specs=P(None, "data"),
+        )
+    )
+    assert "reverse = dense<0> : tensor<1xi64>" in run.lower(call.params, call.xs).as_text()
+    assert_close(fetched(run(call.params, call.xs)), fetched(one(call.params, call.xs)), atol=1e-6)
+
+
+@pytest.mark.parametrize("implementation", ["cpu", "scan"])
+def test_members_of_an_ensemble_on_a_device_each(implementation):
+    """Contract 8: weights that vary over devices, data that do not."""
+    if implementation == "cpu":
+        require_kernel()
+    call = make_call(Config.stack(5, [4]), 3, (2,), 0)
+    members = jax.tree.map(lambda a: np.stack([a * (1 + n) for n in range(8)]), call.params)
+
+    def one(params, xs):
+        own = jax.tree.map(lambda a: a[0], params)
+        ys = jlstm.apply(call.config, own, None, xs, implementation=implementation)[1]
+        return ys[None]
+
+    specs = (P("data"), P())
+    run = jax.shard_map(one, mesh=mesh(AxisType.Auto), in_specs=specs, out_specs=P("data"))
+    wanted = np.stack(
+        [one(jax.tree.map(lambda a, n=n: a[n:], members), call.xs)[0] for n in range(8)]
+    )
+    assert_close(fetched(run(members, call.xs)), wanted, atol=1e-6)
 
 
 def test_steps_keep_a_sharded_batch():

@@ -48,7 +48,7 @@ def run(
     """
     suite = cases.from_file(cases.QUICK if path is None else path)
     seconds = validation.number("--seconds", seconds, low=0.0)
-    threads = validation.positive_int("--threads", threads or os.cpu_count())
+    threads = validation.positive_int("--threads", os.cpu_count() if threads is None else threads)
     names = [contender.name for contender in contenders]
     for name in only:
         validation.known_name("--only", name, names)
@@ -70,6 +70,7 @@ def run(
             f"{found['copy_gbytes_per_s']:.0f} GB/s\n",
             highlight=False,
         )
+        console.print(tables.LEGEND, highlight=False)
         workers, missing = started(wanted, threads)
         for worker in workers.values():
             stack.callback(worker.stop)

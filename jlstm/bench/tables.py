@@ -35,6 +35,13 @@ def show(console: Console, case: Case, outcome: Outcome, ceilings: dict[str, flo
     console.print()
 
 
+LEGEND = """±%: half the width of the 95 % interval of the median. ratio: times jlstm's time, or the
+next contender's where that cannot run. % max: of the speed of one large matrix product. build ms:
+lowering and compiling. MB: the most the process held. null: a call that computes nothing. Wide
+intervals, or a % max far above 100, mean that other programs kept this machine busy.
+"""
+
+
 def describe(case: Case) -> str:
     """The case in a line: name, steps T, batch B, input size I, layers' sizes H, dtype."""
     sizes = ", ".join(

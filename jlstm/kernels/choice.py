@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import jax
 
 from jlstm import validation
-from jlstm.config import Config, Layer, require_config
+from jlstm.config import Config, require_config
 from jlstm.kernels import cpu, fused, scan
+from jlstm.layer import Layer
 
 
 class Implementation(NamedTuple):
@@ -62,14 +63,20 @@ def implementations(config: Config, platform: str | None = None) -> list[tuple[s
     return rows
 
 
-def choose(name: str, layers: Iterable[Layer], dtype: str) -> Callable[..., Any]:
+def choose(
+    name: str, layers: Iterable[Layer], dtype: str, draws: bool = False
+) -> Callable[..., Any]:
     """The recurrence that serves `layers`: the fastest for "auto", else the one named.
+
+    `draws` says whether the call has a random key; without one nothing is dropped, whatever a layer
+    says.
 
     Raises:
       ValueError: no implementation has that name, or it cannot serve; the message says why each
         that refuses does.
     """
-    layers, platform = tuple(layers), _default_platform()
+    layers = [layer if draws else layer.without_key for layer in layers]
+    platform = _default_platform()
     validation.known_name("implementation", name, ["auto", *(i.name for i in IMPLEMENTATIONS)])
     refusals = []
     for implementation in IMPLEMENTATIONS:

@@ -7,10 +7,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.config import Layer
 from jlstm.kernels import library, partition
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made, names
+from jlstm.layer import Layer
 from jlstm.params import Carry
+
+# The only values that the kernels know of these options.
+KNOWN = {
+    "projection_size": None,
+    "peepholes": False,
+    "coupled_gates": None,
+    "layer_norm": None,
+    "activation": "tanh",
+    "recurrent_activation": "sigmoid",
+    "cell_activation": "tanh",
+    "gate_clip": None,
+    "cell_clip": None,
+    "recurrent_dropout": 0.0,
+    "zoneout_c": 0.0,
+    "zoneout_h": 0.0,
+}
 
 # Results of the run that it is not asked for, operands that a call lacks.
 NOTHING = (0,)
@@ -22,6 +38,9 @@ def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
         return f"it serves the CPU only, not {platform}"
     if dtype not in ("float32", "bfloat16"):
         return f"its arithmetic is float32, too narrow for {dtype}"
+    for option, plain in KNOWN.items():
+        if getattr(layer, option) != plain:
+            return f"its kernels have no {option}"
     _, reason = library.load()
     return reason or None
 

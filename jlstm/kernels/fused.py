@@ -14,14 +14,17 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 
+from jlstm.cell import Masks
 from jlstm.kernels import batching as folding
 from jlstm.kernels import cpu, products, reference, types
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made, names
 from jlstm.kernels.operation import operation, through_meaning
+from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
 
 def run(
+    layer: Layer,
     params: LayerParams,
     carry: Carry,
     xs: jax.Array,
@@ -29,10 +32,13 @@ def run(
     initial: Carry,
     valid: jax.Array | None,
     resets: jax.Array | None,
+    masks: Masks,
+    held: Masks,
     reverse: tuple[bool, ...],
     dtype: jnp.dtype,
 ) -> tuple[Carry, jax.Array]:
-    """All directions of one layer over a whole sequence; arguments and results as in scan.run."""
+    """All directions of one plain layer over a sequence; arguments and results as in scan.run."""
+    assert not jax.tree.leaves((masks, held)), "a plain layer draws nothing"
     rounded = dtype == jnp.bfloat16
     if rounded:  # float32 from here on, in which the kernels compute
         w_x, w_h, xs = (reference.round_to_bfloat16(a) for a in (*params[:2], xs))

@@ -88,8 +88,6 @@ def _rule(names: Sequence[str], ranks: Sequence[int], kind: str = "o") -> str:
         factors = []
         for d in range(rank):
             of_batch = axis is not None and axis <= d < rank - features
-            factors.append(
-                f"b{d - (axis or 0)}" if of_batch else f"{kind}{n}x{d}"
-            )
+            factors.append(f"b{d - (axis or 0)}" if of_batch else f"{kind}{n}x{d}")
         arrays.append(" ".join(factors))
     return ", ".join(arrays)

@@ -10,7 +10,10 @@ from jax import lax
 from jlstm import cell
 from jlstm.kernels import scan, types
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made
+from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
+
+PLAIN = Layer(1)  # options alone are looked at: those that the fused operations have
 
 
 def round_to_bfloat16(a: jax.Array) -> jax.Array:
@@ -32,12 +35,14 @@ def run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) ->
 
     def one(given: Forward, reverse: bool) -> Made:
         dtype = jnp.dtype("bfloat16") if rounded else given.w_h.dtype
-        z = cell.from_input(LayerParams(given.w_x, given.w_h, given.b), given.xs, dtype)
+        params = LayerParams(given.w_x, given.w_h.astype(dtype), given.b)
+        z = cell.from_input(PLAIN, params, given.xs, dtype)
         steps = scan.Steps(z, given.valid, given.resets)
         initial = given.carry if given.initial is None else given.initial
         stack = _outputs_and_kept if keep else _outputs
-        w_h = given.w_h.astype(dtype)
-        last, stacked = scan.loop(reverse, w_h, given.carry, initial, steps, stack)
+        last, stacked = scan.loop(
+            PLAIN, reverse, dtype, params, given.carry, initial, steps, cell.NO_MASKS, stack
+        )
         made = Made(last, *stacked)
         return _with_rounded_h(made) if rounded else made
 
@@ -93,15 +98,13 @@ def _with_rounded_h(made: Made) -> Made:
     return made._replace(hs=round_to_bfloat16(made.hs), kept=kept)
 
 
-def _outputs(before: Carry, gates: cell.Gates, after: Carry, valid: Any) -> tuple[jax.Array]:
-    return (scan.where(valid, after.h, 0.0),)
+def _outputs(taken: scan.Taken) -> tuple[jax.Array]:
+    return (scan.where(taken.valid, taken.after.h, 0.0),)
 
 
-def _outputs_and_kept(
-    before: Carry, gates: cell.Gates, after: Carry, valid: Any
-) -> tuple[jax.Array, Kept]:
-    kept = Kept(jnp.concatenate(gates, axis=-1), before.c, before.h)
-    return scan.where(valid, after.h, 0.0), Kept(*(scan.where(valid, a, 0.0) for a in kept))
+def _outputs_and_kept(taken: scan.Taken) -> tuple[jax.Array, Kept]:
+    kept = Kept(jnp.concatenate(taken.gates, axis=-1), *taken.before)
+    return *_outputs(taken), Kept(*(scan.where(taken.valid, a, 0.0) for a in kept))
 
 
 def _each_group(one: Callable[..., Any], given: Any, reverse: tuple[bool, ...]) -> Any:

@@ -5,10 +5,13 @@ it, though no derivative is written here: towards first order, moving W_h by dW_
 step just as moving the input product by h' dW_h does, where h' is the hidden state that the step
 read. The derivative of the loop is therefore taken with respect to the input products alone, and
 the one product of all h' with dW_h is added to their tangents. Transposed, that is the sum over
-time of h' times the gradient of z, which a plain scan would add up step by step.
+time of h' times the gradient of z, which a plain scan would add up step by step. The same holds of
+a projection; and where the product with h' is normalised by itself, something that is zero is
+added to it for the derivative to be taken with respect to.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm import cell
+from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
 
@@ -27,17 +31,35 @@ class Steps(NamedTuple):
       valid: booleans [T, *batch]; elsewhere the carry is held and the output zero.
       resets: booleans [T, *batch]; there the carry is replaced by the initial one before the
         step, or after it where time runs backwards.
+      masks: what is drawn for each step, [T, *batch, features].
+      added_h, added_m: zeros that are added to the products with h' [T, *batch, 4H] and with the
+        units' outputs [T, *batch, P], so that derivatives can be taken with respect to them.
     """
 
     z: jax.Array
     valid: jax.Array | None
     resets: jax.Array | None
+    masks: cell.Masks = cell.NO_MASKS
+    added_h: jax.Array | None = None
+    added_m: jax.Array | None = None
+
+
+class Taken(NamedTuple):
+    """One step: the carry it read, h' as its product read it, what came of it; [*batch, ..]."""
+
+    before: Carry
+    h_read: jax.Array
+    gates: cell.Gates
+    units: jax.Array
+    after: Carry
+    valid: jax.Array | None
 
 
 class States(NamedTuple):
-    """What the directions of a layer computed, leading axes [D, T, *batch], H features each.
+    """What the directions of a layer computed, leading axes [D, T, *batch].
 
-    Gates are zero where no step was taken; c and h are the carry after the step.
+    Gates [.., H] are zero where no step was taken; c [.., H] and h [.., P] are the carry after the
+    step.
     """
 
     gates: cell.Gates
@@ -45,6 +67,7 @@ class States(NamedTuple):
 
 
 def run(
+    layer: Layer,
     params: LayerParams,
     carry: Carry,
     xs: jax.Array,
@@ -52,33 +75,40 @@ def run(
     initial: Carry,
     valid: jax.Array | None,
     resets: jax.Array | None,
+    masks: cell.Masks,
+    held: cell.Masks,
     reverse: tuple[bool, ...],
     dtype: jnp.dtype,
 ) -> tuple[Carry, jax.Array]:
     """All directions of one layer over a whole sequence.
 
     Args:
-      params: parameters of D directions, their leading axis.
-      carry: Carry [D, *batch, H] in the state's dtype.
+      layer: the layer's options.
+      params: parameters of D directions, their leading axis; without a highway.
+      carry: Carry [D, *batch, ..] in the state's dtype.
       xs: inputs [T, *batch, I].
       initial: what a reset puts into the carry, broadcastable to it.
       valid: as in Steps.
       resets: as in Steps.
+      masks: what is drawn for each step, [D, T, *batch, ..].
+      held: what is drawn for all steps, [D, *batch, ..]; a mask is in one of the two.
       reverse: for each direction, whether it starts at the last step.
       dtype: what products are taken in.
 
     Returns:
-      The last carry and the hidden states [D, T, *batch, H], zero where not valid.
+      The last carry and the hidden states [D, T, *batch, P], zero where not valid.
     """
 
-    def one(params: LayerParams, carry: Carry, initial: Carry, reverse: bool) -> Any:
-        steps = Steps(cell.from_input(params, xs, dtype), valid, resets)
-        return _recurrence(reverse, params.w_h.astype(dtype), carry, initial, steps)
+    def one(params: Any, carry: Any, initial: Any, masks: Any, held: Any, reverse: bool) -> Any:
+        steps = Steps(cell.from_input(layer, params, xs, dtype), valid, resets, masks)
+        own = _for_loop(params, dtype)
+        return _recurrence(layer, reverse, dtype.name, own, carry, initial, steps, held)
 
-    return _each_direction(one, reverse, params, carry, initial)
+    return _each_direction(one, reverse, params, carry, initial, masks, held)
 
 
 def record(
+    layer: Layer,
     params: LayerParams,
     carry: Carry,
     xs: jax.Array,
@@ -86,19 +116,23 @@ def record(
     initial: Carry,
     valid: jax.Array | None,
     resets: jax.Array | None,
+    masks: cell.Masks,
+    held: cell.Masks,
     reverse: tuple[bool, ...],
     dtype: jnp.dtype,
 ) -> tuple[Carry, States]:
     """As `run`, but returns every gate and state in place of the hidden states."""
 
-    def keep(before: Carry, gates: cell.Gates, after: Carry, valid: Any) -> States:
-        return States(cell.Gates(*(where(valid, gate, 0.0) for gate in gates)), after)
+    def keep(taken: Taken) -> States:
+        gates = cell.Gates(*(where(taken.valid, gate, 0.0) for gate in taken.gates))
+        return States(gates, taken.after)
 
-    def one(params: LayerParams, carry: Carry, initial: Carry, reverse: bool) -> Any:
-        steps = Steps(cell.from_input(params, xs, dtype), valid, resets)
-        return loop(reverse, params.w_h.astype(dtype), carry, initial, steps, keep)
+    def one(params: Any, carry: Any, initial: Any, masks: Any, held: Any, reverse: bool) -> Any:
+        steps = Steps(cell.from_input(layer, params, xs, dtype), valid, resets, masks)
+        own = _for_loop(params, dtype)
+        return loop(layer, reverse, dtype, own, carry, initial, steps, held, keep)
 
-    return _each_direction(one, reverse, params, carry, initial)
+    return _each_direction(one, reverse, params, carry, initial, masks, held)
 
 
 def _each_direction(one: Any, reverse: tuple[bool, ...], *own: Any) -> Any:
@@ -106,54 +140,104 @@ def _each_direction(one: Any, reverse: tuple[bool, ...], *own: Any) -> Any:
     return jax.tree.map(lambda *a: jnp.stack(a), *made)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _for_loop(params: LayerParams, dtype: jnp.dtype) -> LayerParams:
+    """The parameters that the loop reads, its matrices in the dtype of products."""
+    projection = None if params.projection is None else params.projection.astype(dtype)
+    return params._replace(
+        w_x=None, w_h=params.w_h.astype(dtype), projection=projection, initial_carry=None
+    )
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _recurrence(
-    reverse: bool, w_h: jax.Array, carry: Carry, initial: Carry, steps: Steps
+    layer: Layer,
+    reverse: bool,
+    dtype: str,
+    params: LayerParams,
+    carry: Carry,
+    initial: Carry,
+    steps: Steps,
+    held: cell.Masks,
 ) -> tuple[Carry, jax.Array]:
-    return loop(reverse, w_h, carry, initial, steps, _outputs)
+    def keep(taken: Taken) -> jax.Array:
+        return where(taken.valid, taken.after.h, 0.0)
+
+    return loop(layer, reverse, jnp.dtype(dtype), params, carry, initial, steps, held, keep)
 
 
 @_recurrence.defjvp
-def _recurrence_jvp(reverse: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    w_h, carry, initial, steps = primals
-    dw_h, dcarry, dinitial, dsteps = tangents
+def _recurrence_jvp(
+    layer: Layer, reverse: bool, dtype: str, primals: Any, tangents: Any
+) -> tuple[Any, Any]:
+    params, carry, initial, steps, held = primals
+    d_params, d_carry, d_initial, d_steps, _ = tangents
+    wide = jnp.dtype(dtype)
+    small, d_small = (_small(p) for p in (params, d_params))
 
-    def from_products(carry: Carry, initial: Carry, z: jax.Array) -> tuple[Any, jax.Array]:
-        last, (hs, hs_before) = loop(
-            reverse, w_h, carry, initial, steps._replace(z=z), _outputs_and_reads
-        )
-        return (last, hs), hs_before
+    def keep(taken: Taken) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        return where(taken.valid, taken.after.h, 0.0), (taken.h_read, taken.units)
 
-    out, push, hs_before = jax.linearize(from_products, carry, initial, steps.z, has_aux=True)
-    return out, push(dcarry, dinitial, dsteps.z + cell.product(hs_before, dw_h, w_h.dtype))
+    def from_products(
+        small: Any, carry: Carry, initial: Carry, z: jax.Array, added: tuple[Any, Any]
+    ) -> tuple[Any, Any]:
+        own = small._replace(w_h=params.w_h, projection=params.projection)
+        moved = steps._replace(z=z, added_h=added[0], added_m=added[1])
+        last, (hs, read) = loop(layer, reverse, wide, own, carry, initial, moved, held, keep)
+        return (last, hs), read
+
+    # The product with h' may move with z, unless it is normalised before they are added.
+    apart = params.norms is not None
+    added_h = jnp.zeros_like(steps.z) if apart else None
+    added_m = None
+    if params.projection is not None:
+        added_m = jnp.zeros((*steps.z.shape[:-1], params.projection.shape[-1]), steps.z.dtype)
+    out, push, (hs_read, units) = jax.linearize(
+        from_products, small, carry, initial, steps.z, (added_h, added_m), has_aux=True
+    )
+    d_h = cell.product(hs_read, d_params.w_h, wide)
+    d_m = None if added_m is None else cell.product(units, d_params.projection, wide)
+    d_z = d_steps.z if apart else d_steps.z + d_h
+    return out, push(d_small, d_carry, d_initial, d_z, (d_h if apart else None, d_m))
+
+
+def _small(params: LayerParams) -> LayerParams:
+    return params._replace(w_h=None, projection=None)  # type: ignore[arg-type]
 
 
 def loop(
-    reverse: bool, w_h: jax.Array, carry: Carry, initial: Carry, steps: Steps, keep: Any
+    layer: Layer,
+    reverse: bool,
+    dtype: jnp.dtype,
+    params: LayerParams,
+    carry: Carry,
+    initial: Carry,
+    steps: Steps,
+    held: cell.Masks,
+    keep: Callable[[Taken], Any],
 ) -> tuple[Carry, Any]:
-    """The scan itself; `keep(carry read, gates, carry after, valid)` says what it stacks."""
+    """The scan itself; `keep` says what of each step it stacks."""
 
     def body(carry: Carry, step: Steps) -> tuple[Carry, Any]:
         if not reverse:
             carry = select(step.resets, initial, carry)
-        gates, after = cell.advance(step.z + cell.product(carry.h, w_h, w_h.dtype), carry.c)
-        after = after if step.valid is None else select(step.valid, after, carry)
-        kept = keep(carry, gates, after, step.valid)
+        held_carry = carry
+        if step.valid is not None:
+            # What is held may be NaN, and must not reach a gradient through a step not taken.
+            carry = Carry(*(where(step.valid, a, 0.0) for a in carry))
+        masks = cell.Masks(*(b if a is None else a for a, b in zip(step.masks, held, strict=True)))
+        h_read = cell.read(carry, masks)
+        z_h = cell.added(cell.product(h_read, params.w_h, dtype), step.added_h)
+        z = cell.pre_activations(layer, params, step.z, z_h)
+        gates, c, units = cell.advance(layer, params, z, carry, masks)
+        h = cell.projected(layer, params, units, dtype, step.added_m)
+        after = cell.zoned_out(layer, carry, Carry(c, h), masks)
+        after = after if step.valid is None else select(step.valid, after, held_carry)
+        kept = keep(Taken(carry, h_read, gates, units, after, step.valid))
         if reverse:
             after = select(step.resets, initial, after)
         return after, kept
 
     return lax.scan(body, carry, steps, reverse=reverse)
-
-
-def _outputs(before: Carry, gates: cell.Gates, after: Carry, valid: Any) -> jax.Array:
-    return where(valid, after.h, 0.0)
-
-
-def _outputs_and_reads(
-    before: Carry, gates: cell.Gates, after: Carry, valid: Any
-) -> tuple[jax.Array, jax.Array]:
-    return where(valid, after.h, 0.0), before.h
 
 
 def select(flags: jax.Array | None, chosen: Carry | None, otherwise: Carry) -> Carry:

@@ -5,8 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-from jlstm.kernels.operands import Forward
+from jax.sharding import NamedSharding, PartitionSpec
 
 
 def plain(avals: Sequence[Any]) -> bool:
@@ -19,13 +18,46 @@ def of_results(function: Callable[..., Any], avals: Sequence[Any]) -> list[Any]:
     return jax.make_jaxpr(function)(*avals).out_avals
 
 
-def alike(given: Forward) -> Forward:
-    """Weights that vary over devices as the data does, which shard_map asks of one operation."""
-    if plain([jax.typeof(given.xs)]):
-        return given
-    zero = jnp.sum(given.xs[:, :0])
-    w_x, w_h, b = (None if a is None else a + zero for a in given[:3])
-    return given._replace(w_x=w_x, w_h=w_h, b=b)
+def alike(tree: Any) -> Any:
+    """Arrays that all vary over the axes that any of them does, as shard_map asks of operands.
+
+    Their values, and what vmap has mapped, stay as they are.
+    """
+    axes = {axis for a in jax.tree.leaves(tree) for axis in _varying(a)}
+    return jax.tree.map(lambda a: _vary(a, axes - _varying(a)), tree) if axes else tree
+
+
+def _varying(a: Any) -> set[str]:
+    aval = jax.typeof(a)
+    if hasattr(aval, "vma"):  # before jax 0.10
+        return set(aval.vma)
+    kind = getattr(aval, "manual_axis_type", None)
+    return set(kind.varying) if kind is not None else set()
+
+
+def _vary(a: jax.Array, axes: set[str]) -> jax.Array:
+    if not axes:
+        return a
+    if hasattr(jax.lax, "pvary"):  # before jax 0.10
+        return jax.lax.pvary(a, tuple(axes))
+    return jax.lax.pcast(a, tuple(axes), to="varying")
+
+
+def divided_over(a: jax.Array, axis: int) -> tuple[Any, Any] | None:
+    """The mesh, and its axes over which the type of `a` says that an axis is divided; or None."""
+    sharding = jax.typeof(a).sharding
+    over = None if sharding.mesh.empty else sharding.spec[axis]
+    return None if over is None else (sharding.mesh, over)
+
+
+def divided(a: jax.Array, axis: int, over: tuple[Any, Any] | None) -> jax.Array:
+    """`a`, one of its axes divided as `divided_over` says of another array's."""
+    if over is None:
+        return a
+    mesh, axes = over
+    spec = list(jax.typeof(a).sharding.spec)
+    spec[axis] = axes
+    return jax.sharding.reshard(a, NamedSharding(mesh, PartitionSpec(*spec)))
 
 
 def zeros_like(a: jax.Array) -> jax.Array:

@@ -1,0 +1,112 @@
+"""Activation functions by name, with their constants in the name: "leaky_relu(0.1)"."""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jlstm import validation
+
+Activation = str | Callable[[jax.Array], jax.Array]
+
+
+class _Named(NamedTuple):
+    """A function of an array and constants, and what the constants are by default."""
+
+    function: Callable[..., Any]
+    constants: tuple[float, ...] = ()
+
+
+def _hard_sigmoid(x: jax.Array, slope: float, shift: float) -> jax.Array:
+    return jnp.clip(x * slope + shift, 0, 1)
+
+
+def _thresholded_relu(x: jax.Array, threshold: float) -> jax.Array:
+    return jnp.where(x > threshold, x, jnp.zeros((), x.dtype))
+
+
+_NAMED = {
+    "affine": _Named(lambda x, slope, shift: slope * x + shift, (1.0, 0.0)),
+    "elu": _Named(jax.nn.elu, (1.0,)),
+    "exponential": _Named(jnp.exp),
+    "gelu": _Named(lambda x: jax.nn.gelu(x, approximate=False)),
+    "hard_sigmoid": _Named(_hard_sigmoid, (1 / 6, 0.5)),
+    "leaky_relu": _Named(jax.nn.leaky_relu, (0.01,)),
+    "linear": _Named(lambda x: x),
+    "relu": _Named(jax.nn.relu),
+    "scaled_tanh": _Named(lambda x, height, slope: height * jnp.tanh(slope * x), (1.7159, 2 / 3)),
+    "selu": _Named(jax.nn.selu),
+    "sigmoid": _Named(jax.nn.sigmoid),
+    "silu": _Named(jax.nn.silu),
+    "softplus": _Named(jax.nn.softplus),
+    "softsign": _Named(jax.nn.soft_sign),
+    "tanh": _Named(jnp.tanh),
+    "thresholded_relu": _Named(_thresholded_relu, (1.0,)),
+}
+NAMES = tuple(_NAMED)
+
+
+def check(what: str, activation: Activation) -> None:
+    """TypeError or ValueError, naming the option `what`, unless it is a name or a function."""
+    if callable(activation):
+        return
+    if not isinstance(activation, str):
+        raise TypeError(f"{what} is {activation!r}; expected a name, one of {NAMES}, or a function")
+    try:
+        function(activation)
+    except ValueError as error:
+        raise ValueError(str(error).replace("activation", what, 1)) from None
+
+
+def function(activation: Activation) -> Callable[[jax.Array], jax.Array]:
+    """The function that a name stands for; a function stands for itself.
+
+    Constants follow the name in parentheses; left out, they are as here: affine(1, 0) is slope and
+    shift, elu(1), hard_sigmoid(1/6, 0.5) slope and shift as in Keras 3, torch and JAX
+    (TensorFlow's and ONNX's is hard_sigmoid(0.2, 0.5)), leaky_relu(0.01), scaled_tanh(1.7159, 2/3)
+    height and slope, thresholded_relu(1).
+
+    Raises:
+      TypeError, ValueError: not a name or a function, a name that is not known, or constants that
+        the function does not take.
+
+    >>> function("hard_sigmoid(0.2, 0.5)")(jnp.array([-9.0, 0.0, 1.0])).tolist()
+    [0.0, 0.5, 0.699999988079071]
+    """
+    return activation if callable(activation) else _parsed(activation)
+
+
+@functools.cache
+def _parsed(text: str) -> Callable[[jax.Array], jax.Array]:
+    found = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
+    name = found.group(1) if found else text
+    validation.known_name("activation", name, NAMES)
+    function, constants = _NAMED[name]
+    if found and found.group(2) is not None:
+        given = [_number(text, part) for part in found.group(2).split(",")]
+        if len(given) != len(constants):
+            raise ValueError(
+                f"activation {text!r} has {len(given)} constants; {name} takes "
+                f"{len(constants) or 'none'}"
+            )
+        constants = tuple(given)
+    return functools.partial(_with_constants, function, constants) if constants else function
+
+
+def _with_constants(
+    function: Callable[..., Any], constants: tuple[float, ...], x: jax.Array
+) -> jax.Array:
+    return function(x, *constants)
+
+
+def _number(text: str, part: str) -> float:
+    try:
+        return float(part)
+    except ValueError:
+        raise ValueError(
+            f"activation {text!r}: {part.strip()!r} is not a number; write constants as in "
+            "'hard_sigmoid(0.2, 0.5)'"
+        ) from None

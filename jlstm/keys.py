@@ -1,0 +1,19 @@
+"""Random keys: what counts as one."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def require_key(value: Any) -> None:
+    """Checks that a key is one key of jax.random, typed or raw."""
+    dtype = getattr(value, "dtype", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not typed and dtype != jnp.uint32:
+        raise TypeError(f"key is {value!r:.60}; expected a random key: jax.random.key(0)")
+    if jnp.ndim(value) != (0 if typed else 1):
+        raise ValueError(
+            f"key has shape {jnp.shape(value)}; expected one random key: jax.random.key(0), or one "
+            "element of what jax.random.split returned"
+        )

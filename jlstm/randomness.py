@@ -1,0 +1,120 @@
+"""What is drawn from a call's key: dropout of inputs, recurrent masks, zoneout, dropped weights.
+
+Everything is drawn before the loop over time. Layer n of a step whose key is k draws its inputs'
+mask from fold_in(k, n) and its other masks from fold_in(fold_in(k, n), j), whether it runs within a
+sequence or on its own. What is held over a sequence is drawn likewise from the call's own key.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jlstm.cell import NO_MASKS, Masks
+from jlstm.dtypes import state_dtype
+from jlstm.layer import Layer
+from jlstm.params import LayerParams
+
+# Which of a layer's keys each is drawn from.
+H, CANDIDATE, ZONEOUT_C, ZONEOUT_H, WEIGHTS = range(1, 6)
+
+
+class Keys(NamedTuple):
+    """The random keys of a call over T steps: one for each step [T], and the call's own."""
+
+    steps: jax.Array
+    whole: jax.Array
+
+
+def keys(key: jax.Array, time_steps: int) -> Keys:
+    """The keys of a call, from the one it is given."""
+    return Keys(jax.random.split(key, time_steps), key)
+
+
+def drop_inputs(keys: Keys, n: int, layer: Layer, xs: jax.Array) -> jax.Array:
+    """xs [T, *batch, I] with the layer's fraction of inputs dropped."""
+    if layer.dropout == 0.0:
+        return xs
+    if layer.held_masks:
+        mask = _scaled(jax.random.fold_in(keys.whole, n), layer.dropout, xs.shape[1:], xs.dtype)
+        return xs * mask
+    return jax.vmap(lambda key, x: drop_input(key, n, layer, x))(keys.steps, xs)
+
+
+def drop_input(key: jax.Array, n: int, layer: Layer, x: jax.Array) -> jax.Array:
+    """The same for one step, x [*batch, I]."""
+    if layer.dropout == 0.0:
+        return x
+    return x * _scaled(jax.random.fold_in(key, n), layer.dropout, x.shape, x.dtype)
+
+
+def masks(
+    keys: Keys | None, n: int, layer: Layer, batch_shape: tuple[int, ...], dtype: jnp.dtype
+) -> tuple[Masks, Masks]:
+    """The recurrent masks of each step [D, T, *batch, ..], and those held [D, *batch, ..]."""
+    if keys is None:
+        return NO_MASKS, NO_MASKS
+    shape = (2 if layer.bidirectional else 1, *batch_shape)
+
+    def of_step(key: jax.Array) -> Masks:
+        dropped = NO_MASKS if layer.held_masks else _dropped(key, n, layer, shape, dtype)
+        return _with_zoneout(dropped, key, n, layer, shape)
+
+    varying = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), jax.vmap(of_step)(keys.steps))
+    held = _dropped(keys.whole, n, layer, shape, dtype) if layer.held_masks else NO_MASKS
+    return varying, held
+
+
+def step_masks(
+    key: jax.Array | None, n: int, layer: Layer, batch_shape: tuple[int, ...], dtype: jnp.dtype
+) -> Masks:
+    """The recurrent masks of one step [*batch, ..] of a layer that holds none over time."""
+    if key is None:
+        return NO_MASKS
+    shape = (1, *batch_shape)
+    drawn = _with_zoneout(_dropped(key, n, layer, shape, dtype), key, n, layer, shape)
+    return jax.tree.map(lambda a: a[0], drawn)
+
+
+def drop_weights(keys: Keys | None, n: int, layer: Layer, params: LayerParams) -> LayerParams:
+    """Parameters with the layer's fraction of w_h dropped, the same for all steps."""
+    if keys is None or layer.weight_dropout == 0.0:
+        return params
+    key = _key(keys.whole, n, WEIGHTS)
+    mask = _scaled(key, layer.weight_dropout, params.w_h.shape, params.w_h.dtype)
+    return params._replace(w_h=params.w_h * mask)
+
+
+def _dropped(
+    key: jax.Array, n: int, layer: Layer, shape: tuple[int, ...], dtype: jnp.dtype
+) -> Masks:
+    chance, state = layer.recurrent_dropout, state_dtype(dtype)
+    if chance == 0.0:
+        return NO_MASKS
+    if layer.recurrent_dropout_on == "h":
+        return Masks(h=_scaled(_key(key, n, H), chance, (*shape, layer.state_size), state))
+    return Masks(g=_scaled(_key(key, n, CANDIDATE), chance, (*shape, layer.hidden_size), state))
+
+
+def _with_zoneout(
+    masks: Masks, key: jax.Array, n: int, layer: Layer, shape: tuple[int, ...]
+) -> Masks:
+    def kept(which: int, chance: float, size: int) -> jax.Array | None:
+        if chance == 0.0:
+            return None
+        return jax.random.bernoulli(_key(key, n, which), chance, (*shape, size))
+
+    return masks._replace(
+        c_kept=kept(ZONEOUT_C, layer.zoneout_c, layer.hidden_size),
+        h_kept=kept(ZONEOUT_H, layer.zoneout_h, layer.state_size),
+    )
+
+
+def _key(key: jax.Array, n: int, which: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(key, n), which)
+
+
+def _scaled(key: jax.Array, dropped: float, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+    """0 for the dropped, 1/(1-dropped) for the rest, so that the mean stays."""
+    keep = jax.random.bernoulli(key, 1.0 - dropped, shape)
+    return keep.astype(dtype) / jnp.asarray(1.0 - dropped, dtype)

@@ -1,0 +1,221 @@
+"""Random networks over all options at once, beside the reference: contracts 1 to 8 and 11."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jlstm
+from jlstm import Config, Layer, randomness
+from jlstm.layer import COUPLINGS, NORMS
+from tests.networks import apply, assert_close, expected, loss, make_call, variant_calls
+
+MANY = settings(max_examples=25)
+LONG = pytest.mark.long
+
+
+def gradients(call, **changes):
+    call = call._replace(**changes)
+
+    def total(args):
+        params, carry, xs = args
+        return loss(apply(call, params=params, carry=carry, xs=xs))
+
+    return jax.grad(total)((call.params, call.carry, call.xs))
+
+
+@MANY
+@given(variant_calls())
+def test_every_combination_is_that_of_the_reference(call):
+    """Contracts 4 to 6: values, in float64 from the papers' equations."""
+    assert_close(apply(call), expected(call), atol=3e-4)
+
+
+@MANY
+@given(variant_calls(streams=True, given=("resets",)))
+def test_steps_and_a_whole_sequence_agree(call):
+    """Contract 1."""
+    resets = call.times.get("resets", np.zeros(call.xs.shape[:2], bool))
+
+    def step(params, carry, step):
+        return jlstm.step(call.config, params, carry, step[0], reset=step[1])
+
+    def scanned(params):
+        return jax.lax.scan(functools.partial(step, params), call.carry, (call.xs, resets))
+
+    def whole(params):
+        return apply(call, params=params)
+
+    assert_close(scanned(call.params), whole(call.params), atol=1e-4)
+    slopes = [jax.grad(lambda p, run=run: loss(run(p)))(call.params) for run in (scanned, whole)]
+    assert_close(*slopes, atol=2e-3)
+
+
+@MANY
+@given(variant_calls(streams=True, noisy=True, given=("resets",)), st.integers(0, 9))
+def test_steps_draw_what_a_whole_sequence_draws(call, seed):
+    """Contract 11."""
+    key, time = jax.random.key(seed), len(call.xs)
+    resets = call.times.get("resets", np.zeros(call.xs.shape[:2], bool))
+    carry, ys = call.carry, []
+    for x, reset, k in zip(call.xs, resets, jax.random.split(key, time), strict=True):
+        carry, y = jlstm.step(call.config, call.params, carry, x, reset=reset, key=k)
+        ys.append(y)
+    times = {**call.times, "key": key}
+    assert_close((carry, jnp.stack(ys)), apply(call, times=times), atol=1e-4)
+
+
+@MANY
+@given(variant_calls(streams=True, given=("mask", "resets")), st.integers(0, 5))
+def test_time_may_be_split_anywhere(call, at):
+    """Contract 2, without learned carries: a reset at the seam takes the same one."""
+    at = min(at, len(call.xs))
+
+    def part(carry, span):
+        times = {name: a[span] for name, a in call.times.items()}
+        return apply(call, carry=carry, xs=call.xs[span], times=times)
+
+    carry, first = part(call.carry, slice(0, at))
+    carry, second = part(carry, slice(at, None))
+    assert_close((carry, jnp.concatenate([first, second])), apply(call), atol=1e-4)
+
+
+@MANY
+@given(variant_calls(noisy=True), st.integers(0, 9))
+def test_the_same_key_gives_the_same_and_no_key_drops_nothing(call, seed):
+    """Contract 11."""
+    times = {**call.times, "key": jax.random.key(seed)}
+    assert_close(apply(call, times=times), apply(call, times=times), atol=0)
+    quiet = dataclasses.replace(
+        call.config, layers=tuple(layer.without_key for layer in call.config.layers)
+    )
+    assert_close(apply(call), apply(call._replace(config=quiet)), atol=0)
+
+
+@MANY
+@given(variant_calls(noisy=True), st.integers(0, 9))
+def test_what_is_drawn_goes_where_the_papers_say(call, seed):
+    """The masks themselves are taken from the library; dropout of inputs and weights is applied."""
+    key, config = jax.random.key(seed), call.config
+    layers = tuple(
+        dataclasses.replace(layer, dropout=0.0, held_masks=False)
+        if layer.recurrent_dropout == 0
+        else dataclasses.replace(layer, dropout=0.0)
+        for layer in config.layers
+    )
+    call = call._replace(config=dataclasses.replace(config, layers=layers))
+    keys = randomness.keys(key, len(call.xs))
+    masks, dropped = [], []
+    for n, (layer, params) in enumerate(zip(layers, call.params.layers, strict=True)):
+        varying, held = randomness.masks(keys, n, layer, (2,), jnp.dtype("float32"))
+        held = jax.tree.map(lambda a: jnp.repeat(a[:, None], len(call.xs), axis=1), held)
+        drawn = {**varying._asdict(), **{k: a for k, a in held._asdict().items() if a is not None}}
+        sides = 2 if layer.bidirectional else 1
+        masks.append(
+            [{k: np.asarray(a[d]) for k, a in drawn.items() if a is not None} for d in range(sides)]
+        )
+        dropped.append(randomness.drop_weights(keys, n, layer, params))
+    seen = apply(call, times={**call.times, "key": key})
+    assert_close(seen, expected(call._replace(params=jlstm.Params(tuple(dropped))), masks), 3e-4)
+
+
+@MANY
+@given(variant_calls(given=("lengths", "mask")))
+def test_padding_never_leaks(call):
+    """Contract 7."""
+    valid = np.ones(call.xs.shape[:2], bool)
+    if "lengths" in call.times:
+        valid &= np.arange(len(call.xs))[:, None] < call.times["lengths"]
+    valid &= call.times.get("mask", True)
+    xs = np.where(valid[..., None], call.xs, np.float32(np.nan))
+    assert_close(apply(call, xs=xs), apply(call), atol=0)
+    assert_close(gradients(call, xs=xs), gradients(call), atol=0)
+
+
+@MANY
+@given(variant_calls())
+def test_vmap_over_sequences_is_a_batch(call):
+    """Contract 3."""
+
+    def one(carry, xs, times):
+        return jlstm.apply(call.config, call.params, carry, xs, **times)
+
+    at = [int(layer.bidirectional) for layer in call.config.layers]
+    carry_axes = tuple(jlstm.Carry(a, a) for a in at)
+    time_axes = {name: 0 if name == "lengths" else 1 for name in call.times}
+    mapped = jax.vmap(one, (carry_axes, 1, time_axes), (carry_axes, 1))
+    assert_close(mapped(call.carry, call.xs, call.times), apply(call), atol=1e-4)
+
+
+@settings(max_examples=10)
+@given(variant_calls())
+def test_derivatives_of_both_modes_agree(call):
+    """Contract 8: a gradient along a direction is the derivative in it, once and twice."""
+
+    def total(params):
+        return loss(apply(call, params=params)) / 10
+
+    direction = jax.tree.map(
+        lambda a: np.cos(np.arange(a.size, dtype="f4")).reshape(a.shape), call.params
+    )
+    slope = jax.grad(total)(call.params)
+    along = sum(
+        jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (slope, direction)), strict=True)
+    )
+    _, forward = jax.jvp(total, (call.params,), (direction,))
+    np.testing.assert_allclose(along, forward, rtol=1e-2, atol=1e-2)
+    remade = jax.grad(jax.checkpoint(total))(call.params)
+    assert_close(remade, slope, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"layer_norm": "products_and_cell"},
+        {"layer_norm": "gates_and_cell", "projection_size": 3},
+        {"layer_norm": "products_and_output", "recurrent_dropout": 0.3},
+        {"projection_size": 3, "peepholes": True},
+    ],
+    ids=str,
+)
+def test_gradients_are_those_of_plain_differentiation(options):
+    """The scan's own rule for w_h and projections beside autodiff of steps."""
+    call = make_call(Config(3, (Layer(4, **options),)), 6, (2,), 0, ("resets",))
+
+    def stepped(params):
+        def step(carry, step):
+            return jlstm.step(call.config, params, carry, step[0], reset=step[1])
+
+        return jax.lax.scan(step, call.carry, (call.xs, call.times["resets"]))
+
+    wanted = jax.grad(lambda p: loss(stepped(p)))(call.params)
+    assert_close(jax.grad(lambda p: loss(apply(call, params=p)))(call.params), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", NORMS)
+def test_normalisation_bears_on_the_output(form):
+    call = make_call(Config(3, (Layer(4, layer_norm=form),)), 4, (2,), 0)
+    for name in ("x", "h", "z", "c"):
+        affine = getattr(call.params.layers[0].norms, name)
+        if affine is None:
+            continue
+        norms = call.params.layers[0].norms._replace(
+            **{name: affine._replace(scale=affine.scale * 2)}
+        )
+        layer = call.params.layers[0]._replace(norms=norms)
+        assert not np.allclose(apply(call, params=jlstm.Params((layer,)))[1], apply(call)[1])
+
+
+@pytest.mark.parametrize("gate", COUPLINGS)
+def test_a_coupled_gate_does_not_read_its_columns(gate):
+    call = make_call(Config(3, (Layer(4, coupled_gates=gate),)), 4, (2,), 0)
+    slopes = jax.grad(lambda p: loss(apply(call, params=p)))(call.params).layers[0]
+    at = {"input": slice(0, 4), "forget": slice(4, 8)}[gate]
+    for slope in (slopes.w_x, slopes.w_h, slopes.b):
+        assert not np.any(slope[..., at])
+        assert np.all(np.any(np.delete(slope, np.r_[at], axis=-1), axis=-1))
