@@ -2,28 +2,37 @@
 
 from jlstm.cell import lstm_cell
 from jlstm.config import Config, Layer
+from jlstm.convolution import ConvParams, conv_lstm, init_conv_lstm
 from jlstm.io import load, save
 from jlstm.kernels.choice import implementations
-from jlstm.network import LayerTrace, Trace, apply, step, trace
+from jlstm.network import LayerTrace, Trace, apply, apply_truncated, step, trace
+from jlstm.packing import Packed, pack, unpack
 from jlstm.params import Carry, LayerParams, Params, init, initial_carry
 from jlstm.sequence import lstm
 
 __all__ = [
     "Carry",
     "Config",
+    "ConvParams",
     "Layer",
     "LayerParams",
     "LayerTrace",
+    "Packed",
     "Params",
     "Trace",
     "apply",
+    "apply_truncated",
+    "conv_lstm",
     "implementations",
     "init",
+    "init_conv_lstm",
     "initial_carry",
     "load",
     "lstm",
     "lstm_cell",
+    "pack",
     "save",
     "step",
     "trace",
+    "unpack",
 ]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments, cell, randomness, sequence
+from jlstm import arguments, cell, chunks, randomness, sequence
 from jlstm.config import Config, require_config
 from jlstm.kernels import choice, scan
 from jlstm.keys import require_key
@@ -121,6 +121,7 @@ def apply(
     key: jax.Array | None = None,
     time_major: bool = True,
     implementation: str = "auto",
+    remat: int | str | None = None,
 ) -> tuple[Carries, jax.Array]:
     """The stack over a batch of sequences.
 
@@ -143,6 +144,9 @@ def apply(
       key: a random key; without one nothing is dropped.
       time_major: whether time is the first axis of xs, mask, resets and ys.
       implementation: "auto", or a name that `implementations` lists.
+      remat: steps of time after each of which a gradient keeps the carry, and nothing of the steps
+        between, which it computes anew; "sqrt" for about the square root of T. For networks that
+        run forward in time.
 
     Returns:
       The carry after the last step that is not padding, one Carry a layer, in float32 (float64
@@ -163,7 +167,63 @@ def apply(
         require_key(key)
     run = choice.choose(implementation, config.layers, config.dtype, draws=key is not None)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
-    last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key)
+    cut = None if remat is None else chunks.rematerialised(config, remat)
+    last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key, cut)
+    return last, ys
+
+
+def apply_truncated(
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    xs: jax.Array,
+    steps: int,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    key: jax.Array | None = None,
+    time_major: bool = True,
+    implementation: str = "auto",
+) -> tuple[Carries, jax.Array]:
+    """`apply`, but no gradient crosses from one span of `steps` steps to the one before it.
+
+    Truncated backpropagation through time in one call: values are those of `apply`, the gradient
+    that of spans run one after the other, each from the last carry of the one before as a constant.
+
+    Args:
+      config: the network; its layers run forward in time.
+      params: as in `apply`, like all that follow.
+      carry: the gradient for it is that of the first span.
+      xs: inputs.
+      steps: of a span; the last span may be shorter.
+      lengths: as in `apply`.
+      mask: as in `apply`.
+      resets: as in `apply`.
+      key: as in `apply`.
+      time_major: as in `apply`.
+      implementation: as in `apply`.
+
+    Returns:
+      What `apply` returns.
+
+    Raises:
+      TypeError, ValueError: as `apply`; a network with a layer that runs backwards.
+
+    >>> config = Config.stack(6, [4, 5])
+    >>> from jlstm.params import init
+    >>> params = init(jax.random.key(0), config)
+    >>> carry, ys = apply_truncated(config, params, None, jnp.ones((7, 2, 6)), 3)
+    >>> ys.shape
+    (7, 2, 5)
+    """
+    require_config(config)
+    if key is not None:
+        require_key(key)
+    run = choice.choose(implementation, config.layers, config.dtype, draws=key is not None)
+    arrays = _arrays(xs, lengths, mask, resets, time_major)
+    cut = chunks.truncated(config, steps)
+    last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key, cut)
     return last, ys
 
 
@@ -219,7 +279,7 @@ def _arrays(xs: Any, lengths: Any, mask: Any, resets: Any, time_major: bool) -> 
     return xs, lengths, mask, resets
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 7))
 def _forward(
     config: Config,
     time_major: bool,
@@ -228,6 +288,7 @@ def _forward(
     carry: Any,
     arrays: Any,
     key: Any,
+    cut: chunks.Cut | None = None,
 ) -> tuple[Carries, jax.Array, list[Any]]:
     arguments.params(config, params)
     xs, lengths, mask, resets = arrays
@@ -238,14 +299,28 @@ def _forward(
     carry = initial_carry(config, params, batch_shape) if carry is None else carry
     arguments.carries(config, carry, batch_shape)
     times = sequence.schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
-    first = ys = xs.astype(dtype)
-    after, made = [], []
+    stack = functools.partial(_stack, config, run, dtype)
+    after, ys, made = chunks.over_time(stack, params, carry, xs.astype(dtype), times, cut)
+    ys = ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
+    return after, ys, made
+
+
+def _stack(
+    config: Config,
+    run: Callable[..., Any],
+    dtype: jnp.dtype,
+    params: Params,
+    carry: Carries,
+    xs: jax.Array,
+    times: sequence.Schedule,
+) -> tuple[Carries, jax.Array, list[Any]]:
+    """All layers over a sequence [T, *batch, I], for arguments known to fit."""
+    ys, after, made = xs, [], []
     for n, layer in enumerate(config.layers):
-        ys = jnp.concatenate([ys, first], axis=-1) if layer.skip else ys
+        ys = jnp.concatenate([ys, xs], axis=-1) if layer.skip else ys
         last, ys, states = sequence.run_layer(
             n, layer, params.layers[n], carry[n], ys, times, run, dtype
         )
         after.append(last)
         made.append(states)
-    ys = ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
     return tuple(after), ys, made

@@ -20,11 +20,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-T, B, I, H = 7, 3, 5, 4
+T, B, INPUTS, H = 7, 3, 5, 4
 LENGTHS = {"lengths": np.array([7, 4, 1], "int32")}
 
 
-def call_of(layer, times=None, size=I, steps=T, batch=B):
+def call_of(layer, times=None, size=INPUTS, steps=T, batch=B):
     """A call with distinct weights, halved so that gates do not saturate."""
     call = make_call(Config(size, (layer,)), steps, (batch,), 0)
     return call._replace(params=jax.tree.map(lambda a: a / 2, call.params), times=dict(times or {}))
@@ -184,7 +184,7 @@ TORCH = {
 def torch_module(torch, call):
     layer = call.config.layers[0]
     module = torch.nn.LSTM(
-        I, H, bidirectional=layer.bidirectional, proj_size=layer.projection_size or 0
+        INPUTS, H, bidirectional=layer.bidirectional, proj_size=layer.projection_size or 0
     )
     for params, suffix in zip(sides(call.params.layers[0], layer), ("", "_reverse"), strict=False):
         values = {"weight_ih": params.w_x.T, "weight_hh": params.w_h.T, "bias_ih": params.b}

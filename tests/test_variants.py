@@ -2,6 +2,9 @@
 
 import dataclasses
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jlstm
-from jlstm import Config, Layer, randomness
+from jlstm import Config, Layer, cell, randomness
 from jlstm.layer import COUPLINGS, NORMS
-from tests.networks import apply, assert_close, expected, loss, make_call, variant_calls
+from tests.networks import (
+    apply,
+    assert_close,
+    expected,
+    loss,
+    make_call,
+    run,
+    variant_calls,
+)
 
-MANY = settings(max_examples=25)
-LONG = pytest.mark.long
+# Of each of the eight contracts below that are looked at in random networks.
+EXAMPLES = int(os.environ.get("JLSTM_EXAMPLES", "25"))
+MANY = settings(max_examples=EXAMPLES)
 
 
 def gradients(call, **changes):
@@ -152,6 +164,10 @@ def test_vmap_over_sequences_is_a_batch(call):
     assert_close(mapped(call.carry, call.xs, call.times), apply(call), atol=1e-4)
 
 
+def waves(a):
+    return np.cos(np.arange(a.size, dtype="float32")).reshape(a.shape)
+
+
 @settings(max_examples=10)
 @given(variant_calls())
 def test_derivatives_of_both_modes_agree(call):
@@ -160,13 +176,10 @@ def test_derivatives_of_both_modes_agree(call):
     def total(params):
         return loss(apply(call, params=params)) / 10
 
-    direction = jax.tree.map(
-        lambda a: np.cos(np.arange(a.size, dtype="f4")).reshape(a.shape), call.params
-    )
+    direction = jax.tree.map(waves, call.params)
     slope = jax.grad(total)(call.params)
-    along = sum(
-        jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (slope, direction)), strict=True)
-    )
+    pairs = zip(jax.tree.leaves(slope), jax.tree.leaves(direction), strict=True)
+    along = sum(jnp.vdot(a, b) for a, b in pairs)
     _, forward = jax.jvp(total, (call.params,), (direction,))
     np.testing.assert_allclose(along, forward, rtol=1e-2, atol=1e-2)
     remade = jax.grad(jax.checkpoint(total))(call.params)
@@ -195,6 +208,52 @@ def test_gradients_are_those_of_plain_differentiation(options):
 
     wanted = jax.grad(lambda p: loss(stepped(p)))(call.params)
     assert_close(jax.grad(lambda p: loss(apply(call, params=p)))(call.params), wanted, atol=1e-4)
+
+
+@pytest.mark.long
+def test_two_thousand_examples_of_the_contracts():
+    """All of the above again, on 300 examples each."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", __file__, "-m", "not long"],
+        env={**os.environ, "JLSTM_EXAMPLES": "300"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+
+
+def instructions(call, monkeypatch, plain):
+    """Of the compiled gradient; `plain` strips the step of every variant's code."""
+    with monkeypatch.context() as patch:
+        if plain:
+            patch.setattr(cell, "read", lambda carry, masks: carry.h)
+            patch.setattr(cell, "pre_activations", lambda layer, params, z_x, z_h: z_x + z_h)
+            patch.setattr(cell, "projected", lambda layer, params, units, *_: units)
+            patch.setattr(cell, "zoned_out", lambda layer, before, after, masks: after)
+            patch.setattr(cell, "added", lambda a, b: a)
+            patch.setattr(cell, "advance", plain_step)
+        jax.clear_caches()
+
+        def total(params, xs):
+            return loss(run(call, "scan", params=params, xs=xs))
+
+        compiled = jax.jit(jax.grad(total, (0, 1))).lower(call.params, call.xs).compile()
+    return sum(" = " in line for line in compiled.as_text().splitlines())
+
+
+def plain_step(layer, params, z, carry, masks):
+    i, f, g, o = jnp.split(z, 4, axis=-1)
+    gates = cell.Gates(jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o))
+    return gates, *cell.update(gates, carry.c)
+
+
+@pytest.mark.parametrize("times", [(), ("lengths", "mask", "resets")])
+def test_a_plain_network_pays_nothing_for_the_variants(times, monkeypatch):
+    """Its compiled program has as many instructions with their code in its path as without."""
+    call = make_call(Config(3, (Layer(4, bidirectional=True), Layer(5))), 6, (2,), 0, times)
+    counts = [instructions(call, monkeypatch, plain) for plain in (False, True)]
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize("form", NORMS)

@@ -39,7 +39,7 @@ def _vary(a: jax.Array, axes: set[str]) -> jax.Array:
     if not axes:
         return a
     if hasattr(jax.lax, "pvary"):  # before jax 0.10
-        return jax.lax.pvary(a, tuple(axes))
+        return jax.lax.pvary(a, tuple(axes))  # type: ignore[attr-defined]
     return jax.lax.pcast(a, tuple(axes), to="varying")
 
 
