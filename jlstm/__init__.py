@@ -7,16 +7,19 @@ from jlstm.io import load, save
 from jlstm.kernels.choice import implementations
 from jlstm.network import LayerTrace, Trace, apply, apply_truncated, step, trace
 from jlstm.packing import Packed, pack, unpack
-from jlstm.params import Carry, LayerParams, Params, init, initial_carry
+from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, init, initial_carry
 from jlstm.sequence import lstm
 
 __all__ = [
+    "Affine",
     "Carry",
     "Config",
     "ConvParams",
+    "Highway",
     "Layer",
     "LayerParams",
     "LayerTrace",
+    "Norms",
     "Packed",
     "Params",
     "Trace",

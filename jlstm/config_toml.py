@@ -16,7 +16,7 @@ def dumps(config: Config) -> str:
     """`config` as TOML text that `loads` turns into an equal config.
 
     Raises:
-      ValueError: the initializer is a function, which no text can hold.
+      ValueError: the initializer or an activation is a function, which no text can hold.
 
     >>> loads(dumps(Config.stack(6, [4, 5]))) == Config.stack(6, [4, 5])
     True
@@ -27,6 +27,13 @@ def dumps(config: Config) -> str:
             "written down; once parameters are made, dataclasses.replace(config, "
             'initializer="keras") describes the same network'
         )
+    for n, layer in enumerate(config.layers):
+        for name in ("activation", "recurrent_activation", "cell_activation"):
+            if callable(getattr(layer, name)):
+                raise ValueError(
+                    f"the {name} of layer {n} is the function {getattr(layer, name)!r}, which "
+                    "cannot be written down; jlstm.activations has functions by name"
+                )
     lines = [_line(name, value) for name, value in _options(config).items() if name != "layers"]
     for layer in config.layers:
         lines += ["", "[[layers]]"]

@@ -3,17 +3,18 @@
 import json
 import os
 import struct
+import tempfile
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import given
+from hypothesis import given, settings
 
 import jlstm
 from jlstm import Config, Layer, io
-from tests.networks import configs, make_call
+from tests.networks import assert_close, configs, make_call, variant_calls
 
 CALL = make_call(Config(6, (Layer(4, bidirectional=True), Layer(5))), 3, (2,), 0)
 
@@ -148,3 +149,20 @@ def test_a_file_that_contradicts_itself_is_refused(model, change, words):
     rewritten(model, change)
     with pytest.raises(ValueError, match=words):
         jlstm.load(model)
+
+
+@settings(max_examples=15)
+@given(variant_calls(noisy=True))
+def test_every_variant_comes_back_as_it_was(call):
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/model.safetensors"
+        jlstm.save(path, call.config, call.params)
+        config, params = jlstm.load(path)
+    assert config == call.config
+    assert_close(params, call.params, atol=0)
+
+
+def test_an_activation_that_is_a_function_cannot_be_written_down(tmp_path):
+    config = Config(3, (Layer(4, activation=jax.nn.silu),))
+    with pytest.raises(ValueError, match="the activation of layer 0 is the function"):
+        jlstm.save(tmp_path / "model.safetensors", config, jlstm.init(jax.random.key(0), config))

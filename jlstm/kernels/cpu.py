@@ -40,7 +40,8 @@ def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
         return f"its arithmetic is float32, too narrow for {dtype}"
     for option, plain in KNOWN.items():
         if getattr(layer, option) != plain:
-            return f"its kernels have no {option}"
+            anyway = ", though calls without a key do without it" if "dropout" in option else ""
+            return f"its kernels have no {option}{anyway}"
     _, reason = library.load()
     return reason or None
 
