@@ -52,8 +52,13 @@ def features(what: str, xs: Any, layout: Sequence[str], size: int) -> None:
     require_floating(what, xs.dtype)
 
 
-def flags(what: str, value: Any, shape: tuple[int, ...], layout: str) -> None:
-    """Checks an array of booleans, one for each time step and sequence."""
+def flags(
+    what: str, value: Any, shape: tuple[int, ...], layout: str, *, either_major: bool = False
+) -> None:
+    """Checks an array of booleans, one for each time step and sequence.
+
+    `either_major` says whether the call has a `time_major` that may be what is wrong.
+    """
     if value.dtype != jnp.bool_:
         raise TypeError(
             f"{what} has dtype {value.dtype}; expected booleans: convert with {what}.astype(bool)"
@@ -61,7 +66,7 @@ def flags(what: str, value: Any, shape: tuple[int, ...], layout: str) -> None:
     if value.shape != shape:
         raise ValueError(
             f"{what} has shape {value.shape}; expected {shape}: {layout}, as the input has without "
-            f"its features{_batch_first(value.shape == (*shape[1:], *shape[:1]))}"
+            f"its features{_batch_first(either_major and value.shape == (*shape[1:], shape[0]))}"
         )
 
 

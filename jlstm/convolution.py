@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm import cell, validation
+from jlstm import arguments, cell, initializers, validation
+from jlstm.kernels import scan
 from jlstm.keys import require_key
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
@@ -47,7 +48,7 @@ def init_conv_lstm(
     require_key(key)
     filters = validation.positive_int("filters", filters)
     k_x, k_h = jax.random.split(key)
-    w_x = jax.nn.initializers.glorot_uniform()(k_x, (*kernel, input_size, 4 * filters))
+    w_x = initializers.glorot_uniform(k_x, (*kernel, input_size, 4 * filters), "float32")
     w_h = jax.nn.initializers.orthogonal()(k_h, (*kernel, filters, 4 * filters))
     zeros, ones = jnp.zeros(filters), jnp.ones(filters)
     return ConvParams(w_x, w_h, jnp.concatenate([zeros, ones, zeros, zeros]))
@@ -105,21 +106,22 @@ def conv_lstm(
             raise ValueError(f"carry.{name} has shape {a.shape}; expected {zeros.shape}")
     plain = LayerParams(params.w_x, params.w_h, params.b)
 
-    def spread(flags: jax.Array | None) -> jax.Array | None:
-        return None if flags is None else flags.reshape(*flags.shape, *(1,) * (dims + 1))
+    def over_space(name: str, flags: jax.Array | None) -> jax.Array | None:
+        if flags is None:
+            return None
+        arguments.flags(name, flags, xs.shape[:2], "time steps by batch")
+        return flags.reshape(*flags.shape, *(1,) * dims)
 
     def step(carry: Carry, step: tuple) -> tuple[Carry, jax.Array]:
         z, valid, reset = step
-        if reset is not None:
-            carry = Carry(*(jnp.where(reset, 0.0, a) for a in carry))
+        carry = scan.select(reset, Carry(zeros, zeros), carry)
         z = z + _convolve(carry.h, params.w_h, padding="SAME", window_strides=(1,) * dims)
         _, c, h = cell.advance(layer, plain, z, carry, cell.NO_MASKS)
-        if valid is None:
-            return Carry(c, h), h
-        after = Carry(*(jnp.where(valid, a, b) for a, b in zip((c, h), carry, strict=True)))
-        return after, jnp.where(valid, h, 0.0)
+        after = Carry(c, h)
+        after = after if valid is None else scan.select(valid, after, carry)
+        return after, scan.where(valid, h, 0.0)
 
-    return lax.scan(step, carry, (z, spread(mask), spread(resets)))
+    return lax.scan(step, carry, (z, over_space("mask", mask), over_space("resets", resets)))
 
 
 def _convolve(x: jax.Array, w: jax.Array, **window: object) -> jax.Array:

@@ -113,8 +113,9 @@ class Layer:
             keep(name, validation.number(name, getattr(self, name), low=0.0, below=1.0))
         for name in ("zoneout_c", "zoneout_h"):
             keep(name, validation.number(name, getattr(self, name), low=0.0, high=1.0))
-        for without_effect in _without_effect(self):
-            raise ValueError(without_effect)
+        wrong = _without_effect(self)
+        if wrong:
+            raise ValueError(wrong[0])
 
     @property
     def state_size(self) -> int:

@@ -134,7 +134,7 @@ def apply(
     Args:
       config: the network.
       params: its parameters.
-      carry: one Carry(c [*batch, H], h [*batch, H]) a layer, with a leading axis of 2 where the
+      carry: one Carry(c [*batch, H], h [*batch, P]) a layer, with a leading axis of 2 where the
         layer is bidirectional; None for the initial one.
       xs: inputs [T, *batch, I] ([*batch, T, I] unless time_major), floating point.
       lengths: [*batch] whole numbers within 0 and T. Values outside are refused where they are
@@ -163,13 +163,9 @@ def apply(
     (2, 3, 5)
     """
     require_config(config)
-    if key is not None:
-        require_key(key)
-    run = choice.choose(implementation, config.layers, config.dtype, draws=key is not None)
-    arrays = _arrays(xs, lengths, mask, resets, time_major)
     cut = None if remat is None else chunks.rematerialised(config, remat)
-    last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key, cut)
-    return last, ys
+    arrays = _arrays(xs, lengths, mask, resets, time_major)
+    return _applied(config, params, carry, arrays, key, time_major, implementation, cut)
 
 
 def apply_truncated(
@@ -218,11 +214,24 @@ def apply_truncated(
     (7, 2, 5)
     """
     require_config(config)
+    cut = chunks.truncated(config, steps)
+    arrays = _arrays(xs, lengths, mask, resets, time_major)
+    return _applied(config, params, carry, arrays, key, time_major, implementation, cut)
+
+
+def _applied(
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    arrays: tuple[Any, ...],
+    key: jax.Array | None,
+    time_major: bool,
+    implementation: str,
+    cut: chunks.Cut | None,
+) -> tuple[Carries, jax.Array]:
     if key is not None:
         require_key(key)
     run = choice.choose(implementation, config.layers, config.dtype, draws=key is not None)
-    arrays = _arrays(xs, lengths, mask, resets, time_major)
-    cut = chunks.truncated(config, steps)
     last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key, cut)
     return last, ys
 

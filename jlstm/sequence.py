@@ -42,10 +42,10 @@ def schedule(
     layout = f"{time_steps} time steps by batch {batch_shape}"
     valid = None
     if mask is not None:
-        arguments.flags("mask", mask, shape, layout)
+        arguments.flags("mask", mask, shape, layout, either_major=True)
         valid = jnp.asarray(mask)
     if resets is not None:
-        arguments.flags("resets", resets, shape, layout)
+        arguments.flags("resets", resets, shape, layout, either_major=True)
         resets = jnp.asarray(resets)
     if lengths is not None:
         arguments.lengths(lengths, batch_shape, time_steps)
@@ -128,7 +128,7 @@ def lstm(
 
     Args:
       params: the layer's parameters, with a leading axis of 2 if it is bidirectional.
-      carry: Carry(c [*batch, H], h [*batch, H]), with a leading axis of 2 if the layer is
+      carry: Carry(c [*batch, H], h [*batch, P]), with a leading axis of 2 if the layer is
         bidirectional; None for the initial one.
       xs: inputs [T, *batch, I] ([*batch, T, I] unless time_major), floating point.
       layer: the layer's options; by default a plain layer of H units, with a bias if b is there.

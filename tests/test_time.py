@@ -210,6 +210,7 @@ def test_conv_lstm_of_single_places_is_a_plain_lstm():
     [
         ({"xs": np.ones((2, 1, 8, 3), "f4")}, "2 dimensions of space"),
         ({"padding": "full"}, "padding is 'full'"),
+        ({"mask": np.ones((1, 2), bool)}, r"mask has shape \(1, 2\); expected \(2, 1\)"),
         ({"layer": Layer(4, peepholes=True)}, "a ConvLSTM of 4 filters knows"),
         ({"carry": Carry(np.ones((1, 8, 8, 4)), np.ones((1, 8, 8, 4)))}, "carry.c has shape"),
     ],

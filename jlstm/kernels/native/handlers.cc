@@ -38,6 +38,17 @@ jlstm::Outputs outputs(int64_t side_by_side, int64_t groups, int64_t steps, int6
   return {steps * batch * units, units};
 }
 
+jlstm::Schedule schedule_of(Shapes& shapes, const Flags& valid, const Flags& resets,
+                            ffi::Span<const int64_t> reverse, int64_t groups, int64_t steps,
+                            int64_t batch) {
+  shapes.check(int64_t(reverse.size()) == groups, "reverse needs one entry a group");
+  jlstm::Schedule schedule{};
+  schedule.valid = shapes.flags("valid", valid, groups, steps, batch, &schedule.next_valid);
+  schedule.resets = shapes.flags("resets", resets, groups, steps, batch, &schedule.next_resets);
+  schedule.reverse = reverse.begin();
+  return schedule;
+}
+
 void expect_writes(std::initializer_list<Result> results) {
   for (Result result : results) jlstm::expect_writes(result->untyped_data(), result->size_bytes());
 }
@@ -54,7 +65,6 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
   const int64_t groups = w_h.dimensions()[0], units = w_h.dimensions()[1];
   auto dims = xs.dimensions();
   const int64_t steps = dims[1], batch = dims[2], inputs = dims[3];
-  shapes.check(int64_t(reverse.size()) == groups, "reverse needs one entry a group");
   shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0, "a size is zero");
   shapes.check(steps <= INT32_MAX, "more steps than the kernels can count");
   const bool shared = dims[0] == 1;
@@ -66,10 +76,8 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
   shapes.require("last_c", *last_c, {groups, batch, units});
   shapes.require("last_h", *last_h, {groups, batch, units});
   shapes.require("hs", *hs, {groups, steps, batch, units});
-  jlstm::Schedule schedule{};
-  schedule.valid = shapes.flags("valid", valid, groups, steps, batch, &schedule.next_valid);
-  schedule.resets = shapes.flags("resets", resets, groups, steps, batch, &schedule.next_resets);
-  schedule.reverse = reverse.begin();
+  const jlstm::Schedule schedule =
+      schedule_of(shapes, valid, resets, reverse, groups, steps, batch);
   jlstm::Forward call{{groups, steps, batch, inputs, units},
                       schedule,
                       shared,
@@ -106,7 +114,6 @@ ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_bef
   if (!shapes.wrong.empty()) return run(shapes.wrong, pool, nullptr);
   auto dims = d_hs.dimensions();
   const int64_t groups = dims[0], steps = dims[1], batch = dims[2], units = dims[3];
-  shapes.check(int64_t(reverse.size()) == groups, "reverse needs one entry a group");
   shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0, "a size is zero");
   shapes.require("w_h", w_h, {groups, units, 4 * units});
   shapes.require("gates", gates, {groups, steps, batch, 4 * units});
@@ -116,10 +123,8 @@ ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_bef
   shapes.require("d_z", *d_z, {groups, steps, batch, 4 * units});
   shapes.require("d_c", *d_c, {groups, batch, units});
   shapes.require("d_h", *d_h, {groups, batch, units});
-  jlstm::Schedule schedule{};
-  schedule.valid = shapes.flags("valid", valid, groups, steps, batch, &schedule.next_valid);
-  schedule.resets = shapes.flags("resets", resets, groups, steps, batch, &schedule.next_resets);
-  schedule.reverse = reverse.begin();
+  const jlstm::Schedule schedule =
+      schedule_of(shapes, valid, resets, reverse, groups, steps, batch);
   jlstm::Backward call{{groups, steps, batch, 0, units},
                        schedule,
                        w_h.typed_data(),
