@@ -1,75 +1,22 @@
 // Threads that take the phases of a call together.
 //
 // A call has shares, each of which has to take phases 0, 1, ... in turn; no share may begin a phase
-// before all have ended the one before. The calling thread takes share 0, and any other that nobody
-// has taken over. A task sent to XLA's pool takes over one share for good when it starts, which may
-// be late or never: nothing waits for a task that has not started, so calls within calls and a busy
-// pool make progress. What is computed does not depend on who computes it.
+// before all have ended the one before. The calling thread takes share 0, and a phase of any other
+// that nobody has begun by then. A task sent to XLA's pool stands at one share when it starts,
+// which may be late or never: nothing waits for a thread that has not begun, only for one that is
+// at work, so calls within calls, a busy pool and a busy machine make progress. What is computed
+// does not depend on who computes it.
 #pragma once
-#include <sched.h>
-
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <new>
 #include <vector>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "thread.h"
 
 namespace jlstm {
-
-// Numbers below 2^-126 count as zero while this lives: they would slow a step tenfold.
-class FlushDenormals {
- public:
-#if defined(__x86_64__)
-  FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
-  ~FlushDenormals() { _mm_setcsr(before_); }
-
- private:
-  unsigned before_;
-#elif defined(__aarch64__)
-  FlushDenormals() {
-    asm volatile("mrs %0, fpcr" : "=r"(before_));
-    asm volatile("msr fpcr, %0" ::"r"(before_ | (1ull << 24)));
-  }
-  ~FlushDenormals() { asm volatile("msr fpcr, %0" ::"r"(before_)); }
-
- private:
-  uint64_t before_;
-#else
-  FlushDenormals() {}
-#endif
-};
-
-// Moves this thread off a processor for as long as it lives, if it is on it and may be elsewhere.
-//
-// A thread that wakes up may find itself queued on the processor of the one that woke it, though
-// others are idle, and would be left there until the call is over.
-class OffProcessor {
- public:
-#if defined(__linux__)
-  explicit OffProcessor(int processor) {
-    if (processor < 0 || sched_getcpu() != processor) return;
-    if (sched_getaffinity(0, sizeof before_, &before_) != 0) return;
-    cpu_set_t others = before_;
-    CPU_CLR(processor, &others);
-    moved_ = CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0;
-  }
-  ~OffProcessor() {
-    if (moved_) sched_setaffinity(0, sizeof before_, &before_);
-  }
-  static int current() { return sched_getcpu(); }
-
- private:
-  cpu_set_t before_;
-  bool moved_ = false;
-#else
-  explicit OffProcessor(int) {}
-  static int current() { return -1; }
-#endif
-};
 
 struct Team {
   int threads;                                          // how many may work at once
@@ -85,88 +32,118 @@ struct Team {
       return;
     }
     auto progress = std::make_shared<Progress>(shares, phases, &work);
-    try {
-      for (int64_t share = 1; share < shares && share < threads; ++share)
-        schedule([progress, share] { progress->take_over(share); });
-    } catch (const std::bad_alloc&) {
-      // Tasks that were sent already may run; the rest is done here.
-    }
-    progress->lead();
+    for (int64_t share = 1; share < shares && share < threads; ++share) offer(progress, share);
+    lead(progress);
   }
 
  private:
-  // The phases a share has ended, and who has it: nobody, someone for one phase, someone for good.
-  static constexpr uint64_t kBusy = 1, kOwned = 2, kOne = 4;
+  using Clock = std::chrono::steady_clock;
 
-  struct alignas(64) Word {
-    std::atomic<uint64_t> value{0};
+  struct alignas(64) Share {
+    // How many phases have ended, whether somebody is at the next, and whether a task stands by.
+    static constexpr uint64_t kBusy = 1, kAttended = 2, kOne = 4;
+    std::atomic<uint64_t> word{0};
+    std::atomic<bool> dismissed{false};  // the task is asked to leave
+    Clock::time_point again{};           // when another may come; of the calling thread alone
+
+    uint64_t ended() const { return word.load(std::memory_order_acquire) / kOne; }
+
+    // Takes that phase, unless it has been begun.
+    bool take(uint64_t phase, int64_t share, const Work& work) {
+      uint64_t seen = word.load(std::memory_order_acquire);
+      do {
+        if (seen / kOne != phase || (seen & kBusy)) return false;
+      } while (!word.compare_exchange_weak(seen, seen + kBusy, std::memory_order_acq_rel));
+      work(phase, share);
+      word.fetch_add(kOne - kBusy, std::memory_order_release);
+      return true;
+    }
   };
 
   struct Progress {
-    std::vector<Word> words;
-    uint64_t phases;
+    std::vector<Share> shares;
+    const uint64_t phases;
     const Work* work;                               // alive until all phases have ended
     const int processor = OffProcessor::current();  // of the calling thread
+    const Clock::time_point began = Clock::now();
 
     Progress(int64_t shares, int64_t phases, const Work* work)
-        : words(shares), phases(phases), work(work) {}
+        : shares(shares), phases(phases), work(work) {}
 
-    uint64_t ended(int64_t share) const {
-      return words[share].value.load(std::memory_order_acquire) / kOne;
-    }
+    bool take(uint64_t phase, size_t share) { return shares[share].take(phase, share, *work); }
 
-    static void pause(int& spins) {
-      if (++spins < 100) {  // some microseconds; then whoever is waited for may need this processor
-#if defined(__x86_64__)
-        _mm_pause();
-#endif
-      } else {
-        sched_yield();
-      }
-    }
-
-    void lead() {
-      sched_yield();  // to a task that was queued on this processor, and will move off it
-      for (uint64_t phase = 0; phase < phases; ++phase) {
-        (*work)(phase, 0);
-        words[0].value.store((phase + 1) * kOne + kOwned, std::memory_order_release);
-        for (size_t share = 1; share < words.size(); ++share) {
-          uint64_t free = phase * kOne;
-          if (words[share].value.compare_exchange_strong(free, free + kBusy)) {
-            (*work)(phase, share);
-            words[share].value.store((phase + 1) * kOne, std::memory_order_release);
-          }
-        }
-        for (size_t share = 1; share < words.size(); ++share) {
-          int spins = 0;
-          while (ended(share) <= phase) pause(spins);
-        }
-      }
-    }
-
-    void take_over(int64_t share) {
-      uint64_t word = words[share].value.load(std::memory_order_acquire);
-      if (word / kOne == phases) return;
+    // Of a task: takes the phases of a share until all have ended or it is asked to leave.
+    void attend(size_t share) {
+      Share& own = shares[share];
+      uint64_t word = own.word.load(std::memory_order_acquire);
+      do {
+        if (word / Share::kOne == phases || (word & Share::kAttended)) return;
+      } while (!own.word.compare_exchange_weak(word, word | Share::kAttended));
       OffProcessor off(processor);
-      int spins = 0;
-      for (;;) {
-        // Nothing is left, or just the phase that another is at.
-        if (word / kOne + (word & kBusy) == phases) return;
-        if (!(word & kBusy) && words[share].value.compare_exchange_weak(word, word | kOwned)) break;
-        pause(spins);
-        word = words[share].value.load(std::memory_order_acquire);
-      }
       FlushDenormals flush;
-      for (uint64_t phase = word / kOne; phase < phases; ++phase) {
-        for (size_t other = 0; other < words.size(); ++other) {
-          spins = 0;
-          while (ended(other) < phase) pause(spins);
-        }
-        (*work)(phase, share);
-        words[share].value.store((phase + 1) * kOne + kOwned, std::memory_order_release);
+      for (uint64_t phase = word / Share::kOne; phase < phases && !own.dismissed; ++phase) {
+        for (const Share& other : shares)
+          for (int spins = 0; other.ended() < phase;) pause(spins);
+        take(phase, share);
       }
+      own.word.fetch_and(~Share::kAttended);
     }
   };
+
+  static void pause(int& spins) {
+    if (++spins < 1000) {  // some ten microseconds; then others may need this processor
+#if defined(__x86_64__)
+      _mm_pause();
+#endif
+    } else {
+      sched_yield();
+    }
+  }
+
+  void offer(const std::shared_ptr<Progress>& progress, size_t share) const {
+    try {
+      schedule([progress, share] { progress->attend(share); });
+    } catch (const std::bad_alloc&) {
+      // The calling thread takes that share.
+    }
+  }
+
+  void lead(const std::shared_ptr<Progress>& progress) const {
+    std::vector<Share>& shares = progress->shares;
+    sched_yield();  // to a task that was queued on this processor, and will move off it
+    for (uint64_t phase = 0; phase < progress->phases; ++phase) {
+      progress->take(phase, 0);
+      for (size_t share = 1; share < shares.size(); ++share)
+        if (progress->take(phase, share)) call_back(progress, share);
+      for (size_t share = 1; share < shares.size(); ++share) wait(*progress, share, phase);
+    }
+  }
+
+  // Until that phase of a share has ended. A task that is late in it must have lost its processor
+  // to another program: it is asked to leave, as it will be late again.
+  static void wait(Progress& progress, size_t share, uint64_t phase) {
+    Share& other = progress.shares[share];
+    int spins = 0;
+    while (spins < 1000 && other.ended() <= phase) pause(spins);
+    if (other.ended() > phase) return;
+    const Clock::time_point from = Clock::now();
+    while (other.ended() <= phase) pause(spins);
+    const Clock::duration waited = Clock::now() - from;
+    const Clock::duration usual = (from - progress.began) / (phase + 1);
+    if (waited < usual || waited < std::chrono::microseconds(100)) return;
+    other.again = Clock::now() + 8 * waited;
+    other.dismissed = true;
+  }
+
+  // Asks for a task at a share whose last one has left some time ago.
+  void call_back(const std::shared_ptr<Progress>& progress, size_t share) const {
+    Share& other = progress->shares[share];
+    if (!other.dismissed.load(std::memory_order_relaxed)) return;
+    if (other.word.load(std::memory_order_acquire) & Share::kAttended) return;
+    if (Clock::now() < other.again) return;
+    other.dismissed = false;
+    offer(progress, share);
+  }
 };
 
 }  // namespace jlstm
