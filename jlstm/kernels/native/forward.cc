@@ -55,21 +55,24 @@ void forward(const Forward& call, Team& team) {
   const int64_t panel_size = set.lanes * set.width;
   const Plan plan = divide(s, set.width, team.threads);
   const int64_t panels = (s.units + set.width - 1) / set.width;
-  // Steps whose input products are taken at once.
-  auto chunk = [&](const Part& part) {
-    int64_t rows = part.row_end - part.row;
-    int64_t fit = kChunk / (rows * (part.end - part.first) * panel_size);
-    int64_t least = (std::max<int64_t>(64, s.inputs / 2) + rows - 1) / rows;  // to pay for W_x
-    return std::min(s.steps, std::max(fit, least));
-  };
-  auto z_size = [&](const Part& part) {
-    return chunk(part) * (part.row_end - part.row) * (part.end - part.first) * panel_size;
-  };
-  // W_x is packed once if many chunks read it, else panel by panel as it is read.
-  const bool packed = packing_pays(s);
-  bool ahead = false;
+  // Steps whose input products are taken at once: by all shares in the same phase, as they wait for
+  // each other.
+  int64_t chunk = s.steps;
   for (const auto& share : plan.shares)
-    for (const Part& part : share) ahead = ahead || (packed && s.steps > 3 * chunk(part));
+    for (const Part& part : share) {
+      const int64_t rows = part.row_end - part.row;
+      const int64_t fit = kChunk / (rows * (part.end - part.first) * panel_size);
+      const int64_t least =
+          (std::max<int64_t>(64, s.inputs / 2) + rows - 1) / rows;  // pays for W_x
+      chunk = std::min(chunk, std::max(fit, least));
+    }
+  auto z_size = [&](const Part& part) {
+    return chunk * (part.row_end - part.row) * (part.end - part.first) * panel_size;
+  };
+  // W_x is packed once if many chunks read it or it stays in the cache, else panel by panel as it
+  // is read.
+  const bool packed = packing_pays(s), small = panels * s.inputs * panel_size < kChunk * 4;
+  const bool ahead = packed && s.steps > chunk * (small ? 1 : 3);
   size_t bytes = s.groups * ((ahead ? Scratch::size(panels * s.inputs * panel_size) : 0) +
                              (packed ? Scratch::size(panels * s.units * panel_size) : 0) +
                              Scratch::size(panels * panel_size) + Scratch::size(s.batch * s.units));
@@ -112,8 +115,8 @@ void forward(const Forward& call, Team& team) {
   auto take_step = [&](const Part& part, float* z, float* own, int64_t k) {
     const ForwardPass& pass = passes[part.group];
     if (packed) {
-      const int64_t rows = part.row_end - part.row, steps = chunk(part);
-      const int64_t from = k / steps * steps, to = std::min(from + steps, s.steps);
+      const int64_t rows = part.row_end - part.row;
+      const int64_t from = k / chunk * chunk, to = std::min(from + chunk, s.steps);
       if (k == from) set.input_products(pass, part, from, to, z, own);
       set.forward_step(pass, part, k, z + (k - from) * rows * panel_size, (to - from) * rows);
     } else {

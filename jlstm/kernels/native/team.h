@@ -7,6 +7,7 @@
 // at work, so calls within calls, a busy pool and a busy machine make progress. What is computed
 // does not depend on who computes it.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -39,23 +40,26 @@ struct Team {
  private:
   using Clock = std::chrono::steady_clock;
 
-  struct alignas(64) Share {
-    // How many phases have ended, whether somebody is at the next, and whether a task stands by.
-    static constexpr uint64_t kBusy = 1, kAttended = 2, kOne = 4;
-    std::atomic<uint64_t> word{0};
+  struct Share {
+    // Twice the number of phases that have begun, and one if a task stands by. Apart from what the
+    // calling thread looks at in every phase.
+    alignas(64) std::atomic<uint64_t> begun{0};
     std::atomic<bool> dismissed{false};  // the task is asked to leave
-    Clock::time_point again{};           // when another may come; of the calling thread alone
+    alignas(64) std::atomic<uint64_t> ended{0};
+    // Of the calling thread alone: whether it took the last phase, and when it may ask for help.
+    alignas(64) bool taken = true;
+    Clock::time_point again{};
 
-    uint64_t ended() const { return word.load(std::memory_order_acquire) / kOne; }
+    bool waits_for(uint64_t phase) const { return ended.load(std::memory_order_acquire) <= phase; }
 
     // Takes that phase, unless it has been begun.
     bool take(uint64_t phase, int64_t share, const Work& work) {
-      uint64_t seen = word.load(std::memory_order_acquire);
+      uint64_t seen = begun.load(std::memory_order_acquire);
       do {
-        if (seen / kOne != phase || (seen & kBusy)) return false;
-      } while (!word.compare_exchange_weak(seen, seen + kBusy, std::memory_order_acq_rel));
+        if (seen / 2 != phase) return false;
+      } while (!begun.compare_exchange_weak(seen, seen + 2, std::memory_order_acq_rel));
       work(phase, share);
-      word.fetch_add(kOne - kBusy, std::memory_order_release);
+      ended.store(phase + 1, std::memory_order_release);
       return true;
     }
   };
@@ -65,33 +69,36 @@ struct Team {
     const uint64_t phases;
     const Work* work;                               // alive until all phases have ended
     const int processor = OffProcessor::current();  // of the calling thread
-    const Clock::time_point began = Clock::now();
 
     Progress(int64_t shares, int64_t phases, const Work* work)
         : shares(shares), phases(phases), work(work) {}
 
     bool take(uint64_t phase, size_t share) { return shares[share].take(phase, share, *work); }
 
-    // Of a task: takes the phases of a share until all have ended or it is asked to leave.
+    // Of a task: takes the phases of a share until all have begun or it is asked to leave.
     void attend(size_t share) {
       Share& own = shares[share];
-      uint64_t word = own.word.load(std::memory_order_acquire);
+      uint64_t begun = own.begun.load(std::memory_order_acquire);
       do {
-        if (word / Share::kOne == phases || (word & Share::kAttended)) return;
-      } while (!own.word.compare_exchange_weak(word, word | Share::kAttended));
+        if (begun / 2 == phases || begun % 2) return;
+      } while (!own.begun.compare_exchange_weak(begun, begun + 1));
       OffProcessor off(processor);
       FlushDenormals flush;
-      for (uint64_t phase = word / Share::kOne; phase < phases && !own.dismissed; ++phase) {
-        for (const Share& other : shares)
-          for (int spins = 0; other.ended() < phase;) pause(spins);
+      for (uint64_t phase = begun / 2; phase < phases && !own.dismissed; ++phase) {
+        if (phase > 0)
+          for (const Share& other : shares)
+            for (int spins = 0; other.waits_for(phase - 1);) pause(spins);
         take(phase, share);
       }
-      own.word.fetch_and(~Share::kAttended);
+      --own.begun;
     }
   };
 
+  static constexpr int kMoment = 10;  // pauses: a thread that is there begins within that
+  static constexpr int kSpins = 100;  // then others may need the processor
+
   static void pause(int& spins) {
-    if (++spins < 1000) {  // some ten microseconds; then others may need this processor
+    if (++spins < kSpins) {
 #if defined(__x86_64__)
       _mm_pause();
 #endif
@@ -112,26 +119,32 @@ struct Team {
     std::vector<Share>& shares = progress->shares;
     sched_yield();  // to a task that was queued on this processor, and will move off it
     for (uint64_t phase = 0; phase < progress->phases; ++phase) {
+      const Clock::time_point began = Clock::now();
       progress->take(phase, 0);
-      for (size_t share = 1; share < shares.size(); ++share)
-        if (progress->take(phase, share)) call_back(progress, share);
-      for (size_t share = 1; share < shares.size(); ++share) wait(*progress, share, phase);
+      for (size_t share = 1; share < shares.size(); ++share) {
+        if (!shares[share].taken) continue;
+        shares[share].taken = progress->take(phase, share);
+        call_back(progress, share);
+      }
+      for (size_t share = 1; share < shares.size(); ++share) finish(*progress, share, phase, began);
     }
   }
 
-  // Until that phase of a share has ended. A task that is late in it must have lost its processor
-  // to another program: it is asked to leave, as it will be late again.
-  static void wait(Progress& progress, size_t share, uint64_t phase) {
+  // Sees to it that that phase of a share ends. A task that takes twice as long for it as the
+  // calling thread for its own must have lost its processor to another program: it is asked to
+  // leave, as it will be late again.
+  static void finish(Progress& progress, size_t share, uint64_t phase, Clock::time_point began) {
     Share& other = progress.shares[share];
     int spins = 0;
-    while (spins < 1000 && other.ended() <= phase) pause(spins);
-    if (other.ended() > phase) return;
+    while (spins < kMoment && other.waits_for(phase)) pause(spins);
+    if (!other.waits_for(phase) || (other.taken = progress.take(phase, share))) return;
+    while (spins < kSpins && other.waits_for(phase)) pause(spins);
+    if (!other.waits_for(phase)) return;
     const Clock::time_point from = Clock::now();
-    while (other.ended() <= phase) pause(spins);
-    const Clock::duration waited = Clock::now() - from;
-    const Clock::duration usual = (from - progress.began) / (phase + 1);
-    if (waited < usual || waited < std::chrono::microseconds(100)) return;
-    other.again = Clock::now() + 8 * waited;
+    while (other.waits_for(phase)) pause(spins);
+    const Clock::time_point to = Clock::now();
+    if (to - from < std::max<Clock::duration>(from - began, std::chrono::microseconds(100))) return;
+    other.again = to + 8 * (to - from);
     other.dismissed = true;
   }
 
@@ -139,8 +152,7 @@ struct Team {
   void call_back(const std::shared_ptr<Progress>& progress, size_t share) const {
     Share& other = progress->shares[share];
     if (!other.dismissed.load(std::memory_order_relaxed)) return;
-    if (other.word.load(std::memory_order_acquire) & Share::kAttended) return;
-    if (Clock::now() < other.again) return;
+    if (other.begun.load(std::memory_order_acquire) % 2 || Clock::now() < other.again) return;
     other.dismissed = false;
     offer(progress, share);
   }
