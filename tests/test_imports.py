@@ -25,7 +25,7 @@ RANKS = [
     ("sequence",),
     ("chunks",),
     ("network",),
-    ("io", "info", "train", "bench"),
+    ("io", "info", "interop", "train", "bench"),
     ("cli",),
 ]
 RANK = {name: n for n, names in enumerate(RANKS) for name in names}

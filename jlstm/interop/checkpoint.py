@@ -1,0 +1,194 @@
+"""TensorFlow checkpoints, read without TensorFlow.
+
+A checkpoint is an index, PREFIX.index, in the format of LevelDB's tables (blocks of keys that share
+their beginnings, each block with a checksum), whose values are small protocol buffers, and data
+files, PREFIX.data-00000-of-00001, with the arrays one after another. The formats are those of
+tensorflow/core/util/tensor_bundle and tensorflow/core/protobuf/tensor_bundle.proto.
+"""
+
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from jlstm.interop import needs
+
+_MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
+_FOOTER = 48
+_DTYPES = {1: "float32", 2: "float64", 3: "int32", 9: "int64", 14: "bfloat16", 19: "float16"}
+
+
+class _Entry(NamedTuple):
+    dtype: int = 0
+    shape: tuple[int, ...] = ()
+    shard: int = 0
+    offset: int = 0
+    size: int = 0
+    checksum: int | None = None
+
+
+def read(path: str | os.PathLike, wanted: Callable[[str], bool]) -> dict[str, np.ndarray]:
+    """Arrays of the variables whose names are wanted.
+
+    Args:
+      path: a checkpoint's path without its endings, one of its files, or the folder of the latest.
+      wanted: whether the variable of a name is read.
+
+    Raises:
+      ValueError: not a checkpoint, one of its files is missing, or a checksum does not fit.
+    """
+    prefix = _prefix(pathlib.Path(path))
+    try:
+        index = pathlib.Path(f"{prefix}.index").read_bytes()
+        entries = dict(_entries(index))
+        header = entries.pop("", None)
+        if header is None:
+            raise ValueError("it has no header")
+        shards = dict(_fields(header)).get(1, 1)
+        files: dict[int, np.ndarray] = {}
+        made = {}
+        for name, value in entries.items():
+            if not wanted(name):
+                continue
+            entry = _entry(value)
+            if entry.shard not in files:
+                file = f"{prefix}.data-{entry.shard:05d}-of-{shards:05d}"
+                files[entry.shard] = np.memmap(file, np.uint8, "r")
+            made[name] = _array(name, entry, files[entry.shard])
+        return made
+    except OSError as error:
+        raise ValueError(f"cannot read {prefix}: {error}") from None
+    except (ValueError, IndexError, UnicodeDecodeError) as error:
+        raise ValueError(f"{prefix} is not a whole TensorFlow checkpoint: {error}") from None
+
+
+def _prefix(path: pathlib.Path) -> str:
+    if path.is_dir():
+        found = sorted(path.glob("*.index"), key=lambda file: file.stat().st_mtime)
+        if not found:
+            raise ValueError(f"the folder {path} holds no checkpoint (a file ending in .index)")
+        path = found[-1]
+    name = path.name.removesuffix(".index").partition(".data-")[0].removesuffix(".meta")
+    return str(path.with_name(name))
+
+
+def _entries(index: bytes) -> Iterator[tuple[str, bytes]]:
+    if len(index) < _FOOTER or index[-8:] != _MAGIC:
+        raise ValueError("its index does not end as one does")
+    footer = index[-_FOOTER:]
+    _, at = _varint(footer, 0)
+    _, at = _varint(footer, at)
+    for _, handle in _block(index, footer, at):
+        for key, value in _block(index, handle, 0):
+            yield key.decode(), value
+
+
+def _block(index: bytes, handle: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of the block that a handle, its offset and size, points to."""
+    offset, at = _varint(handle, at)
+    size, _ = _varint(handle, at)
+    block, kind = index[offset : offset + size], index[offset + size]
+    checksum = int.from_bytes(index[offset + size + 1 : offset + size + 5], "little")
+    if _checksum(np.frombuffer(index, np.uint8)[offset : offset + size + 1]) != checksum:
+        raise ValueError("a checksum of its index does not fit")
+    if kind != 0:
+        raise ValueError("its index is compressed, as TensorFlow never writes it")
+    restarts = int.from_bytes(block[-4:], "little")
+    end = len(block) - 4 - 4 * restarts
+    at, key = 0, b""
+    while at < end:
+        shared, at = _varint(block, at)
+        own, at = _varint(block, at)
+        length, at = _varint(block, at)
+        key = key[:shared] + block[at : at + own]
+        yield key, block[at + own : at + own + length]
+        at += own + length
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+        if shift > 63:
+            raise ValueError("a number in it has no end")
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Numbers and values of a protocol buffer's fields."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        kind = tag & 7
+        if kind == 0:
+            value, at = _varint(message, at)
+            yield tag >> 3, value
+            continue
+        if kind == 2:
+            size, at = _varint(message, at)
+        else:
+            size = {1: 8, 5: 4}.get(kind, -1)
+        if size < 0 or at + size > len(message):
+            raise ValueError("an entry of its index is cut off")
+        piece = message[at : at + size]
+        yield tag >> 3, piece if kind == 2 else int.from_bytes(piece, "little")
+        at += size
+
+
+def _entry(value: bytes) -> _Entry:
+    entry, sliced = _Entry(), False
+    for field, given in _fields(value):
+        match field, given:
+            case 1, int():
+                entry = entry._replace(dtype=given)
+            case 2, bytes():
+                dims = [dict(_fields(d)) for f, d in _fields(given) if f == 2]  # type: ignore[arg-type]
+                entry = entry._replace(shape=tuple(int(d.get(1, 0)) for d in dims))
+            case 3, int():
+                entry = entry._replace(shard=given)
+            case 4, int():
+                entry = entry._replace(offset=given)
+            case 5, int():
+                entry = entry._replace(size=given)
+            case 6, int():
+                entry = entry._replace(checksum=given)
+            case 7, _:
+                sliced = True
+    if sliced:
+        raise ValueError("a variable is saved in slices; save it whole, without a partitioner")
+    return entry
+
+
+def _array(name: str, entry: _Entry, data: np.ndarray) -> np.ndarray:
+    if entry.dtype not in _DTYPES:
+        raise ValueError(f"{name} has TensorFlow's number format {entry.dtype}, which is not read")
+    dtype = np.dtype(_dtype(_DTYPES[entry.dtype]))
+    count = 1
+    for size in entry.shape:
+        count *= size
+    if count * dtype.itemsize != entry.size or entry.offset + entry.size > len(data):
+        raise ValueError(f"{name} has shape {list(entry.shape)}, but not as many bytes are there")
+    raw = data[entry.offset : entry.offset + entry.size]
+    if entry.checksum is None or _checksum(raw) != entry.checksum:
+        raise ValueError(f"the checksum of {name} does not fit")
+    return raw.view(dtype).reshape(entry.shape)
+
+
+def _dtype(name: str) -> np.dtype:
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def _checksum(data: np.ndarray) -> int:
+    """CRC-32C, masked as LevelDB keeps it, so that data that holds checksums has another one."""
+    checksum = needs.module("google_crc32c").Checksum()
+    for start in range(0, len(data), 1 << 20):
+        checksum.update(data[start : start + (1 << 20)].tobytes())
+    value = int.from_bytes(checksum.digest(), "big")
+    return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF

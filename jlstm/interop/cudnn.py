@@ -1,0 +1,89 @@
+"""cuDNN's flat weights, as jax.experimental.rnn takes them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm import arguments
+from jlstm.config import Config, Layer
+from jlstm.interop.report import Report
+from jlstm.interop.sides import Side, join, network, require, sides_of, split
+from jlstm.params import Params
+
+
+def from_cudnn(
+    weights: jax.Array | np.ndarray,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int,
+    bidirectional: bool = False,
+    *,
+    report: Report | None = None,
+) -> tuple[Config, Params]:
+    """A network with the weights that jax.experimental.rnn.lstm takes.
+
+    One vector holds the matrices [4H, I] and [4H, H] of all layers and directions, then both their
+    biases, gates in the order i, f, g, o; the biases are summed.
+
+    Raises:
+      ValueError: the vector's length is not that of such a network.
+
+    >>> weights = np.zeros(4 * 4 * (6 + 4 + 2), "float32")
+    >>> from_cudnn(weights, 6, 4, 1)[1].layers[0].w_x.shape
+    (6, 16)
+    """
+    report = Report() if report is None else report
+    ways = 2 if bidirectional else 1
+    layers = [Layer(hidden_size, bidirectional=bidirectional, forget_bias=0.0)] * num_layers
+    flat = np.asarray(weights)
+    sizes = [ways * hidden_size if n else input_size for n in range(num_layers) for _ in range(ways)]
+    columns = 4 * hidden_size
+    expected = sum(columns * (size + hidden_size + 2) for size in sizes)
+    if flat.shape != (expected,):
+        raise ValueError(
+            f"weights have shape {list(flat.shape)}; expected [{expected}] for {num_layers} layers "
+            f"of {hidden_size} units over {input_size} inputs, {ways} directions"
+        )
+    at = 0
+
+    def take(*shape: int) -> np.ndarray:
+        nonlocal at
+        taken = flat[at : at + int(np.prod(shape))].reshape(shape)
+        at += taken.size
+        return taken
+
+    matrices = [(take(columns, size).T, take(columns, hidden_size).T) for size in sizes]
+    biases = [take(columns) + take(columns) for _ in sizes]
+    sides = [
+        Side(*(split(a, "ifgo") for a in (*pair, b)))
+        for pair, b in zip(matrices, biases, strict=True)
+    ]
+    report.add("cuDNN's two biases were summed")
+    grouped = [sides[n : n + ways] for n in range(0, len(sides), ways)]
+    return network(input_size, layers, grouped, report)
+
+
+def to_cudnn(config: Config, params: Params, *, report: Report | None = None) -> jax.Array:
+    """The flat weights for jax.experimental.rnn.lstm; of the two biases the second is zero.
+
+    Raises:
+      ValueError: an option that cuDNN lacks, or layers that differ.
+
+    >>> from jlstm import init
+    >>> config = Config.stack(6, [4])
+    >>> to_cudnn(config, init(jax.random.key(0), config)).shape
+    (192,)
+    """
+    report = Report() if report is None else report
+    arguments.params(config, params)
+    require(config, "cuDNN", ("bidirectional", "bias"), report)
+    sizes = {(layer.hidden_size, layer.bidirectional) for layer in config.layers}
+    if len(sizes) > 1:
+        raise ValueError(f"cuDNN's layers are alike, but these have {sorted(sizes)} units and ways")
+    matrices, biases = [], []
+    for layer, own in zip(config.layers, params.layers, strict=True):
+        for side in sides_of(layer, own):
+            matrices += [join(side.w_x, "ifgo").T.ravel(), join(side.w_h, "ifgo").T.ravel()]
+            zero = np.zeros(4 * layer.hidden_size, matrices[0].dtype)
+            biases += [zero if side.b is None else join(side.b, "ifgo"), zero]
+    return jnp.concatenate([*matrices, *biases])

@@ -1,0 +1,82 @@
+"""Equinox: nn.LSTMCell."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm import arguments
+from jlstm.config import Config, Layer
+from jlstm.interop import needs
+from jlstm.interop.report import Report
+from jlstm.interop.sides import Side, join, network, require, sides_of, split
+from jlstm.params import Params
+
+
+def from_equinox(
+    cells: Any | Sequence[Any], *, report: Report | None = None
+) -> tuple[Config, Params]:
+    """A network with the weights of Equinox's LSTMCell, [4H, I], [4H, H] and [4H] in order i, f, g, o.
+
+    Args:
+      cells: one cell, or a list with one a layer.
+      report: what was done is added to it.
+
+    Raises:
+      TypeError, ValueError: not such a cell, or shapes that do not fit each other.
+
+    >>> import equinox
+    >>> config, params = from_equinox(equinox.nn.LSTMCell(6, 4, key=jax.random.key(0)))
+    >>> params.layers[0].w_x.shape
+    (6, 16)
+    """
+    equinox = needs.module("equinox")
+    report = Report() if report is None else report
+    listed = list(cells) if isinstance(cells, (list, tuple)) else [cells]
+    sides, layers = [], []
+    for cell in listed:
+        if not isinstance(cell, equinox.nn.LSTMCell):
+            raise TypeError(f"cells holds {type(cell).__name__}; expected equinox.nn.LSTMCell")
+        b = None if cell.bias is None else split(np.asarray(cell.bias), "ifgo")
+        matrices = (np.asarray(cell.weight_ih).T, np.asarray(cell.weight_hh).T)
+        sides.append([Side(*(split(a, "ifgo") for a in matrices), b)])
+        layers.append(Layer(cell.hidden_size, bias=b is not None, forget_bias=0.0))
+    report.add("matrices were transposed")
+    return network(listed[0].input_size, layers, sides, report)
+
+
+def to_equinox(config: Config, params: Params, *, report: Report | None = None) -> list[Any]:
+    """One equinox.nn.LSTMCell with these weights for each layer.
+
+    Raises:
+      ValueError: an option that the cell lacks.
+
+    >>> from jlstm import init
+    >>> config = Config.stack(6, [4])
+    >>> to_equinox(config, init(jax.random.key(0), config))[0].weight_ih.shape
+    (16, 6)
+    """
+    equinox = needs.module("equinox")
+    report = Report() if report is None else report
+    arguments.params(config, params)
+    require(config, "Equinox's LSTMCell", ("bias",), report)
+    made = []
+    for layer, own, size in zip(config.layers, params.layers, config.input_sizes, strict=True):
+        (side,) = sides_of(layer, own)
+        cell = equinox.nn.LSTMCell(
+            size,
+            layer.hidden_size,
+            use_bias=layer.bias,
+            dtype=jnp.dtype(config.param_dtype),
+            key=jax.random.key(0),
+        )
+        arrays = [join(side.w_x, "ifgo").T, join(side.w_h, "ifgo").T]
+        arrays += [] if side.b is None else [join(side.b, "ifgo")]
+
+        def parts(cell: Any, count: int = len(arrays)) -> Any:
+            return (cell.weight_ih, cell.weight_hh, cell.bias)[:count]
+
+        made.append(equinox.tree_at(parts, cell, tuple(map(jnp.asarray, arrays))))
+    return made

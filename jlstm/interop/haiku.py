@@ -1,0 +1,106 @@
+"""Haiku: the parameters of LSTM, alone or in a DeepRNN."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm import arguments
+from jlstm.config import Config, Layer
+from jlstm.interop.report import Report
+from jlstm.interop.sides import Gates, Side, join, network, require, shifted, sides_of, split
+from jlstm.params import Params
+
+_ORDER = "igfo"
+
+
+def from_haiku(
+    params: Mapping[str, Mapping[str, Any]], *, scope: str = "", report: Report | None = None
+) -> tuple[Config, Params]:
+    """A network with the weights of Haiku's LSTMs, in the order of their numbers.
+
+    Haiku keeps one matrix [I + H, 4H], rows of the input first, in the order i, g, f, o, and its
+    cell adds 1 to the forget gate at every step; here that is part of the bias.
+
+    Args:
+      params: Haiku's, with names like "lstm/linear" and "lstm_1/linear".
+      scope: what the names of the wanted LSTMs begin with: "encoder/"; all by default.
+      report: what was done is added to it.
+
+    Raises:
+      ValueError: there is no LSTM, or shapes do not fit each other.
+
+    >>> own = {"lstm/linear": {"w": np.ones((10, 16)), "b": np.zeros(16)}}
+    >>> own = {name: {k: a.astype("float32") for k, a in p.items()} for name, p in own.items()}
+    >>> config, ours = from_haiku(own)
+    >>> config.input_size, ours.layers[0].b[4].item()
+    (6, 1.0)
+    """
+    report = Report() if report is None else report
+    found = {
+        name: own
+        for name, own in params.items()
+        if name.startswith(scope) and re.search(r"lstm[^/]*/linear$", name) and set(own) >= {"w"}
+    }
+    if not found:
+        raise ValueError(
+            f"no LSTM (a name like lstm/linear) among {sorted(params)[:8]}"
+            + (f" below {scope!r}" if scope else "")
+        )
+    sides, layers = [], []
+    for name in sorted(found, key=_numbers):
+        w, b = np.asarray(found[name]["w"]), np.asarray(found[name]["b"])
+        if w.ndim != 2 or w.shape[1] % 4 or w.shape[0] <= w.shape[1] // 4:
+            raise ValueError(f"{name} has w {list(w.shape)}; expected [I + H, 4H]")
+        units = w.shape[1] // 4
+        gates = split(w, _ORDER)
+        inputs = w.shape[0] - units
+        sides.append(
+            [
+                Side(
+                    Gates(*(a[:inputs] for a in gates)),
+                    Gates(*(a[inputs:] for a in gates)),
+                    shifted(split(b, _ORDER), 1),
+                )
+            ]
+        )
+        layers.append(Layer(units))
+    report.add("gates went from the order i, g, f, o to i, f, g, o")
+    report.add("the forget bias of 1 that Haiku adds at every step is in the bias here")
+    return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
+
+
+def to_haiku(
+    config: Config, params: Params, *, scope: str = "", report: Report | None = None
+) -> dict[str, dict[str, Any]]:
+    """Parameters of hk.LSTM, or of hk.DeepRNN of these, by Haiku's names.
+
+    Raises:
+      ValueError: an option that Haiku's LSTM lacks.
+
+    >>> import jax
+    >>> from jlstm import init
+    >>> config = Config.stack(6, [4, 5])
+    >>> sorted(to_haiku(config, init(jax.random.key(0), config)))
+    ['lstm/linear', 'lstm_1/linear']
+    """
+    report = Report() if report is None else report
+    arguments.params(config, params)
+    require(config, "Haiku's LSTM", ("bias",), report)
+    report.add("gates went from the order i, f, g, o to i, g, f, o, and 1 off the forget bias")
+    made = {}
+    for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
+        (side,) = sides_of(layer, own)
+        b = side.b or Gates(*4 * [np.zeros(layer.hidden_size, side.w_x.i.dtype)])
+        w = np.concatenate([join(side.w_x, _ORDER), join(side.w_h, _ORDER)])
+        made[f"{scope}lstm_{n}/linear" if n else f"{scope}lstm/linear"] = {
+            "w": jnp.asarray(w),
+            "b": jnp.asarray(join(shifted(b, -1), _ORDER)),
+        }
+    return made
+
+
+def _numbers(name: str) -> list[Any]:
+    return [int(number or 0) for number in re.findall(r"(?:_(\d+))?(?:/|$)", name)]

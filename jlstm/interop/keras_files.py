@@ -1,0 +1,173 @@
+"""What .keras and .weights.h5 files hold, read without Keras: nothing in them is ever run."""
+
+import io
+import json
+import os
+import re
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from jlstm.interop import needs
+from jlstm.interop.report import Report
+
+_LARGEST_CONFIG = 16 << 20  # bytes of config.json; real ones have some thousand
+
+
+class Part:
+    """One layer: what Keras's serialised form says of it, and its arrays in its own order."""
+
+    def __init__(self, serialized: dict[str, Any], weights: list[np.ndarray]) -> None:
+        try:
+            self.kind = str(serialized["class_name"])
+            self.options = dict(serialized["config"])
+        except (KeyError, TypeError, ValueError):
+            raise ValueError("a layer lacks a class_name and a config") from None
+        if serialized.get("module", "keras.layers").partition(".")[0] != "keras":
+            raise ValueError(f"{self.kind} of {serialized['module']} is not one of Keras's layers")
+        self.name = self.options.get("name", self.kind)
+        self.weights = weights
+
+
+def read(path: str | os.PathLike, report: Report) -> list[Part]:
+    """The layers of a file, lowest first.
+
+    Raises:
+      ValueError: not a file of Keras 3, not whole, or a network that is not a Sequential of layers.
+    """
+    try:
+        if str(path).endswith(".keras"):
+            return _of_archive(path)
+        return _of_weights(path, report)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, RuntimeError, KeyError, json.JSONDecodeError, EOFError) as error:
+        raise ValueError(f"{path} is not a whole file of Keras 3: {error}") from None
+
+
+def _of_archive(path: str | os.PathLike) -> list[Part]:
+    h5py = needs.module("h5py")
+    with zipfile.ZipFile(path) as archive:
+        for name in ("config.json", "model.weights.h5"):
+            if name not in archive.namelist():
+                raise ValueError(f"{path} holds no {name}; expected a .keras file of Keras 3")
+        if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
+            raise ValueError(f"{path}: its config.json is larger than any of Keras's")
+        entry = archive.getinfo("model.weights.h5")
+        if entry.compress_type != zipfile.ZIP_STORED:
+            if entry.file_size > 1000 * max(entry.compress_size, 1):
+                raise ValueError(f"{path}: its weights would unpack to {entry.file_size} bytes")
+        config = json.loads(archive.read("config.json"))
+        with archive.open("model.weights.h5") as packed:
+            seekable = packed if entry.compress_type == zipfile.ZIP_STORED else _whole(packed)
+            with h5py.File(seekable, "r") as file:
+                return _parts(config, file)
+
+
+def _whole(packed: Any) -> io.BytesIO:
+    return io.BytesIO(packed.read())
+
+
+def _parts(config: Any, file: Any) -> list[Part]:
+    kind = config.get("class_name") if isinstance(config, dict) else None
+    if kind != "Sequential":
+        layers = [config]
+        groups = [file]
+    else:
+        layers = config["config"]["layers"]
+        groups = list(_groups(layers, file))
+    return [
+        Part(layer, [_array(d) for d in _datasets(group)])
+        for layer, group in zip(layers, groups, strict=True)
+    ]
+
+
+def _groups(layers: list[Any], file: Any) -> Any:
+    """The group of each layer: "layers/lstm", "layers/lstm_1", numbered for each kind."""
+    seen: dict[str, int] = {}
+    for layer in layers:
+        kind = layer["class_name"]
+        if kind == "InputLayer":
+            yield None
+            continue
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower()
+        number = seen.get(name, 0)
+        seen[name] = number + 1
+        yield file["layers"].get(f"{name}_{number}" if number else name)
+
+
+def _of_weights(path: str | os.PathLike, report: Report) -> list[Part]:
+    h5py = needs.module("h5py")
+    with h5py.File(path, "r") as file:
+        if "layers" not in file:
+            raise ValueError(f"{path} holds no layers; expected a .weights.h5 file of Keras 3")
+        groups = {name: file["layers"][name] for name in sorted(file["layers"], key=_numbered)}
+        arrays = {name: [_array(d) for d in _datasets(group)] for name, group in groups.items()}
+        arrays = {name: own for name, own in arrays.items() if own}
+        kinds = {_numbered(name)[0] for name in arrays}
+        if len(kinds) > 1:
+            raise ValueError(
+                f"{path} has layers of several kinds, {sorted(kinds)}, and does not say in which "
+                "order they stand; save the whole model with model.save('name.keras')"
+            )
+        report.add(f"{path} does not say which activations its network has: tanh and sigmoid")
+        return [_plain(name, groups[name], own) for name, own in arrays.items()]
+
+
+def _plain(name: str, group: Any, weights: list[np.ndarray]) -> Part:
+    """An LSTM, or two, of which only the arrays are known."""
+    both = "forward_layer" in group
+    if len(weights) not in ((4, 6) if both else (2, 3)) or weights[1].ndim != 2:
+        shapes = [list(a.shape) for a in weights]
+        raise ValueError(
+            f"{name} has arrays {shapes}, which is no single LSTM; save the whole model with "
+            "model.save('name.keras')"
+        )
+    found = {"units": weights[1].shape[0], "name": name, "return_sequences": True}
+    found["use_bias"] = len(weights) % 3 == 0
+    inner = {"class_name": "LSTM", "config": found}
+    if not both:
+        return Part(inner, weights)
+    backward = {"class_name": "LSTM", "config": dict(found)}
+    options = {"layer": inner, "backward_layer": backward, "name": name}
+    return Part({"class_name": "Bidirectional", "config": options}, weights)
+
+
+def _numbered(name: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(.*?)(?:_(\d+))?", name)
+    return (found[1], int(found[2] or 0)) if found else (name, 0)
+
+
+def _datasets(group: Any) -> Any:
+    """All arrays of a group, in the order in which Keras reads them back."""
+    h5py = needs.module("h5py")
+    if group is None:
+        return
+    first = ("forward_layer", "cell", "cells", "vars", "backward_layer")
+    names = sorted(group, key=lambda n: (first.index(n) if n in first else len(first), _numbered(n)))
+    for name in names:
+        if name == "seed_generator":
+            continue
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"{group.name}/{name} points to another file or place: not followed")
+        item = group[name]
+        if isinstance(item, h5py.Dataset):
+            yield item
+        else:
+            yield from _datasets(item)
+
+
+def _array(dataset: Any) -> np.ndarray:
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{dataset.name} is kept in another file: not followed")
+    if dataset.dtype.kind not in "fV":
+        raise ValueError(f"{dataset.name} holds {dataset.dtype}; expected floating-point numbers")
+    stored, size = dataset.id.get_storage_size(), dataset.size * dataset.dtype.itemsize
+    if size > 1000 * stored:
+        raise ValueError(
+            f"{dataset.name} says that it has shape {list(dataset.shape)}, but {stored} bytes of "
+            "it are there"
+        )
+    return dataset[()]

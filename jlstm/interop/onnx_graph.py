@@ -1,0 +1,344 @@
+"""The nodes around LSTMs in an ONNX graph: which form a stack, and how one is built."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.config import Config, Layer
+from jlstm.interop import needs
+from jlstm.interop.report import Report
+from jlstm.params import Carry, Params
+
+_INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+_MERGES = {"ReduceSum": "sum", "ReduceMean": "average", "ReduceProd": "mul"}
+_SAME = ("Identity", "Dropout", "Cast")
+
+
+class Lstm:
+    """One LSTM node: its attributes, constants, and how a stack uses its output."""
+
+    def __init__(self, graph: "Graph", node: Any, reads: "_Value") -> None:
+        self.name = node.name or (node.output[0] if node.output else "LSTM")
+        self.reads = reads
+        self.around: dict[str, Any] = {"skip": True} if reads.kind == "skip" else {}
+        self._graph = graph
+        self._attributes = {a.name: graph.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        names = list(node.input) + [""] * len(_INPUTS)
+        self._inputs = dict(zip(_INPUTS, names, strict=False))
+
+    def attribute(self, name: str, default: Any) -> Any:
+        """An attribute's value, text decoded."""
+        value = self._attributes.get(name, default)
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, (list, tuple)):
+            return [a.decode() if isinstance(a, bytes) else a for a in value]
+        return value
+
+    def given(self, name: str) -> bool:
+        """Whether the node has that input."""
+        return bool(self._inputs[name])
+
+    def array(self, name: str) -> np.ndarray | None:
+        """A constant input, or None if the node lacks it.
+
+        Raises:
+          ValueError: it is no constant.
+        """
+        if not self.given(name):
+            return None
+        found = self._graph.constant(self._inputs[name])
+        if found is None:
+            raise ValueError(f"{self.name}: {name} is computed by the model; expected a constant")
+        return found
+
+    def required(self, name: str) -> np.ndarray:
+        """The same of an input that every LSTM has, of three axes."""
+        found = self.array(name)
+        if found is None or found.ndim != 3:
+            shape = "missing" if found is None else list(found.shape)
+            raise ValueError(f"{self.name}: {name} is {shape}; expected three axes [D, 4H, ..]")
+        return found
+
+    def state(self, name: str) -> np.ndarray | None:
+        """A constant initial state [D, B, H], or None if the model has it as an input."""
+        return self._graph.constant(self._inputs[name])
+
+
+class _Value(NamedTuple):
+    """What is known of a value: LSTM number `lstm` made it, and it has since become `kind`.
+
+    "raw" is Y [T, D, B, H], "rows" is [T, B, D, H], "output" is what the next layer reads, "skip"
+    that beside the network's input, "other" what no stack has; without an LSTM, an input.
+    """
+
+    kind: str
+    lstm: int | None = None
+    through: str = ""
+
+
+class Graph:
+    """A model's LSTM nodes and constants.
+
+    Raises:
+      ValueError: a file that is no whole model.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self.onnx = needs.module("onnx")
+        if isinstance(source, (str, os.PathLike)):
+            source = self._read(source)
+        if not isinstance(source, self.onnx.ModelProto):
+            raise TypeError(
+                f"source is {type(source).__name__}; expected an onnx.ModelProto or a path"
+            )
+        graph = source.graph
+        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
+        self._values: dict[str, _Value] = {}
+        self.lstms: list[Lstm] = []
+        for node in graph.node:
+            self._follow(node)
+
+    def _read(self, path: str | os.PathLike) -> Any:
+        from google.protobuf.message import DecodeError
+
+        try:
+            return self.onnx.load(path)
+        except OSError as error:
+            raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+        except (DecodeError, ValueError, self.onnx.checker.ValidationError) as error:
+            raise ValueError(f"{path} is not a whole ONNX model: {error}") from None
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The array of that name, if the model holds it."""
+        tensor = self._tensors.get(name)
+        if tensor is None:
+            return None
+        try:
+            return self.onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"the array {name} cannot be read: {error}") from None
+
+    def chain(self, node: str | None) -> list[Lstm]:
+        """The LSTMs of the one stack, or of that with the node of that name, lowest first."""
+        below = {n: lstm.reads.lstm for n, lstm in enumerate(self.lstms)}
+        below = {n: k if self.lstms[n].reads.kind != "other" else None for n, k in below.items()}
+        tops = set(below) - set(below.values())
+        chains = []
+        for top in sorted(tops):
+            numbers = [top]
+            while (lower := below[numbers[0]]) is not None:
+                numbers.insert(0, lower)
+            chains.append([self.lstms[n] for n in numbers])
+        named = [chain for chain in chains if node in [lstm.name for lstm in chain]]
+        chains = named or ([] if node else chains)
+        if len(chains) == 1:
+            return chains[0]
+        if not chains:
+            names = [lstm.name for lstm in self.lstms]
+            wanted = f" called {node!r}" if node else ""
+            raise ValueError(f"the model has no LSTM node{wanted}; its LSTMs: {names or 'none'}")
+        between = [
+            f"{lstm.name} reads {self.lstms[lstm.reads.lstm].name} through {lstm.reads.through}"
+            for lstm in self.lstms
+            if lstm.reads.kind == "other" and lstm.reads.lstm is not None
+        ]
+        raise ValueError(
+            f"the model has several stacks of LSTMs, {[[o.name for o in c] for c in chains]}; name "
+            f"a node of one: node=...{'; ' if between else ''}{'; '.join(between)}"
+        )
+
+    def _follow(self, node: Any) -> None:
+        """What a node makes of the values that it reads."""
+        read = [self._values.get(name, _Value("input", None, name)) for name in node.input]
+        made = _Value("input", None, node.output[0] if node.output else "")
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    self._tensors[node.output[0]] = attribute.t
+            return
+        if node.op_type == "LSTM":
+            if not read:
+                raise ValueError(f"the LSTM node {node.name!r} has no inputs")
+            self.lstms.append(Lstm(self, node, read[0]))
+            made = _Value("raw", len(self.lstms) - 1)
+            if self.lstms[-1].attribute("layout", 0):
+                made = _Value("rows", len(self.lstms) - 1)
+        elif node.op_type in _SAME:
+            made = read[0]
+        elif node.op_type == "Transpose" and read[0].kind in ("input", "output"):
+            made = read[0]  # batch and time change places
+        elif any(value.lstm is not None for value in read):
+            made = self._shaped(node, read)
+        if node.output:
+            self._values[node.output[0]] = made
+
+    def _shaped(self, node: Any, read: list[_Value]) -> _Value:
+        """The value after a node that reads an LSTM's output."""
+        own = next(value for value in read if value.lstm is not None)
+        other = _Value("other", own.lstm, node.op_type)
+        lstm = self.lstms[own.lstm]  # type: ignore[index]
+        both = lstm.attribute("direction", "forward") == "bidirectional"
+        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        axes = attributes.get("axes")
+        if axes is None and len(node.input) > 1:
+            axes = self.constant(node.input[1])
+        axes = None if axes is None else np.ravel(axes).tolist()
+        output = _Value("output", own.lstm)
+        match node.op_type, own.kind:
+            case "Squeeze", "raw" | "rows" if axes == [1 if own.kind == "raw" else 2] and not both:
+                return output
+            case "Transpose", "raw" if list(attributes.get("perm", [])) == [0, 2, 1, 3]:
+                if both:
+                    lstm.around["merge"] = "none"
+                return own._replace(kind="rows")
+            case "Reshape", "rows" if axes is not None and len(axes) == 3:
+                lstm.around.pop("merge", None)
+                return output
+            case "ReduceSum" | "ReduceMean" | "ReduceProd", "raw" if axes == [1] and both:
+                if attributes.get("keepdims", 1) == 0:
+                    lstm.around["merge"] = _MERGES[node.op_type]
+                    return output
+            case "Add", "output" if lstm.reads in read:
+                lstm.around["residual"] = True
+                return output
+            case "Concat", "output" if len(read) == 2 and attributes.get("axis") in (2, -1):
+                root = self.lstms[0].reads
+                if read[0] == own and read[1] == root:
+                    return own._replace(kind="skip")
+        return other
+
+
+def with_states(
+    config: Config, params: Params, chain: Sequence[Lstm], report: Report
+) -> tuple[Config, Params]:
+    """The network with constant initial states as its learned initial carry."""
+    carries: list[Carry | None] = []
+    for lstm, layer in zip(chain, config.layers, strict=True):
+        pair = []
+        for name in ("initial_c", "initial_h"):
+            shape = (2 if layer.bidirectional else 1, layer.hidden_size)
+            found = np.zeros((shape[0], 1, shape[1])) if not lstm.given(name) else lstm.state(name)
+            if found is None:
+                report.add(f"{name} is an input of the model: pass it in the carry of apply")
+                found = np.zeros((shape[0], 1, shape[1]))
+            if found.ndim != 3 or (found != found[:, :1]).any():
+                raise ValueError(
+                    f"{lstm.name}: {name} is a constant that differs between sequences; make it an "
+                    "input of the model, and pass it in the carry of apply"
+                )
+            pair.append(found[:, 0] if layer.bidirectional else found[0, 0])
+        carries.append(Carry(*(jnp.asarray(a, config.param_dtype) for a in pair)))
+    if not any(np.any(np.asarray(a)) for carry in carries for a in carry or ()):
+        return config, params
+    report.add("constant initial states became a learned initial carry")
+    layers = tuple(
+        own._replace(initial_carry=carry)
+        for own, carry in zip(params.layers, carries, strict=True)
+    )
+    return dataclasses.replace(config, learn_initial_carry=True), Params(layers)
+
+
+class Builder:
+    """A model with one LSTM node a layer, put together from the lowest up."""
+
+    def __init__(self, onnx: Any, config: Config, lengths: bool, carry: bool, time_major: bool):
+        self._onnx, self._config = onnx, config
+        self._carry, self._time_major = carry, time_major
+        self._constants: list[Any] = []
+        self._nodes: list[Any] = []
+        lead = ["T", "B"] if time_major else ["B", "T"]
+        self._inputs = [self._described("xs", [*lead, config.input_size])]
+        self._outputs: list[Any] = []
+        self._lengths = "lengths" if lengths else ""
+        if lengths:
+            self._inputs.append(self._described("lengths", ["B"], onnx.TensorProto.INT32))
+        self._lead = lead
+        self._root = self._current = "xs" if time_major else self._node("Transpose", "xs", "xs_t", [1, 0, 2])
+
+    def layer(
+        self, n: int, layer: Layer, arrays: dict[str, np.ndarray], attributes: dict[str, Any]
+    ) -> None:
+        """Adds a layer on top, with what joins its directions and its input."""
+        read = self._current
+        if layer.skip:
+            read = f"read{n}"
+            self._add("Concat", [self._current, self._root], [read], axis=2)
+        given = [self._constant(f"{key}{n}", arrays[key]) for key in ("W", "R")]
+        given.append(self._constant(f"B{n}", arrays["B"]) if "B" in arrays else "")
+        names = [f"h{n}", f"c{n}"] if self._carry else ["", ""]
+        given += [self._lengths, *names]
+        given.append(self._constant(f"P{n}", arrays["P"]) if "P" in arrays else "")
+        while given[-1] == "":
+            given.pop()
+        last = [f"{name}_last" for name in names] if self._carry else []
+        self._add("LSTM", [read, *given], [f"Y{n}", *last], name=f"lstm{n}", **attributes)
+        shape = [2 if layer.bidirectional else 1, "B", layer.hidden_size]
+        if self._carry:
+            self._inputs += [self._described(name, shape) for name in names]
+            self._outputs += [self._described(name, shape) for name in last]
+        self._current = self._joined(n, layer, f"Y{n}")
+        if layer.residual:
+            self._add("Add", [self._current, read], [f"sum{n}"])
+            self._current = f"sum{n}"
+
+    def model(self) -> Any:
+        """The model, in the oldest format that has what is used, so that older runtimes read it."""
+        helper, last = self._onnx.helper, self._config.layers[-1]
+        apart = [2] if last.merge == "none" else []
+        size = last.state_size if apart else last.output_size
+        outputs = [self._described("ys", [*self._lead, *apart, size])]
+        if self._time_major:
+            self._nodes[-1].output[0] = "ys"
+        else:
+            perm = [1, 0, 2, 3] if apart else [1, 0, 2]
+            self._node("Transpose", self._current, "ys", perm)
+        graph = helper.make_graph(
+            self._nodes, "jlstm", self._inputs, outputs + self._outputs, self._constants
+        )
+        opset = helper.make_opsetid("", 14)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=8, producer_name="jlstm")
+        self._onnx.checker.check_model(model)
+        return model
+
+    def _joined(self, n: int, layer: Layer, name: str) -> str:
+        """The output of a layer [T, B, ..] from Y [T, D, B, H]."""
+        made = f"ys{n}"
+        if not layer.bidirectional:
+            self._add("Squeeze", [name, self._integers("one", [1])], [made])
+        elif layer.merge in ("concat", "none"):
+            rows = self._node("Transpose", name, f"rows{n}", [0, 2, 1, 3])
+            if layer.merge == "none":
+                return rows
+            self._add("Reshape", [rows, self._integers("joined", [0, 0, -1])], [made])
+        elif layer.merge == "sum":
+            self._add("ReduceSum", [name, self._integers("one", [1])], [made], keepdims=0)
+        else:
+            kind = {"average": "ReduceMean", "mul": "ReduceProd"}[layer.merge]
+            self._add(kind, [name], [made], axes=[1], keepdims=0)
+        return made
+
+    def _described(self, name: str, shape: list[Any], kind: int | None = None) -> Any:
+        kind = self._onnx.TensorProto.FLOAT if kind is None else kind
+        return self._onnx.helper.make_tensor_value_info(name, kind, shape)
+
+    def _constant(self, name: str, array: np.ndarray) -> str:
+        array = np.ascontiguousarray(array)
+        self._constants.append(self._onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def _integers(self, name: str, values: list[int]) -> str:
+        if name not in [tensor.name for tensor in self._constants]:
+            self._constant(name, np.array(values))
+        return name
+
+    def _add(self, kind: str, read: list[str], made: list[str], **attributes: Any) -> None:
+        self._nodes.append(self._onnx.helper.make_node(kind, read, made, **attributes))
+
+    def _node(self, kind: str, read: str, made: str, perm: list[int]) -> str:
+        self._add(kind, [read], [made], perm=perm)
+        return made

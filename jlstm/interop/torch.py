@@ -1,0 +1,225 @@
+"""PyTorch: nn.LSTM and nn.LSTMCell, their state dicts, and files of these."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jlstm import arguments
+from jlstm.config import Config, Layer
+from jlstm.interop.report import Report
+from jlstm.interop.sides import Gates, Side, join, network, require, sides_of, split
+from jlstm.params import Params
+
+if TYPE_CHECKING:
+    import torch
+
+_WEIGHT = re.compile(r"(?P<prefix>.*?)weight_ih(?:_l(?P<layer>\d+))?")
+
+
+def from_torch(
+    source: "torch.nn.LSTM | torch.nn.LSTMCell | Mapping[str, torch.Tensor] | str | os.PathLike",
+    *,
+    prefix: str | None = None,
+    report: Report | None = None,
+) -> tuple[Config, Params]:
+    """A network with the weights of torch's.
+
+    torch keeps weights as [4H, I] and [4H, H] in the order i, f, g, o with two biases, which are
+    summed; a projection as [P, H].
+
+    Args:
+      source: a torch.nn.LSTM or LSTMCell, a state dict that holds one, or a file that `torch.save`
+        wrote a state dict to. It is read with weights_only=True, so that no code in it runs.
+      prefix: where a state dict holds several, what their names begin with: "encoder.".
+      report: what was done is added to it.
+
+    Returns:
+      config and params. batch_first is not part of a network here: pass time_major=False to
+      `apply`. torch's dropout follows a layer and ours comes before one, so that it moves up.
+
+    Raises:
+      ValueError: nothing in `source` is an LSTM, several are, or arrays do not fit each other.
+
+    >>> import torch
+    >>> config, params = from_torch(torch.nn.LSTM(6, 4, num_layers=2, bidirectional=True))
+    >>> [layer.w_x.shape for layer in params.layers]
+    [(2, 6, 16), (2, 8, 16)]
+    """
+    import torch
+
+    report = Report() if report is None else report
+    dropout = 0.0
+    if isinstance(source, (str, os.PathLike)):
+        source = _read(source)
+    elif isinstance(source, (torch.nn.LSTM, torch.nn.LSTMCell)):
+        dropout = getattr(source, "dropout", 0.0)
+        if getattr(source, "batch_first", False):
+            report.add("batch_first=True: pass time_major=False to apply")
+        source = source.state_dict()
+    if not isinstance(source, Mapping):
+        raise TypeError(
+            f"source is {type(source).__name__}; expected a torch.nn.LSTM or LSTMCell, its state "
+            "dict, or a file of one"
+        )
+    prefix = _prefix(source, prefix)
+    arrays = {
+        name.removeprefix(prefix): _array(name, value)
+        for name, value in source.items()
+        if name.startswith(prefix + "weight") or name.startswith(prefix + "bias")
+    }
+    cell = "weight_ih" in arrays
+    both = any(name.endswith("_reverse") for name in arrays)
+    sides = []
+    for n in range(sum(_layer_of(name, "weight_ih") for name in arrays)):
+        ends = [""] if cell else [f"_l{n}{end}" for end in (["", "_reverse"] if both else [""])]
+        sides.append([_side(arrays, prefix, end) for end in ends])
+    if sides[0][0].b is not None:
+        report.add("torch's two biases were summed")
+    layers = [
+        Layer(
+            own[0].w_x.i.shape[-1],
+            projection_size=None if own[0].projection is None else own[0].projection.shape[-1],
+            bidirectional=both,
+            bias=own[0].b is not None,
+            forget_bias=0.0,
+            dropout=dropout if n else 0.0,
+        )
+        for n, own in enumerate(sides)
+    ]
+    return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
+
+
+def to_torch(
+    config: Config, params: Params, *, batch_first: bool = False, report: Report | None = None
+) -> "torch.nn.LSTM":
+    """torch's LSTM with these weights; of its two biases the second is zero.
+
+    Raises:
+      ValueError: an option that torch lacks, or layers that differ in more than their inputs.
+
+    >>> import jax
+    >>> from jlstm import init
+    >>> config = Config.stack(6, [4, 4])
+    >>> to_torch(config, init(jax.random.key(0), config))
+    LSTM(6, 4, num_layers=2)
+    """
+    import torch
+
+    report = Report() if report is None else report
+    arguments.params(config, params)
+    first, last = config.layers[0], config.layers[-1]
+    require(config, "torch", ("bidirectional", "projection_size", "bias", "dropout"), report)
+    for n, layer in enumerate(config.layers[1:], 1):
+        for name in ("hidden_size", "projection_size", "bidirectional", "bias"):
+            if getattr(layer, name) != getattr(first, name):
+                raise ValueError(
+                    f"torch.nn.LSTM has one {name}, but layer 0 has {getattr(first, name)!r} and "
+                    f"layer {n} {getattr(layer, name)!r}; convert each layer as a network of its "
+                    "own: to_torch(Config(size, (layer,)), Params((params,)))"
+                )
+        if layer.dropout != last.dropout:
+            raise ValueError(f"torch has one dropout, but layers differ ({layer.dropout:g})")
+    if first.dropout:
+        report.add(f"layer 0: dropout={first.dropout:g} of the input was left out; torch has none")
+    module = torch.nn.LSTM(
+        config.input_size,
+        first.hidden_size,
+        len(config.layers),
+        bias=first.bias,
+        batch_first=batch_first,
+        dropout=last.dropout if len(config.layers) > 1 else 0.0,
+        bidirectional=first.bidirectional,
+        proj_size=first.projection_size or 0,
+        dtype=getattr(torch, config.param_dtype),
+        device="meta",
+    )
+    state = {}
+    for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
+        for side, end in zip(sides_of(layer, own), ("", "_reverse"), strict=False):
+            state[f"weight_ih_l{n}{end}"] = join(side.w_x, "ifgo").T
+            state[f"weight_hh_l{n}{end}"] = join(side.w_h, "ifgo").T
+            if side.b is not None:
+                state[f"bias_ih_l{n}{end}"] = b = join(side.b, "ifgo")
+                state[f"bias_hh_l{n}{end}"] = np.zeros_like(b)
+            if side.projection is not None:
+                state[f"weight_hr_l{n}{end}"] = side.projection.T
+    module.load_state_dict({k: _tensor(torch, a) for k, a in state.items()}, assign=True)
+    module.flatten_parameters()
+    return module
+
+
+def _read(path: str | os.PathLike) -> Any:
+    import pickle
+
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        line = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{path} is not a file of tensors as torch.save(module.state_dict(), path) writes it, "
+            f"by a version of torch since 1.6: {line}"
+        ) from None
+
+
+def _prefix(state: Mapping[str, Any], prefix: str | None) -> str:
+    """What the names of the one LSTM in a state dict begin with."""
+    names = [name for name in state if isinstance(name, str)]
+    found = {m["prefix"] for name in names if (m := _WEIGHT.fullmatch(name))}
+    if prefix is not None and prefix not in found:
+        raise ValueError(f"no LSTM begins with {prefix!r}; found: {sorted(found) or 'none'}")
+    if prefix is None and len(found) != 1:
+        hint = f"several LSTMs; name one: prefix= one of {sorted(found)}"
+        nothing = f"no LSTM (names like weight_ih_l0) among {sorted(names)[:8]}"
+        raise ValueError(f"the state dict holds {hint if found else nothing}")
+    return found.pop() if prefix is None else prefix
+
+
+def _layer_of(name: str, what: str) -> bool:
+    return re.fullmatch(rf"{what}(_l\d+)?", name) is not None
+
+
+def _side(arrays: Mapping[str, np.ndarray], prefix: str, end: str) -> Side:
+    def matrix(name: str) -> Gates:
+        found = arrays.get(name)
+        if found is None or found.ndim != 2:
+            shape = "is missing" if found is None else f"has shape {list(found.shape)}"
+            raise ValueError(f"{prefix}{name} {shape}; expected a matrix of torch.nn.LSTM")
+        return split(found.T, "ifgo")
+
+    w_x, w_h = matrix(f"weight_ih{end}"), matrix(f"weight_hh{end}")
+    biases = [arrays[name] for name in (f"bias_ih{end}", f"bias_hh{end}") if name in arrays]
+    if any(b.shape != biases[0].shape for b in biases):
+        raise ValueError(
+            f"the two biases of {prefix}*{end} have shapes {[list(b.shape) for b in biases]}; "
+            "expected one shape"
+        )
+    b = None if not biases else split(sum(biases[1:], biases[0]), "ifgo")
+    projection = arrays.get(f"weight_hr{end}")
+    return Side(w_x, w_h, b, None, None if projection is None else projection.T)
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} is {type(value).__name__}; expected a torch.Tensor")
+    value = value.detach().cpu()
+    if value.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return value.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return value.numpy()
+
+
+def _tensor(torch: Any, array: np.ndarray) -> Any:
+    array = np.ascontiguousarray(array)
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
+    return torch.from_numpy(array.copy() if not array.flags.writeable else array)

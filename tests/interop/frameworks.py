@@ -1,0 +1,80 @@
+"""Random networks that a framework can hold, and how results are compared."""
+
+import dataclasses
+import os
+
+import jax
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+
+import jlstm
+from jlstm import Config, Layer
+from tests.networks import assert_close, make_call
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+EXAMPLES = int(os.environ.get("JLSTM_EXAMPLES", 10))
+random_networks = settings(max_examples=EXAMPLES, deadline=None)
+
+KERAS_ACTIVATIONS = ("tanh", "relu", "sigmoid", "softsign", "hard_sigmoid", "linear")
+
+
+@st.composite
+def networks(
+    draw, *, alike=False, both=False, reverse=False, merges=("concat",), most=3, **options
+):
+    """A config and distinct weights for it: layers `alike` or each with sizes of its own.
+
+    `options` are the choices for each option of Layer; those of `activations` go to both of the
+    options that many frameworks set to one value.
+    """
+    activations = options.pop("activations", None)
+    layers = []
+    for n in range(draw(st.integers(1, most))):
+        if alike and n:
+            layers.append(layers[0])
+            continue
+        chosen = {name: draw(st.sampled_from(values)) for name, values in options.items()}
+        if activations:
+            chosen["activation"] = chosen["cell_activation"] = draw(st.sampled_from(activations))
+        ways = ["forward", *["both"] * both, *["reverse"] * reverse]
+        way = draw(st.sampled_from(ways))
+        chosen |= {"bidirectional": way == "both", "reverse": way == "reverse"}
+        chosen["merge"] = draw(st.sampled_from(merges)) if way == "both" else "concat"
+        units = draw(st.integers(2, 5))
+        if chosen.get("projection_size"):
+            chosen["projection_size"] = draw(st.integers(1, units - 1))
+        layers.append(Layer(units, forget_bias=0.0, **chosen))
+    config = Config(draw(st.integers(1, 5)), tuple(layers))
+    return make_call(config, 5, (3,), draw(st.integers(0, 2**31)))
+
+
+def halved(call):
+    """The call with weights at which gates do not saturate."""
+    return call._replace(params=jax.tree.map(lambda a: a / 2, call.params))
+
+
+def assert_same(params, wanted):
+    """Bit for bit."""
+    assert jax.tree.structure(params) == jax.tree.structure(wanted)
+    for found, expected in zip(jax.tree.leaves(params), jax.tree.leaves(wanted), strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def assert_fits(config, wanted):
+    """The same network; what acts at the start and in training alone does not count."""
+    plain = [dataclasses.replace(layer.without_key, forget_bias=0.0) for layer in wanted.layers]
+    found = [dataclasses.replace(layer.without_key, forget_bias=0.0) for layer in config.layers]
+    assert (config.input_size, found) == (wanted.input_size, plain)
+
+
+def run(config, params, xs, **given):
+    """Last carry and outputs of `apply` over time-major input, on the scan."""
+    return jlstm.apply(config, params, None, xs, implementation="scan", **given)
+
+
+__all__ = ["assert_close", "halved", "networks", "random_networks"]

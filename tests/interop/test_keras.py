@@ -1,0 +1,212 @@
+"""Weights to and from Keras 3."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+
+import jlstm
+from jlstm import Config, Layer
+from jlstm.interop import Report, from_keras, to_keras
+from tests.interop.frameworks import (
+    KERAS_ACTIVATIONS,
+    assert_close,
+    assert_fits,
+    assert_same,
+    halved,
+    networks,
+    random_networks,
+    run,
+)
+
+keras = pytest.importorskip("keras")
+L = keras.layers
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+ANY = networks(
+    both=True,
+    merges=("concat", "sum", "mul", "average"),
+    bias=(True, False),
+    activations=KERAS_ACTIVATIONS,
+    recurrent_activation=("sigmoid", "hard_sigmoid"),
+)
+
+
+def xs_for(size, steps=6):
+    return np.random.default_rng(0).normal(size=(steps, 2, size)).astype("float32")
+
+
+def distinct(model):
+    """The model with random weights all over, its biases too."""
+    draw = np.random.default_rng(1)
+    model.set_weights([draw.normal(size=a.shape).astype("float32") / 2 for a in model.get_weights()])
+    return model
+
+
+def assert_agrees(source, model, xs):
+    config, params = from_keras(source)
+    ys = run(config, params, xs)[1]
+    assert_close(ys, np.asarray(model(xs.swapaxes(0, 1))).swapaxes(0, 1), atol=1e-5)
+
+
+@given(ANY)
+@random_networks
+def test_networks_go_there_and_back_bit_for_bit(call):
+    config, params = from_keras(to_keras(call.config, call.params))
+    assert_fits(config, call.config)
+    assert_same(params, jax.tree.map(jax.numpy.asarray, call.params))
+
+
+@given(ANY)
+@random_networks
+def test_keras_gives_what_a_network_gives(call):
+    call = halved(call)
+    ys = np.asarray(to_keras(call.config, call.params)(call.xs.swapaxes(0, 1)))
+    assert_close(run(call.config, call.params, call.xs)[1], ys.swapaxes(0, 1), atol=1e-5)
+
+
+def sequences(*layers):
+    model = keras.Sequential([keras.Input((None, 5)), *layers])
+    return distinct(model)
+
+
+def lstm(units, **options):
+    return L.LSTM(units, return_sequences=True, **options)
+
+
+SOURCES = {
+    "lstm": lambda: sequences(lstm(4)),
+    "no bias": lambda: sequences(lstm(4, use_bias=False)),
+    "activations": lambda: sequences(
+        lstm(4, activation="softsign", recurrent_activation="hard_sigmoid")
+    ),
+    "stack": lambda: sequences(lstm(4), lstm(3)),
+    "both ways": lambda: sequences(L.Bidirectional(lstm(4))),
+    "both ways, sum": lambda: sequences(L.Bidirectional(lstm(4), merge_mode="sum"), lstm(3)),
+    "both ways, two layers given": lambda: sequences(
+        L.Bidirectional(lstm(4), backward_layer=lstm(4, go_backwards=True))
+    ),
+    "cells": lambda: sequences(L.RNN(L.LSTMCell(4), return_sequences=True)),
+    "stacked cells": lambda: sequences(
+        L.RNN(L.StackedRNNCells([L.LSTMCell(4), L.LSTMCell(3)]), return_sequences=True)
+    ),
+    "dropout between": lambda: sequences(lstm(4), L.Dropout(0.3), lstm(3)),
+    "backwards twice": lambda: sequences(
+        lstm(4, go_backwards=True), lstm(3, go_backwards=True)
+    ),
+    "backwards, both ways, backwards": lambda: sequences(
+        lstm(4, go_backwards=True),
+        L.Bidirectional(lstm(2), merge_mode="ave"),
+        lstm(3, go_backwards=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_kerass_own_networks(source):
+    model = SOURCES[source]()
+    assert_agrees(model, model, xs_for(5))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_files(source, tmp_path):
+    model = SOURCES[source]()
+    model.save(tmp_path / "model.keras")
+    found, wanted = from_keras(tmp_path / "model.keras"), from_keras(model)
+    assert found[0] == wanted[0]
+    assert_same(found[1], wanted[1])
+
+
+def test_weights_files(tmp_path):
+    model = sequences(*(lstm(units) for units in range(2, 14)))
+    model.save_weights(tmp_path / "model.weights.h5")
+    report = Report()
+    _, params = from_keras(tmp_path / "model.weights.h5", report=report)
+    assert_same(params, from_keras(model)[1])
+    assert "does not say which activations" in str(report)
+    model = sequences(L.Bidirectional(lstm(3)), lstm(4))
+    model.save_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match=r"several kinds.*model\.save"):
+        from_keras(tmp_path / "model.weights.h5")
+
+
+def test_states_of_the_last_step():
+    model = sequences(L.LSTM(4, return_state=True))
+    xs = xs_for(5)
+    last, h, c = model(xs.swapaxes(0, 1))
+    report = Report()
+    config, params = from_keras(model, report=report)
+    (carry,), ys = run(config, params, xs)
+    assert_close((carry.c, carry.h, ys[-1]), (np.asarray(c), np.asarray(h), np.asarray(last)))
+    assert "ys[-1]" in str(report)
+
+
+def test_one_layer_backwards_has_its_outputs_in_the_order_of_the_inputs():
+    model = sequences(lstm(4, go_backwards=True))
+    xs, report = xs_for(5), Report()
+    config, params = from_keras(model, report=report)
+    ys = np.asarray(model(xs.swapaxes(0, 1))).swapaxes(0, 1)
+    assert_close(run(config, params, xs)[1], ys[::-1], atol=1e-5)
+    assert "reverse order" in str(report)
+
+
+def test_a_cell():
+    cell = L.LSTMCell(4)
+    cell.build((None, 5))
+    distinct(cell)
+    x = xs_for(5)[0]
+    config, params = from_keras(cell)
+    y, (h, c) = cell(x, [np.zeros((2, 4), "float32")] * 2)
+    (carry,), own = jlstm.step(config, params, None, x)
+    assert_close((own, carry.c), (np.asarray(y), np.asarray(c)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "layers, named",
+    [
+        (lambda: [L.Dense(3)], "Dense"),
+        (lambda: [L.GRU(3)], "GRU"),
+        (lambda: [L.LSTM(4), L.RepeatVector(3)], "RepeatVector"),
+        (lambda: [lstm(4, activation="mish")], "mish"),
+        (lambda: [L.RNN(L.GRUCell(3))], "GRUCell"),
+        (lambda: [L.Bidirectional(L.GRU(3))], "GRU"),
+        (lambda: [lstm(4, go_backwards=True), L.Bidirectional(lstm(3))], "concatenates"),
+    ],
+)
+def test_what_has_no_counterpart_is_refused_by_name(layers, named):
+    with pytest.raises(ValueError, match=named):
+        from_keras(keras.Sequential([keras.Input((None, 5)), *layers()]))
+
+
+@pytest.mark.parametrize(
+    "layer, named",
+    [
+        (Layer(4, peepholes=True), "peepholes"),
+        (Layer(4, projection_size=2), "projection_size"),
+        (Layer(4, reverse=True), "reverse"),
+        (Layer(4, activation="relu"), "activation"),
+        (Layer(4, activation=jax.numpy.tanh, cell_activation=jax.numpy.tanh), "function"),
+    ],
+)
+def test_what_keras_lacks_is_refused_by_name(layer, named):
+    config = Config(6, (layer,))
+    with pytest.raises(ValueError, match=named):
+        to_keras(config, jlstm.init(jax.random.key(0), config))
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_dropout_goes_there_and_back(held):
+    layers = (Layer(4), Layer(3, dropout=0.25, held_masks=held))
+    config = Config(5, layers)
+    model = to_keras(config, jlstm.init(jax.random.key(0), config))
+    back, _ = from_keras(model)
+    assert [(layer.dropout, layer.held_masks) for layer in back.layers] == [
+        (0.0, False),
+        (0.25, held),
+    ]
+
+
+def test_layers_without_weights():
+    with pytest.raises(ValueError, match="has no weights yet"):
+        from_keras(L.LSTM(4))

@@ -1,0 +1,165 @@
+"""Weights to and from PyTorch."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+
+import jlstm
+from jlstm import Carry, Config, Layer
+from jlstm.interop import Report, from_torch, to_torch
+from tests.interop.frameworks import (
+    assert_close,
+    assert_fits,
+    assert_same,
+    halved,
+    networks,
+    random_networks,
+    run,
+)
+
+torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
+
+ANY = networks(alike=True, both=True, bias=(True, False), projection_size=(None, True))
+
+
+def in_torch(module, xs):
+    """Outputs, last carry and the gradient of the outputs' weighted sum for the input."""
+    xs = torch.tensor(xs, requires_grad=True)
+    ys, (h, c) = module(xs)
+    weights = np.cos(np.arange(ys.numel(), dtype="float32")).reshape(ys.shape)
+    (ys * torch.tensor(weights)).sum().backward()
+    ways = 2 if module.bidirectional else 1
+    h, c = (a.detach().numpy().reshape(-1, ways, *a.shape[1:]) for a in (h, c))
+    carry = tuple(
+        Carry(*(a[n] if ways == 2 else a[n, 0] for a in (c, h))) for n in range(len(c))
+    )
+    return (carry, ys.detach().numpy()), xs.grad.numpy()
+
+
+def assert_agrees(config, params, module, xs):
+    wanted, slope = in_torch(module, xs)
+    assert_close(run(config, params, xs), wanted, atol=1e-5)
+
+    def loss(xs):
+        ys = run(config, params, xs)[1]
+        return (ys * np.cos(np.arange(ys.size, dtype="float32")).reshape(ys.shape)).sum()
+
+    assert_close(jax.grad(loss)(xs), slope, atol=1e-5)
+
+
+@given(ANY)
+@random_networks
+def test_networks_go_there_and_back_bit_for_bit(call):
+    module = to_torch(call.config, call.params)
+    config, params = from_torch(module)
+    assert_fits(config, call.config)
+    assert_same(params, jax.tree.map(jax.numpy.asarray, call.params))
+
+
+@given(ANY)
+@random_networks
+def test_torch_gives_what_a_network_gives(call):
+    call = halved(call)
+    assert_agrees(call.config, call.params, to_torch(call.config, call.params), call.xs)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("proj_size", [0, 3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_torchs_own_weights_give_what_torch_gives(layers, bidirectional, proj_size, bias):
+    torch.manual_seed(0)
+    module = torch.nn.LSTM(
+        5, 4, layers, bias=bias, bidirectional=bidirectional, proj_size=proj_size
+    )
+    xs = np.random.default_rng(0).normal(size=(6, 2, 5)).astype("float32")
+    report = Report()
+    assert_agrees(*from_torch(module, report=report), module, xs)
+    assert ("summed" in str(report)) == bias
+    assert_agrees(*from_torch(module.state_dict()), module, xs)
+
+
+def test_a_cell():
+    torch.manual_seed(0)
+    cell = torch.nn.LSTMCell(5, 4)
+    x = np.random.default_rng(0).normal(size=(2, 5)).astype("float32")
+    h, c = cell(torch.tensor(x))
+    config, params = from_torch(cell)
+    (carry,), y = jlstm.step(config, params, None, x)
+    assert_close((carry.c, y), (c.detach().numpy(), h.detach().numpy()), atol=1e-6)
+
+
+def test_batch_first_and_dropout():
+    report = Report()
+    module = torch.nn.LSTM(5, 4, 2, batch_first=True, dropout=0.25)
+    config, params = from_torch(module, report=report)
+    assert "time_major=False" in str(report)
+    assert [layer.dropout for layer in config.layers] == [0.0, 0.25]
+    back = to_torch(config, params, batch_first=True)
+    assert (back.dropout, back.batch_first) == (0.25, True)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+def test_other_number_formats(dtype):
+    module = torch.nn.LSTM(5, 4).to(getattr(torch, dtype))
+    if dtype == "float64":
+        with pytest.raises(ValueError, match="jax_enable_x64"):
+            from_torch(module)
+        return
+    config, params = from_torch(module)
+    assert params.layers[0].w_x.dtype == ("float32" if dtype == "float16" else "bfloat16")
+    wanted = module.weight_ih_l0.detach().float().numpy().T
+    np.testing.assert_array_equal(np.asarray(params.layers[0].w_x, "float32"), wanted)
+    if dtype == "bfloat16":
+        assert to_torch(config, params).weight_hh_l0.dtype == torch.bfloat16
+
+
+def test_files_and_prefixes(tmp_path):
+    whole = torch.nn.ModuleDict({"a": torch.nn.LSTM(5, 4), "b": torch.nn.LSTM(3, 2)})
+    torch.save(whole.state_dict(), tmp_path / "whole.pt")
+    with pytest.raises(ValueError, match=r"several LSTMs; name one.*\['a\.', 'b\.'\]"):
+        from_torch(tmp_path / "whole.pt")
+    config, params = from_torch(tmp_path / "whole.pt", prefix="b.")
+    assert_same(params, from_torch(whole["b"])[1])
+    with pytest.raises(ValueError, match="no LSTM begins with 'c.'"):
+        from_torch(whole.state_dict(), prefix="c.")
+
+
+@pytest.mark.parametrize(
+    "layers, named",
+    [
+        ((Layer(4, peepholes=True),), "peepholes"),
+        ((Layer(4, cell_clip=1.0),), "cell_clip"),
+        ((Layer(4, activation="relu"),), "activation"),
+        ((Layer(4, bidirectional=True, merge="sum"),), "merge"),
+        ((Layer(4), Layer(5)), "hidden_size"),
+        ((Layer(4, reverse=True),), "reverse"),
+        ((Layer(4, zoneout_h=0.1),), "zoneout_h"),
+    ],
+)
+def test_what_torch_lacks_is_refused_by_name(layers, named):
+    config = Config(6, layers)
+    with pytest.raises(ValueError, match=named):
+        to_torch(config, jlstm.init(jax.random.key(0), config))
+
+
+def test_what_acts_in_training_alone_is_left_out_and_reported():
+    config = Config.stack(6, [4], weight_dropout=0.5)
+    report = Report()
+    to_torch(config, jlstm.init(jax.random.key(0), config), report=report)
+    assert "weight_dropout=0.5 acts in training alone" in str(report)
+
+
+def test_wrong_sources():
+    with pytest.raises(TypeError, match=r"expected a torch\.nn\.LSTM"):
+        from_torch(torch.nn.Linear(3, 4))
+    with pytest.raises(ValueError, match="no LSTM"):
+        from_torch(torch.nn.Linear(3, 4).state_dict())
+    state = torch.nn.LSTM(5, 4).state_dict()
+    with pytest.raises(ValueError, match="recurrent weight is"):
+        from_torch({**state, "weight_hh_l0": torch.zeros(20, 4)})
+    with pytest.raises(ValueError, match="bias"):
+        from_torch({**state, "bias_ih_l0": torch.zeros(12)})
