@@ -3,6 +3,7 @@
 from jlstm.cell import lstm_cell
 from jlstm.config import Config, Layer
 from jlstm.convolution import ConvParams, conv_lstm, init_conv_lstm
+from jlstm.export import export
 from jlstm.io import load, save
 from jlstm.kernels.choice import implementations
 from jlstm.network import LayerTrace, Trace, apply, apply_truncated, step, trace
@@ -26,6 +27,7 @@ __all__ = [
     "apply",
     "apply_truncated",
     "conv_lstm",
+    "export",
     "implementations",
     "init",
     "init_conv_lstm",

@@ -1,4 +1,4 @@
-"""The command line: jlstm bench | report | train | eval | info."""
+"""The command line: jlstm bench | report | train | eval | convert | export | info."""
 
 import dataclasses
 import pathlib
@@ -64,11 +64,54 @@ class Eval:
     """The .safetensors file."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Convert:
+    """Move a network from one framework's file into another's.
+
+    Kinds are told by file endings: jlstm .safetensors, torch .pt and .pth (a state dict), keras
+    .keras and .weights.h5, onnx .onnx, tensorflow a checkpoint of TensorFlow 1 (.index, or the
+    path without it) to read, .npz of arrays by variable name to read and write.
+    """
+
+    source: Annotated[pathlib.Path, tyro.conf.Positional]
+    """The file to read."""
+    out: Annotated[pathlib.Path, tyro.conf.Positional]
+    """The file to write; one that is there is replaced."""
+    from_: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """What the first is, where its ending does not say."""
+    to: str | None = None
+    """What the second is to be, likewise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write a network as StableHLO, to run with jax.export in programs without this library."""
+
+    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    """The .safetensors file."""
+    out: Annotated[pathlib.Path, tyro.conf.Positional]
+    """The file to write."""
+    streaming: bool = False
+    """One step a call, in place of whole sequences."""
+    without_params: bool = False
+    """Leave the parameters out: they are the first argument of each call."""
+    lengths: bool = False
+    """Take the lengths of the sequences as an argument."""
+    resets: bool = False
+    """Take flags that say where the carry starts anew."""
+    batch_major: bool = False
+    """Sequences are [batch, time, features], not [time, batch, features]."""
+    platforms: tuple[str, ...] = ("cpu", "cuda", "rocm", "tpu")
+    """Platforms that the program is for."""
+
+
 Command = (
     Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Info, tyro.conf.subcommand("info")]
 )
 
@@ -115,3 +158,20 @@ def _run(command: object) -> None:
         from jlstm.train import command as train
 
         train.evaluate(command.model)
+    elif isinstance(command, Convert):
+        from jlstm.interop import command as interop
+
+        interop.convert(command.source, command.out, command.from_, command.to)
+    elif isinstance(command, Export):
+        from jlstm.export import write
+
+        write(
+            command.model,
+            command.out,
+            streaming=command.streaming,
+            without_params=command.without_params,
+            lengths=command.lengths,
+            resets=command.resets,
+            time_major=not command.batch_major,
+            platforms=command.platforms,
+        )

@@ -11,7 +11,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 
 # Lowest first; a module may import from its own rank and from those below.
 RANKS = [
-    ("validation", "dtypes", "keys"),
+    ("aligned", "validation", "dtypes", "keys"),
     ("activations",),
     ("layer",),
     ("config", "config_toml"),
@@ -25,7 +25,8 @@ RANKS = [
     ("sequence",),
     ("chunks",),
     ("network",),
-    ("io", "info", "interop", "train", "bench"),
+    ("io", "info"),
+    ("export", "interop", "train", "bench"),
     ("cli",),
 ]
 RANK = {name: n for n, names in enumerate(RANKS) for name in names}

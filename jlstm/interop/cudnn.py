@@ -36,7 +36,9 @@ def from_cudnn(
     ways = 2 if bidirectional else 1
     layers = [Layer(hidden_size, bidirectional=bidirectional, forget_bias=0.0)] * num_layers
     flat = np.asarray(weights)
-    sizes = [ways * hidden_size if n else input_size for n in range(num_layers) for _ in range(ways)]
+    sizes = [
+        ways * hidden_size if n else input_size for n in range(num_layers) for _ in range(ways)
+    ]
     columns = 4 * hidden_size
     expected = sum(columns * (size + hidden_size + 2) for size in sizes)
     if flat.shape != (expected,):
@@ -55,8 +57,8 @@ def from_cudnn(
     matrices = [(take(columns, size).T, take(columns, hidden_size).T) for size in sizes]
     biases = [take(columns) + take(columns) for _ in sizes]
     sides = [
-        Side(*(split(a, "ifgo") for a in (*pair, b)))
-        for pair, b in zip(matrices, biases, strict=True)
+        Side(split(w_x, "ifgo"), split(w_h, "ifgo"), split(b, "ifgo"))
+        for (w_x, w_h), b in zip(matrices, biases, strict=True)
     ]
     report.add("cuDNN's two biases were summed")
     grouped = [sides[n : n + ways] for n in range(0, len(sides), ways)]

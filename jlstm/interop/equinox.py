@@ -18,7 +18,9 @@ from jlstm.params import Params
 def from_equinox(
     cells: Any | Sequence[Any], *, report: Report | None = None
 ) -> tuple[Config, Params]:
-    """A network with the weights of Equinox's LSTMCell, [4H, I], [4H, H] and [4H] in order i, f, g, o.
+    """A network with the weights of Equinox's LSTMCell.
+
+    It keeps them as [4H, I], [4H, H] and [4H] in the order i, f, g, o.
 
     Args:
       cells: one cell, or a list with one a layer.
@@ -34,14 +36,14 @@ def from_equinox(
     """
     equinox = needs.module("equinox")
     report = Report() if report is None else report
-    listed = list(cells) if isinstance(cells, (list, tuple)) else [cells]
+    listed: list[Any] = list(cells) if isinstance(cells, (list, tuple)) else [cells]
     sides, layers = [], []
     for cell in listed:
         if not isinstance(cell, equinox.nn.LSTMCell):
             raise TypeError(f"cells holds {type(cell).__name__}; expected equinox.nn.LSTMCell")
         b = None if cell.bias is None else split(np.asarray(cell.bias), "ifgo")
-        matrices = (np.asarray(cell.weight_ih).T, np.asarray(cell.weight_hh).T)
-        sides.append([Side(*(split(a, "ifgo") for a in matrices), b)])
+        w_x, w_h = (np.asarray(w).T for w in (cell.weight_ih, cell.weight_hh))
+        sides.append([Side(split(w_x, "ifgo"), split(w_h, "ifgo"), b)])
         layers.append(Layer(cell.hidden_size, bias=b is not None, forget_bias=0.0))
     report.add("matrices were transposed")
     return network(listed[0].input_size, layers, sides, report)

@@ -116,7 +116,8 @@ def from_nnx(source: Any, *, report: Report | None = None) -> tuple[Config, Para
         names.append((_named(cells[0].activation_fn), _named(cells[0].gate_fn)))
     if len(set(names)) > 1:
         raise ValueError(f"cells have different activations, {names}; convert them one by one")
-    return _network(sides, *names[0], report)
+    own, recurrent = names[0]
+    return _network(sides, own, recurrent, report)
 
 
 def to_nnx(config: Config, params: Params, *, report: Report | None = None) -> list[Any]:

@@ -17,16 +17,11 @@ if TYPE_CHECKING:
     import keras
 
 # Keras's names; its leaky_relu has another slope than ours.
-_ACTIVATIONS = {
-    **{
-        name: name
-        for name in (
-            "elu exponential gelu hard_sigmoid linear relu selu sigmoid silu softplus softsign tanh"
-        ).split()
-    },
-    "leaky_relu": "leaky_relu(0.2)",
-    "swish": "silu",
-}
+_SAME = (
+    *("elu", "exponential", "gelu", "hard_sigmoid", "linear", "relu", "selu", "sigmoid", "silu"),
+    *("softplus", "softsign", "tanh"),
+)
+_ACTIVATIONS = {name: name for name in _SAME} | {"leaky_relu": "leaky_relu(0.2)", "swish": "silu"}
 _OURS = {ours: name for name, ours in _ACTIVATIONS.items() if name != "swish"}
 _SILENT = ("InputLayer", "Dropout")  # neither changes what comes out without a random key
 _KINDS = (*_SILENT, "LSTM", "LSTMCell", "RNN", "StackedRNNCells", "Bidirectional")
@@ -118,8 +113,8 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
     >>> import jax
     >>> from jlstm import init
     >>> config = Config.stack(6, [4, 5], bidirectional=True, merge="sum")
-    >>> [layer.units for layer in to_keras(config, init(jax.random.key(0), config)).layers]
-    [4, 5]
+    >>> to_keras(config, init(jax.random.key(0), config)).output_shape
+    (None, None, 5)
     """
     import keras
 
@@ -187,7 +182,7 @@ def _parts(source: Any) -> list[keras_files.Part]:
         )
     if not source.built:
         raise ValueError(f"{source.name} has no weights yet; call it, or build((None, None, size))")
-    options = keras.saving.serialize_keras_object(source)
+    options: Any = keras.saving.serialize_keras_object(source)
     return [keras_files.Part(options, [np.asarray(w) for w in source.get_weights()])]
 
 
@@ -245,7 +240,7 @@ def _both(part: keras_files.Part, report: Report, last: bool) -> tuple[Layer, An
     merge = options.get("merge_mode", "concat")
     if merge not in _MERGES:
         raise ValueError(f"{part.name} has merge_mode {merge!r}, which is not known")
-    both = {**vars(layers[0]), "bidirectional": True, "merge": _MERGES[merge]}
+    both: dict[str, Any] = {**vars(layers[0]), "bidirectional": True, "merge": _MERGES[merge]}
     return Layer(**both), sides, False
 
 
@@ -276,4 +271,5 @@ def _side(weights: Sequence[np.ndarray], name: str) -> Side:
     if len(weights) < 2 or any(a.ndim != 2 for a in weights[:2]):
         shapes = [list(a.shape) for a in weights]
         raise ValueError(f"{name} has weights {shapes}; expected [I, 4H], [H, 4H] and [4H]")
-    return Side(*(split(array, "ifgo") for array in weights))
+    w_x, w_h, *rest = (split(array, "ifgo") for array in weights)
+    return Side(w_x, w_h, rest[0] if rest else None)

@@ -55,9 +55,8 @@ def _of_archive(path: str | os.PathLike) -> list[Part]:
         if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
             raise ValueError(f"{path}: its config.json is larger than any of Keras's")
         entry = archive.getinfo("model.weights.h5")
-        if entry.compress_type != zipfile.ZIP_STORED:
-            if entry.file_size > 1000 * max(entry.compress_size, 1):
-                raise ValueError(f"{path}: its weights would unpack to {entry.file_size} bytes")
+        if entry.file_size > 1000 * max(entry.compress_size, 1):
+            raise ValueError(f"{path}: its weights would unpack to {entry.file_size} bytes")
         config = json.loads(archive.read("config.json"))
         with archive.open("model.weights.h5") as packed:
             seekable = packed if entry.compress_type == zipfile.ZIP_STORED else _whole(packed)
@@ -145,8 +144,11 @@ def _datasets(group: Any) -> Any:
     if group is None:
         return
     first = ("forward_layer", "cell", "cells", "vars", "backward_layer")
-    names = sorted(group, key=lambda n: (first.index(n) if n in first else len(first), _numbered(n)))
-    for name in names:
+
+    def place(name: str) -> tuple[int, tuple[str, int]]:
+        return first.index(name) if name in first else len(first), _numbered(name)
+
+    for name in sorted(group, key=place):
         if name == "seed_generator":
             continue
         link = group.get(name, getlink=True)

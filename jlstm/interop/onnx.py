@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _ORDER = "iofg"
 _OPTIONS = (
-    "bidirectional merge reverse bias peepholes coupled_gates activation cell_activation "
-    "recurrent_activation gate_clip residual skip"
-).split()
+    *("bidirectional", "merge", "reverse", "bias", "peepholes", "coupled_gates", "gate_clip"),
+    *("activation", "recurrent_activation", "cell_activation", "residual", "skip"),
+)
 
 
 def from_onnx(
@@ -49,7 +49,7 @@ def from_onnx(
 
     >>> import jax
     >>> from jlstm import init
-    >>> config = Config.stack(6, [4, 5], bidirectional=True)
+    >>> config = Config.stack(6, [4, 5], bidirectional=True, forget_bias=0.0)
     >>> params = init(jax.random.key(0), config)
     >>> from_onnx(to_onnx(config, params))[0] == config
     True

@@ -26,9 +26,10 @@ class Lstm:
         self.reads = reads
         self.around: dict[str, Any] = {"skip": True} if reads.kind == "skip" else {}
         self._graph = graph
-        self._attributes = {a.name: graph.onnx.helper.get_attribute_value(a) for a in node.attribute}
+        value_of = graph.onnx.helper.get_attribute_value
+        self._attributes = {a.name: value_of(a) for a in node.attribute}
         names = list(node.input) + [""] * len(_INPUTS)
-        self._inputs = dict(zip(_INPUTS, names, strict=False))
+        self._inputs: dict[str, str] = dict(zip(_INPUTS, names, strict=False))
 
     def attribute(self, name: str, default: Any) -> Any:
         """An attribute's value, text decoded."""
@@ -237,8 +238,7 @@ def with_states(
         return config, params
     report.add("constant initial states became a learned initial carry")
     layers = tuple(
-        own._replace(initial_carry=carry)
-        for own, carry in zip(params.layers, carries, strict=True)
+        own._replace(initial_carry=carry) for own, carry in zip(params.layers, carries, strict=True)
     )
     return dataclasses.replace(config, learn_initial_carry=True), Params(layers)
 
@@ -258,7 +258,8 @@ class Builder:
         if lengths:
             self._inputs.append(self._described("lengths", ["B"], onnx.TensorProto.INT32))
         self._lead = lead
-        self._root = self._current = "xs" if time_major else self._node("Transpose", "xs", "xs_t", [1, 0, 2])
+        self._root = "xs" if time_major else self._node("Transpose", "xs", "xs_t", [1, 0, 2])
+        self._current = self._root
 
     def layer(
         self, n: int, layer: Layer, arrays: dict[str, np.ndarray], attributes: dict[str, Any]

@@ -33,9 +33,7 @@ def from_onnx(names: Sequence[str], alphas: Sequence[float], betas: Sequence[flo
             )
         ours, constants = _KNOWN[known[name.lower()]]
         lists = (alphas, betas)[: len(constants)]
-        taken = [
-            of.pop(0) if of else default for of, default in zip(lists, constants, strict=True)
-        ]
+        taken = [of.pop(0) if of else default for of, default in zip(lists, constants, strict=True)]
         made.append(f"{ours}({', '.join(_text(a) for a in taken)})" if taken else ours)
     return made
 

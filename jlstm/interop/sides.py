@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jlstm import aligned
 from jlstm.activations import NAMES
 from jlstm.config import Config, Layer
 from jlstm.dtypes import require_x64
@@ -156,7 +157,7 @@ def _layer(
     def filled(what: str, shape: Any, blocks: Any, along: int) -> jax.Array | None:
         if shape is None:
             return None
-        made = _aligned((*lead, *shape), dtype)
+        made = aligned.empty((*lead, *shape), dtype)
         rows = made if both else made[None]
         for side, row in zip(own, rows, strict=True):
             given = blocks(side)
@@ -168,7 +169,7 @@ def _layer(
                         f"{list(place.shape)}, as its other weights are"
                     )
                 place[...] = block
-        return jax.device_put(made, may_alias=True)
+        return aligned.to_jax(made)
 
     return LayerParams(
         w_x=filled("the input weight", shapes.w_x, lambda s: s.w_x, -1),  # type: ignore[arg-type]
@@ -177,14 +178,6 @@ def _layer(
         peepholes=filled("the peephole weight", shapes.peepholes, lambda s: s.peepholes, 0),
         projection=filled("the projection", shapes.projection, lambda s: (s.projection,), -1),
     )
-
-
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array that begins where JAX wants it, so that it need not be copied once more."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def _text(dtypes: Collection[np.dtype]) -> str:

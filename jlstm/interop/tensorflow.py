@@ -59,15 +59,15 @@ def from_tensorflow(
     """
     report = Report() if report is None else report
     arrays = checkpoint.read(source, _wanted(scope)) if _is_path(source) else dict(source)  # type: ignore[arg-type]
-    cells = _cells({name: np.asarray(a) for name, a in arrays.items()}, scope)
+    cells = _cells({str(name): np.asarray(a) for name, a in arrays.items()}, scope)
     layers, sides = [], []
-    for n, own in enumerate(cells):
+    for own in cells:
         cudnn = any("cudnn_compatible" in prefix for prefix, _ in own)
         added = (0.0 if cudnn else 1.0) if forget_bias is None else forget_bias
         read = [_side(prefix, arrays, added) for prefix, arrays in own]
         first = read[0]
         if added:
-            report.add(f"a forget bias of {added:g}, added at every step there, is in the bias here")
+            report.add(f"the forget bias of {added:g} that is added at every step is in the bias")
         layers.append(
             Layer(
                 first.w_h.i.shape[-1],

@@ -1,4 +1,4 @@
-"""Weights to and from the LSTMs in JAX: Flax linen and nnx, Haiku, Equinox, jax.experimental.rnn."""
+"""Weights to and from the other LSTMs in JAX: Flax, Haiku, Equinox, jax.experimental.rnn."""
 
 import jax
 import jax.numpy as jnp
@@ -118,9 +118,7 @@ def test_linens_own_weights_and_activations():
     xs = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("float32")
     rnn = linen.RNN(cell, time_major=True)
     variables = rnn.init(jax.random.key(0), xs)
-    config, params = from_linen(
-        variables, activation="relu", recurrent_activation="hard_sigmoid"
-    )
+    config, params = from_linen(variables, activation="relu", recurrent_activation="hard_sigmoid")
     assert_agrees(config, params, lambda xs: rnn.apply(variables, xs), xs)
 
 
@@ -160,9 +158,7 @@ def test_nnxs_own_weights(kind):
     assert_agrees(*from_nnx(cell), lambda xs: stepped([(cell, 4)], xs), xs)
     both = nnx.Bidirectional(nnx.RNN(cell), nnx.RNN(getattr(nnx, kind)(3, 4, rngs=nnx.Rngs(1))))
     config, params = from_nnx(both)
-    assert_close(
-        run(config, params, xs)[1], both(xs.swapaxes(0, 1)).swapaxes(0, 1), atol=1e-5
-    )
+    assert_close(run(config, params, xs)[1], both(xs.swapaxes(0, 1)).swapaxes(0, 1), atol=1e-5)
     with pytest.raises(TypeError, match="expected nnx's LSTMCell"):
         from_nnx(nnx.RNN(nnx.GRUCell(3, 4, rngs=nnx.Rngs(0))))
 
@@ -194,9 +190,7 @@ def test_haiku_gives_what_a_network_gives(call):
     hk = pytest.importorskip("haiku")
     call = halved(call)
     own = to_haiku(call.config, call.params)
-    assert_agrees(
-        call.config, call.params, lambda xs: in_haiku(hk, call.config, own, xs), call.xs
-    )
+    assert_agrees(call.config, call.params, lambda xs: in_haiku(hk, call.config, own, xs), call.xs)
 
 
 def test_haikus_own_weights():

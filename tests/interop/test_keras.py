@@ -40,7 +40,9 @@ def xs_for(size, steps=6):
 def distinct(model):
     """The model with random weights all over, its biases too."""
     draw = np.random.default_rng(1)
-    model.set_weights([draw.normal(size=a.shape).astype("float32") / 2 for a in model.get_weights()])
+    model.set_weights(
+        [draw.normal(size=a.shape).astype("float32") / 2 for a in model.get_weights()]
+    )
     return model
 
 
@@ -92,9 +94,7 @@ SOURCES = {
         L.RNN(L.StackedRNNCells([L.LSTMCell(4), L.LSTMCell(3)]), return_sequences=True)
     ),
     "dropout between": lambda: sequences(lstm(4), L.Dropout(0.3), lstm(3)),
-    "backwards twice": lambda: sequences(
-        lstm(4, go_backwards=True), lstm(3, go_backwards=True)
-    ),
+    "backwards twice": lambda: sequences(lstm(4, go_backwards=True), lstm(3, go_backwards=True)),
     "backwards, both ways, backwards": lambda: sequences(
         lstm(4, go_backwards=True),
         L.Bidirectional(lstm(2), merge_mode="ave"),
@@ -157,7 +157,7 @@ def test_a_cell():
     distinct(cell)
     x = xs_for(5)[0]
     config, params = from_keras(cell)
-    y, (h, c) = cell(x, [np.zeros((2, 4), "float32")] * 2)
+    y, (_, c) = cell(x, [np.zeros((2, 4), "float32")] * 2)
     (carry,), own = jlstm.step(config, params, None, x)
     assert_close((own, carry.c), (np.asarray(y), np.asarray(c)), atol=1e-6)
 

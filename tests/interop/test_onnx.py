@@ -66,9 +66,7 @@ def test_networks_go_there_and_back_bit_for_bit(call):
 @random_networks
 def test_onnx_runtime_gives_what_a_network_gives(time_major, lengths, call):
     call = halved(call)
-    model = to_onnx(
-        call.config, call.params, lengths=lengths, carry=True, time_major=time_major
-    )
+    model = to_onnx(call.config, call.params, lengths=lengths, carry=True, time_major=time_major)
     xs = call.xs if time_major else call.xs.swapaxes(0, 1)
     feeds, times = {"xs": xs}, {}
     if lengths:

@@ -152,7 +152,7 @@ def test_a_forget_bias_is_folded_in_and_taken_out():
     config, params = from_tensorflow(names, report=report)
     b = params.layers[0].b
     np.testing.assert_array_equal(b, [*range(4), *range(9, 13), *range(4, 8), *range(12, 16)])
-    assert "forget bias of 1" in str(report)
+    assert "forget bias of 1 " in str(report)
     made = to_tensorflow(config, params, scope="")
     np.testing.assert_array_equal(made["lstm_cell/bias"], bias)
     np.testing.assert_array_equal(made["lstm_cell/kernel"], kernel)

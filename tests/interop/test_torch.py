@@ -33,9 +33,7 @@ def in_torch(module, xs):
     (ys * torch.tensor(weights)).sum().backward()
     ways = 2 if module.bidirectional else 1
     h, c = (a.detach().numpy().reshape(-1, ways, *a.shape[1:]) for a in (h, c))
-    carry = tuple(
-        Carry(*(a[n] if ways == 2 else a[n, 0] for a in (c, h))) for n in range(len(c))
-    )
+    carry = tuple(Carry(*(a[n] if ways == 2 else a[n, 0] for a in (c, h))) for n in range(len(c)))
     return (carry, ys.detach().numpy()), xs.grad.numpy()
 
 
@@ -122,9 +120,9 @@ def test_files_and_prefixes(tmp_path):
     torch.save(whole.state_dict(), tmp_path / "whole.pt")
     with pytest.raises(ValueError, match=r"several LSTMs; name one.*\['a\.', 'b\.'\]"):
         from_torch(tmp_path / "whole.pt")
-    config, params = from_torch(tmp_path / "whole.pt", prefix="b.")
+    _, params = from_torch(tmp_path / "whole.pt", prefix="b.")
     assert_same(params, from_torch(whole["b"])[1])
-    with pytest.raises(ValueError, match="no LSTM begins with 'c.'"):
+    with pytest.raises(ValueError, match=r"no LSTM begins with 'c\.'"):
         from_torch(whole.state_dict(), prefix="c.")
 
 

@@ -1,0 +1,106 @@
+"""jlstm convert: from one file to another."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from jlstm import io, validation
+from jlstm.config import Config
+from jlstm.interop import keras, needs, onnx, tensorflow, torch
+from jlstm.interop.report import Report
+from jlstm.params import Params
+
+KINDS = ("jlstm", "keras", "onnx", "tensorflow", "torch")
+_ENDINGS = {
+    ".safetensors": "jlstm",
+    ".keras": "keras",
+    ".weights.h5": "keras",
+    ".onnx": "onnx",
+    ".index": "tensorflow",
+    ".npz": "tensorflow",
+    ".pt": "torch",
+    ".pth": "torch",
+}
+
+
+def convert(
+    source: pathlib.Path, out: pathlib.Path, from_: str | None = None, to: str | None = None
+) -> None:
+    """Reads a network from one file, writes it to another, and prints what was done.
+
+    Args:
+      source, out: the files; their endings say what they are unless `from_` and `to` do.
+      from_, to: one of KINDS.
+
+    Raises:
+      TypeError, ValueError: an ending that is not known, a file that cannot be read, or a network
+        that the other side cannot hold.
+    """
+    read, written = _kind("from", from_, source), _kind("to", to, out)
+    report = Report()
+    config, params = _read(source, read, report)
+    _write(out, written, config, params, report)
+    sizes = ", ".join(str(layer.hidden_size) for layer in config.layers)
+    print(f"{source} ({read}) to {out} ({written}): layers of {sizes} over {config.input_size}")
+    for line in report:
+        print(f"  {line}")
+
+
+def _kind(which: str, given: str | None, path: pathlib.Path) -> str:
+    if given is not None:
+        return validation.known_name(f"--{which}", given, KINDS)
+    for ending, kind in _ENDINGS.items():
+        if path.name.endswith(ending):
+            return kind
+    if path.with_name(path.name + ".index").exists():
+        return "tensorflow"
+    raise ValueError(
+        f"{path}: its ending does not say what it is; known are {', '.join(_ENDINGS)}, or name it: "
+        f"--{which}, one of {KINDS}"
+    )
+
+
+def _read(path: pathlib.Path, kind: str, report: Report) -> tuple[Config, Params]:
+    if kind == "jlstm":
+        return io.load(path)
+    if kind == "tensorflow":
+        given: Any = _arrays(path) if path.name.endswith(".npz") else path
+        return tensorflow.from_tensorflow(given, report=report)
+    reader = {"keras": keras.from_keras, "onnx": onnx.from_onnx, "torch": torch.from_torch}[kind]
+    return reader(path, report=report)
+
+
+def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report: Report) -> None:
+    if kind == "jlstm":
+        return io.save(path, config, params)
+    if kind == "onnx":
+        return io.write_whole(path, onnx.to_onnx(config, params, report=report).SerializeToString())
+    if kind == "torch":
+        state = torch.to_torch(config, params, report=report).state_dict()
+        return io.through(path, lambda beside: needs.module("torch").save(state, beside))
+    if kind == "keras":
+        model: Any = keras.to_keras(config, params, report=report)
+        weights = path.name.endswith(".weights.h5")
+        save = model.save_weights if weights else model.save
+        return io.through(path, save, ".weights.h5" if weights else ".keras")
+    if not path.name.endswith(".npz"):
+        raise ValueError(
+            f"{path}: checkpoints of TensorFlow are read, not written; write arrays by variable "
+            "name, in a file that ends in .npz"
+        )
+    made = tensorflow.to_tensorflow(config, params, report=report)
+    return io.through(path, lambda beside: np.savez(beside, **made), ".npz")  # type: ignore[arg-type]
+
+
+def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, without what would need pickle."""
+    import zipfile
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        raise ValueError(f"{path} is not a whole .npz file of arrays: {error}") from None

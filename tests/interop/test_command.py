@@ -1,0 +1,63 @@
+"""jlstm convert."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+import jlstm
+from jlstm import Config
+from jlstm.interop.command import convert
+from tests.interop.frameworks import assert_fits, assert_same
+
+for _name in ("torch", "keras", "onnx", "tensorflow"):
+    pytest.importorskip(_name)
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+ENDINGS = (".safetensors", ".pt", ".keras", ".weights.h5", ".onnx", ".npz")
+
+
+@pytest.mark.parametrize("first, second", list(itertools.permutations(ENDINGS, 2)))
+def test_files_of_all_kinds_become_files_of_all_others(first, second, tmp_path, capsys):
+    """Bit for bit, for biases that TensorFlow's forget bias of 1 loses nothing of."""
+    config = Config.stack(5, [4, 4], bidirectional=True, forget_bias=0.0)
+    params = jlstm.init(jax.random.key(0), config)
+    params = params._replace(
+        layers=tuple(own._replace(b=np.round(own.w_h[:, 0] * 64) / 64) for own in params.layers)
+    )
+    start, back = tmp_path / "start.safetensors", tmp_path / "back.safetensors"
+    jlstm.save(start, config, params)
+    path = start
+    for n, ending in enumerate((first, second)):
+        following = tmp_path / f"model{n}{ending}"
+        convert(path, following)
+        path = following
+    convert(path, back)
+    found = jlstm.load(back)
+    assert_fits(found[0], config)
+    assert_same(found[1], jax.tree.map(jax.numpy.asarray, params))
+    assert "layers of 4, 4 over 5" in capsys.readouterr().out
+    names = {file.name for file in tmp_path.iterdir()}
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_kinds_may_be_named(tmp_path):
+    config = Config.stack(5, [4])
+    jlstm.save(tmp_path / "model", config, jlstm.init(jax.random.key(0), config))
+    convert(tmp_path / "model", tmp_path / "other", "jlstm", "onnx")
+    convert(tmp_path / "other", tmp_path / "back.safetensors", "onnx")
+    with pytest.raises(ValueError, match="its ending does not say"):
+        convert(tmp_path / "model", tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match="--to is 'onx'"):
+        convert(tmp_path / "model", tmp_path / "other", "jlstm", "onx")
+
+
+def test_what_cannot_be_held_leaves_the_file_that_is_there_alone(tmp_path):
+    config = Config.stack(5, [4], projection_size=2)
+    jlstm.save(tmp_path / "model.safetensors", config, jlstm.init(jax.random.key(0), config))
+    out = tmp_path / "model.onnx"
+    out.write_bytes(b"before")
+    with pytest.raises(ValueError, match="projection_size"):
+        convert(tmp_path / "model.safetensors", out)
+    assert out.read_bytes() == b"before"
