@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import struct
 import zipfile
 from typing import Any
 
@@ -12,7 +13,14 @@ import numpy as np
 from jlstm.interop import needs
 from jlstm.interop.report import Report
 
+# What the readers of archives, JSON and HDF5 raise where bytes are missing or changed.
+_BROKEN = (zipfile.BadZipFile, RuntimeError, KeyError, json.JSONDecodeError, EOFError)
+_BROKEN += (TypeError, AttributeError)
 _LARGEST_CONFIG = 16 << 20  # bytes of config.json; real ones have some thousand
+
+
+# A file, and where in it the HDF5 file begins.
+_Mapped = tuple[str | os.PathLike, int]
 
 
 class Part:
@@ -42,7 +50,7 @@ def read(path: str | os.PathLike, report: Report) -> list[Part]:
         return _of_weights(path, report)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, RuntimeError, KeyError, json.JSONDecodeError, EOFError) as error:
+    except _BROKEN as error:
         raise ValueError(f"{path} is not a whole file of Keras 3: {error}") from None
 
 
@@ -58,17 +66,21 @@ def _of_archive(path: str | os.PathLike) -> list[Part]:
         if entry.file_size > 1000 * max(entry.compress_size, 1):
             raise ValueError(f"{path}: its weights would unpack to {entry.file_size} bytes")
         config = json.loads(archive.read("config.json"))
-        with archive.open("model.weights.h5") as packed:
-            seekable = packed if entry.compress_type == zipfile.ZIP_STORED else _whole(packed)
-            with h5py.File(seekable, "r") as file:
-                return _parts(config, file)
+        with archive.open(entry) as packed:
+            stored = entry.compress_type == zipfile.ZIP_STORED
+            with h5py.File(packed if stored else io.BytesIO(packed.read()), "r") as file:
+                return _parts(config, file, (path, _beginning(path, entry)) if stored else None)
 
 
-def _whole(packed: Any) -> io.BytesIO:
-    return io.BytesIO(packed.read())
+def _beginning(path: str | os.PathLike, entry: zipfile.ZipInfo) -> int:
+    """Where a stored entry's bytes begin: behind a header of 30 bytes, its name and extras."""
+    with open(path, "rb") as file:
+        file.seek(entry.header_offset + 26)
+        lengths = file.read(4)
+    return entry.header_offset + 30 + sum(struct.unpack("<HH", lengths))
 
 
-def _parts(config: Any, file: Any) -> list[Part]:
+def _parts(config: Any, file: Any, mapped: _Mapped | None) -> list[Part]:
     kind = config.get("class_name") if isinstance(config, dict) else None
     if kind != "Sequential":
         layers = [config]
@@ -77,7 +89,7 @@ def _parts(config: Any, file: Any) -> list[Part]:
         layers = config["config"]["layers"]
         groups = list(_groups(layers, file))
     return [
-        Part(layer, [_array(d) for d in _datasets(group)])
+        Part(layer, [_array(d, mapped) for d in _datasets(group)])
         for layer, group in zip(layers, groups, strict=True)
     ]
 
@@ -102,7 +114,9 @@ def _of_weights(path: str | os.PathLike, report: Report) -> list[Part]:
         if "layers" not in file:
             raise ValueError(f"{path} holds no layers; expected a .weights.h5 file of Keras 3")
         groups = {name: file["layers"][name] for name in sorted(file["layers"], key=_numbered)}
-        arrays = {name: [_array(d) for d in _datasets(group)] for name, group in groups.items()}
+        arrays = {
+            name: [_array(d, (path, 0)) for d in _datasets(group)] for name, group in groups.items()
+        }
         arrays = {name: own for name, own in arrays.items() if own}
         kinds = {_numbered(name)[0] for name in arrays}
         if len(kinds) > 1:
@@ -161,7 +175,8 @@ def _datasets(group: Any) -> Any:
             yield from _datasets(item)
 
 
-def _array(dataset: Any) -> np.ndarray:
+def _array(dataset: Any, mapped: _Mapped | None) -> np.ndarray:
+    """A dataset's numbers; a view of the file where they lie there as they are."""
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{dataset.name} is kept in another file: not followed")
     if dataset.dtype.kind not in "fV":
@@ -172,4 +187,8 @@ def _array(dataset: Any) -> np.ndarray:
             f"{dataset.name} says that it has shape {list(dataset.shape)}, but {stored} bytes of "
             "it are there"
         )
-    return dataset[()]
+    at = dataset.id.get_offset()
+    if mapped is None or at is None or dataset.chunks or not dataset.size:
+        return dataset[()]
+    path, beginning = mapped
+    return np.memmap(path, dataset.dtype, "r", beginning + at, dataset.shape)

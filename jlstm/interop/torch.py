@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,15 +158,42 @@ def _read(path: str | os.PathLike) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        made = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        _check_storages(path, made)
+        return made
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    except (
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        ValueError,
+        EOFError,
+    ) as error:
         line = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"{path} is not a file of tensors as torch.save(module.state_dict(), path) writes it, "
             f"by a version of torch since 1.6: {line}"
         ) from None
+
+
+def _check_storages(path: str | os.PathLike, state: Any) -> None:
+    """ValueError where tensors claim more bytes than the file has for them, which torch maps."""
+    import torch
+
+    def tensors(value: Any) -> Iterator[Any]:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (Mapping, list, tuple)):
+            for part in value.values() if isinstance(value, Mapping) else value:
+                yield from tensors(part)
+
+    storages = [tensor.untyped_storage() for tensor in tensors(state)]
+    claimed = {storage.data_ptr(): storage.nbytes() for storage in storages if storage.nbytes()}
+    with zipfile.ZipFile(path) as archive:
+        sizes = [e.file_size for e in archive.infolist() if "/data/" in e.filename]
+    if sorted(claimed.values()) != sorted(size for size in sizes if size):
+        raise ValueError("its tensors do not have the sizes that it says")
 
 
 def _prefix(state: Mapping[str, Any], prefix: str | None) -> str:

@@ -1,0 +1,283 @@
+"""Files that are cut off, changed, of something else, or made to do harm: clear errors alone."""
+
+import io
+import json
+import os
+import pickle
+import struct
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+
+import jlstm
+from jlstm import Config
+from jlstm.interop import from_keras, from_onnx, from_tensorflow, from_torch
+from jlstm.interop.command import convert
+
+for _name in ("torch", "keras", "onnx", "tensorflow", "tf_keras"):
+    pytest.importorskip(_name)
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+READERS = {
+    ".safetensors": jlstm.load,
+    ".pt": from_torch,
+    ".keras": from_keras,
+    ".weights.h5": from_keras,
+    ".onnx": from_onnx,
+    ".index": from_tensorflow,
+}
+KINDS = list(READERS)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A whole file of each kind."""
+    folder = tmp_path_factory.mktemp("whole")
+    config = Config.stack(5, [4, 3])
+    jlstm.save(folder / "a.safetensors", config, jlstm.init(jax.random.key(0), config))
+    config = Config.stack(5, [4, 4])
+    jlstm.save(folder / "b.safetensors", config, jlstm.init(jax.random.key(0), config))
+    for kind in (".pt", ".keras", ".weights.h5", ".onnx"):
+        convert(folder / "b.safetensors", folder / f"a{kind}")
+    checkpoint(folder / "a")
+    return folder
+
+
+def checkpoint(path):
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        for name, shape in (("kernel", (9, 16)), ("bias", (16,))):
+            v1.get_variable(f"rnn/lstm_cell/{name}", shape)
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(path))
+
+
+def content(whole, kind):
+    return bytearray((whole / f"a{kind}").read_bytes())
+
+
+def mutated(data, draw):
+    """The data with one thing or several changed, mostly near its ends, where headers stand."""
+    data = bytearray(data)
+    for _ in range(draw.integers(1, 4)):
+        if not data:
+            break
+        near = int(min(len(data), draw.choice([64, 512, len(data)])))
+        at = (
+            int(draw.integers(near))
+            if draw.random() < 0.6
+            else len(data) - 1 - int(draw.integers(near))
+        )
+        match int(draw.integers(6)):
+            case 0:
+                data[at] ^= 1 << int(draw.integers(8))
+            case 1:
+                del data[at:]
+            case 2:
+                size = int(draw.choice([1, 2, 4, 8]))
+                data[at : at + size] = bytes([int(draw.choice([0, 255, 127]))]) * size
+            case 3:
+                del data[at : at + int(draw.integers(1, 32))]
+            case 4:
+                data[at:at] = bytes(draw.integers(0, 256, int(draw.integers(1, 32)), dtype="uint8"))
+            case 5:
+                data[at] = int(draw.integers(256))
+    return bytes(data)
+
+
+def refused(read, path):
+    """Reads a file that may be broken; True if it was refused in words."""
+    before = set(path.parent.iterdir())
+    try:
+        read(path)
+    except (ValueError, TypeError) as error:
+        assert len(str(error)) > 10
+        return True
+    finally:
+        assert set(path.parent.iterdir()) == before
+    return False
+
+
+def try_mutations(whole, kind, folder, count):
+    draw = np.random.default_rng(0)
+    data = content(whole, kind)
+    if kind == ".index":
+        (folder / "a.data-00000-of-00001").write_bytes(
+            (whole / "a.data-00000-of-00001").read_bytes()
+        )
+    path = folder / f"a{kind}"
+    found = 0
+    for _ in range(count):
+        path.write_bytes(mutated(data, draw))
+        found += refused(READERS[kind], path)
+    assert found > count / 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_changed_files(kind, whole, tmp_path):
+    try_mutations(whole, kind, tmp_path, 60)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_thousand_changed_files(kind, whole, tmp_path):
+    try_mutations(whole, kind, tmp_path, 10_000 // len(KINDS) + 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("part", [0.0, 0.001, 0.1, 0.5, 0.9])
+def test_files_that_are_cut_off(kind, part, whole, tmp_path):
+    data = content(whole, kind)
+    path = tmp_path / f"a{kind}"
+    path.write_bytes(data[: int(len(data) * part)])
+    assert refused(READERS[kind], path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("other", KINDS)
+def test_files_of_other_kinds(kind, other, whole, tmp_path):
+    if kind == other:
+        pytest.skip("the same kind")
+    path = tmp_path / f"a{kind}"
+    path.write_bytes(content(whole, other))
+    assert refused(READERS[kind], path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_that_are_not_there(kind, tmp_path):
+    with pytest.raises(ValueError, match="cannot read"):
+        READERS[kind](tmp_path / f"missing{kind}")
+
+
+def test_a_changed_weight_of_a_checkpoint_is_noticed(whole, tmp_path):
+    for end in (".index", ".data-00000-of-00001"):
+        (tmp_path / f"a{end}").write_bytes((whole / f"a{end}").read_bytes())
+    from_tensorflow(tmp_path / "a")
+    data = bytearray((tmp_path / "a.data-00000-of-00001").read_bytes())
+    data[100] ^= 1
+    (tmp_path / "a.data-00000-of-00001").write_bytes(data)
+    with pytest.raises(ValueError, match="the checksum of rnn/lstm_cell/"):
+        from_tensorflow(tmp_path / "a")
+
+
+class Harm:
+    """What pickle would run."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_pickles_are_not_run(tmp_path):
+    import torch
+
+    harm = tmp_path / "harm"
+    torch.save({"weight_ih_l0": Harm(harm)}, tmp_path / "a.pt")
+    assert refused(from_torch, tmp_path / "a.pt")
+    (tmp_path / "b.pt").write_bytes(pickle.dumps(Harm(harm)))
+    assert refused(from_torch, tmp_path / "b.pt")
+    np.savez(tmp_path / "a.npz", **{"rnn/lstm_cell/kernel": np.array([Harm(harm)], dtype=object)})
+    with pytest.raises(ValueError, match="not a whole"):
+        convert(tmp_path / "a.npz", tmp_path / "b.safetensors")
+    assert not harm.exists()
+
+
+def test_keras_files_with_code_in_them(whole, tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.Input((None, 5)), keras.layers.Lambda(lambda x: x)])
+    model.save(tmp_path / "a.keras")
+    with pytest.raises(ValueError, match="is a Lambda, which is no LSTM"):
+        from_keras(tmp_path / "a.keras")
+    with zipfile.ZipFile(whole / "a.keras") as file:
+        config = json.loads(file.read("config.json"))
+        weights = file.read("model.weights.h5")
+    config["config"]["layers"][1]["module"] = "os"
+    with zipfile.ZipFile(tmp_path / "b.keras", "w") as file:
+        file.writestr("config.json", json.dumps(config))
+        file.writestr("model.weights.h5", weights)
+    with pytest.raises(ValueError, match="not one of Keras's layers"):
+        from_keras(tmp_path / "b.keras")
+
+
+def test_archives_that_would_unpack_to_much(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.keras", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("config.json", "{}")
+        file.writestr("model.weights.h5", bytes(100_000_000))
+    with pytest.raises(ValueError, match="would unpack to 100000000 bytes"):
+        from_keras(tmp_path / "a.keras")
+    with zipfile.ZipFile(tmp_path / "b.keras", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("config.json", " " * 100_000_000)
+        file.writestr("model.weights.h5", b"")
+    with pytest.raises(ValueError, match="larger than any of Keras's"):
+        from_keras(tmp_path / "b.keras")
+
+
+def test_h5_files_that_point_elsewhere_or_claim_much(tmp_path):
+    import h5py
+
+    for name in ("link", "external", "absurd"):
+        with h5py.File(tmp_path / f"{name}.weights.h5", "w") as file:
+            group = file.create_group("layers/lstm/cell/vars")
+            if name == "link":
+                group["0"] = h5py.ExternalLink("/etc/passwd", "/")
+            elif name == "external":
+                (tmp_path / "raw").write_bytes(bytes(400))
+                group.create_dataset(
+                    "0", (5, 20), "float32", external=[(str(tmp_path / "raw"), 0, 400)]
+                )
+            else:
+                group.create_dataset("0", (10**6, 10**6), "float32", chunks=(1000, 1000))
+        words = {"absurd": "bytes of it are there"}.get(name, "not followed")
+        with pytest.raises(ValueError, match=words):
+            from_keras(tmp_path / f"{name}.weights.h5")
+
+
+def test_onnx_models_that_point_elsewhere_or_claim_much(whole, tmp_path):
+    import onnx
+
+    (tmp_path / "secret").write_bytes(bytes(10_000))
+    (tmp_path / "models").mkdir()
+    for place in ("../secret", "/etc/passwd", str(tmp_path / "secret")):
+        model = onnx.load(whole / "a.onnx")
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=place)
+        (tmp_path / "models" / "a.onnx").write_bytes(model.SerializeToString())
+        assert refused(from_onnx, tmp_path / "models" / "a.onnx")
+    model = onnx.load(whole / "a.onnx")
+    model.graph.initializer[0].dims[2] = 10**12
+    (tmp_path / "b.onnx").write_bytes(model.SerializeToString())
+    assert refused(from_onnx, tmp_path / "b.onnx")
+
+
+def test_a_header_larger_than_its_file(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", 2**62) + b"{}")
+    assert refused(jlstm.load, tmp_path / "a.safetensors")
+    header = json.dumps(
+        {"layers.0.w_x": {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 8]}}
+    ).encode()
+    (tmp_path / "b.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    assert refused(jlstm.load, tmp_path / "b.safetensors")
+
+
+def test_a_torch_archive_that_claims_much(tmp_path):
+    import torch
+
+    file = io.BytesIO()
+    torch.save(torch.nn.LSTM(5, 4).state_dict(), file)
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(tmp_path / "a.pt", "w") as changed:
+        for entry in archive.infolist():
+            data = archive.read(entry)
+            if "/data/" in entry.filename:
+                data = data[:8]
+            changed.writestr(entry.filename, data)
+    assert refused(from_torch, tmp_path / "a.pt")
