@@ -3,6 +3,8 @@
 import pathlib
 import re
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -21,6 +23,15 @@ def test_the_python_of_the_readme_runs():
         exec(compile(block, "README.md", "exec"), {})
 
 
+def test_the_python_of_the_guide_to_other_frameworks_runs(capsys):
+    pytest.importorskip("torch")
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "porting.md").read_text(), re.DOTALL
+    )
+    exec(compile(block, "porting.md", "exec"), {})
+    assert "biases were summed" in capsys.readouterr().out
+
+
 def test_the_readme_is_short_and_shows_code_early():
     lines = README.splitlines()
     assert len(lines) <= 120
@@ -31,7 +42,7 @@ def test_links_lead_to_files_and_commands_exist():
     links = re.findall(r"\]\(([^)]+)\)", README)
     assert links and all((ROOT / link).is_file() for link in links)
     commands = re.findall(r"^    jlstm (\w+)", README, re.MULTILINE)
-    assert commands == ["bench", "report", "train", "eval", "info"]
+    assert commands == ["bench", "report", "train", "eval", "convert", "export", "info"]
     assert (ROOT / "configs" / "digits.toml").is_file()
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jlstm.interop import needs
+from jlstm.interop import needs, protobuf
+from jlstm.interop.protobuf import varint
 
 _MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _FOOTER = 48
@@ -78,8 +79,8 @@ def _entries(index: bytes) -> Iterator[tuple[str, bytes]]:
     if len(index) < _FOOTER or index[-8:] != _MAGIC:
         raise ValueError("its index does not end as one does")
     footer = index[-_FOOTER:]
-    _, at = _varint(footer, 0)
-    _, at = _varint(footer, at)
+    _, at = varint(footer, 0)
+    _, at = varint(footer, at)
     for _, handle in _block(index, footer, at):
         for key, value in _block(index, handle, 0):
             yield key.decode(), value
@@ -87,8 +88,8 @@ def _entries(index: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _block(index: bytes, handle: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of the block that a handle, its offset and size, points to."""
-    offset, at = _varint(handle, at)
-    size, _ = _varint(handle, at)
+    offset, at = varint(handle, at)
+    size, _ = varint(handle, at)
     block, kind = index[offset : offset + size], index[offset + size]
     checksum = int.from_bytes(index[offset + size + 1 : offset + size + 5], "little")
     if _checksum(np.frombuffer(index, np.uint8)[offset : offset + size + 1]) != checksum:
@@ -99,45 +100,19 @@ def _block(index: bytes, handle: bytes, at: int) -> Iterator[tuple[bytes, bytes]
     end = len(block) - 4 - 4 * restarts
     at, key = 0, b""
     while at < end:
-        shared, at = _varint(block, at)
-        own, at = _varint(block, at)
-        length, at = _varint(block, at)
+        shared, at = varint(block, at)
+        own, at = varint(block, at)
+        length, at = varint(block, at)
         key = key[:shared] + block[at : at + own]
         yield key, block[at + own : at + own + length]
         at += own + length
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-        if shift > 63:
-            raise ValueError("a number in it has no end")
-
-
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Numbers and values of a protocol buffer's fields."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            size, at = _varint(message, at)
-        else:
-            size = {1: 8, 5: 4}.get(kind, -1)
-        if size < 0 or at + size > len(message):
-            raise ValueError("an entry of its index is cut off")
-        piece = message[at : at + size]
-        yield tag >> 3, piece if kind == 2 else int.from_bytes(piece, "little")
-        at += size
+    """Numbers and values of a message's fields."""
+    for field in protobuf.fields(message, 0, len(message)):
+        held = field.kind == protobuf.BYTES
+        yield field.number, message[field.at : field.end] if held else field.value
 
 
 def _entry(value: bytes) -> _Entry:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm.config import Config, Layer
-from jlstm.interop import needs
+from jlstm.interop import needs, onnx_file
 from jlstm.interop.report import Report
 from jlstm.params import Carry, Params
 
@@ -91,8 +91,9 @@ class Graph:
 
     def __init__(self, source: Any) -> None:
         self.onnx = needs.module("onnx")
+        self._large: dict[str, onnx_file.Large] = {}
         if isinstance(source, (str, os.PathLike)):
-            source = self._read(source)
+            source, self._large = self._read(source)
         if not isinstance(source, self.onnx.ModelProto):
             raise TypeError(
                 f"source is {type(source).__name__}; expected an onnx.ModelProto or a path"
@@ -104,11 +105,11 @@ class Graph:
         for node in graph.node:
             self._follow(node)
 
-    def _read(self, path: str | os.PathLike) -> Any:
+    def _read(self, path: str | os.PathLike) -> tuple[Any, dict[str, onnx_file.Large]]:
         from google.protobuf.message import DecodeError
 
         try:
-            return self.onnx.load(path)
+            return onnx_file.read(path)
         except OSError as error:
             raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
         except (DecodeError, ValueError, self.onnx.checker.ValidationError) as error:
@@ -120,6 +121,8 @@ class Graph:
         if tensor is None:
             return None
         try:
+            if name in self._large:
+                return self._large[name].array(tensor)
             return self.onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError) as error:
             raise ValueError(f"the array {name} cannot be read: {error}") from None
