@@ -1,0 +1,22 @@
+"""A thousand random networks a framework, there and back and beside the live framework."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("framework", ["torch", "keras", "tensorflow", "jax", "onnx"])
+def test_a_thousand_random_networks(framework):
+    file = pathlib.Path(__file__).with_name(f"test_{framework}.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(file), "-k", "there_and_back or gives_what"],
+        env={**os.environ, "JLSTM_EXAMPLES": os.environ.get("JLSTM_EXAMPLES", "1000")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
