@@ -143,8 +143,8 @@ def write(
 
 def _pairs(exported: jax_export.Exported) -> Pairs:
     """The shapes of the carry among those of an artefact's arguments."""
-    arguments, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
-    return next(argument for argument in arguments if isinstance(argument, tuple))
+    given, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+    return next(value for value in given if isinstance(value, tuple))
 
 
 def _shapes(config: Config, streaming: bool, times: Sequence[str], time_major: bool) -> list[Any]:

@@ -1,6 +1,7 @@
 """Random networks and calls, and what the reference says about them."""
 
 import dataclasses
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -13,6 +14,9 @@ from jlstm import Config, Layer
 from jlstm.kernels import cpu
 from tests import reference
 
+# A compiled program takes some hundred of a process's 65,530 memory maps, which long runs of random
+# networks would use up: then the process dies.
+_made = itertools.count(1)
 MERGES = ("concat", "sum", "mul", "average")
 
 
@@ -141,6 +145,8 @@ def calls(draw, streams=False, given=("lengths", "mask", "resets"), dtype="float
 
 def make_call(config, time, batch_shape, seed, given=(), dtype="float32"):
     """The call that a seed stands for."""
+    if next(_made) % 50 == 0:
+        jax.clear_caches()
     single = dataclasses.replace(config, dtype="float32", param_dtype="float32")
     shapes = jax.eval_shape(lambda: jlstm.init(jax.random.key(0), single))
     params = random_like(seed, shapes, dtype)

@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm import arguments
 from jlstm.config import Config, Layer
 from jlstm.interop.report import Report
-from jlstm.interop.sides import Side, join, network, require, sides_of, split
+from jlstm.interop.sides import Side, bias_of, join, network, require, sides_of, split
 from jlstm.params import Params
 
 
@@ -77,8 +76,7 @@ def to_cudnn(config: Config, params: Params, *, report: Report | None = None) ->
     (192,)
     """
     report = Report() if report is None else report
-    arguments.params(config, params)
-    require(config, "cuDNN", ("bidirectional", "bias"), report)
+    require(config, params, "cuDNN", ("bidirectional", "bias"), report)
     sizes = {(layer.hidden_size, layer.bidirectional) for layer in config.layers}
     if len(sizes) > 1:
         raise ValueError(f"cuDNN's layers are alike, but these have {sorted(sizes)} units and ways")
@@ -86,6 +84,6 @@ def to_cudnn(config: Config, params: Params, *, report: Report | None = None) ->
     for layer, own in zip(config.layers, params.layers, strict=True):
         for side in sides_of(layer, own):
             matrices += [join(side.w_x, "ifgo").T.ravel(), join(side.w_h, "ifgo").T.ravel()]
-            zero = np.zeros(4 * layer.hidden_size, matrices[0].dtype)
-            biases += [zero if side.b is None else join(side.b, "ifgo"), zero]
+            b = join(bias_of(side), "ifgo")
+            biases += [b, np.zeros_like(b)]
     return jnp.concatenate([*matrices, *biases])

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm import arguments
 from jlstm.config import Config, Layer
 from jlstm.interop import needs
 from jlstm.interop.report import Report
@@ -62,8 +61,7 @@ def to_equinox(config: Config, params: Params, *, report: Report | None = None) 
     """
     equinox = needs.module("equinox")
     report = Report() if report is None else report
-    arguments.params(config, params)
-    require(config, "Equinox's LSTMCell", ("bias",), report)
+    require(config, params, "Equinox's LSTMCell", ("bias",), report)
     made = []
     for layer, own, size in zip(config.layers, params.layers, config.input_sizes, strict=True):
         (side,) = sides_of(layer, own)

@@ -7,14 +7,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm import arguments
+from jlstm import activations
 from jlstm.config import Config, Layer
 from jlstm.interop import needs
 from jlstm.interop.report import Report
-from jlstm.interop.sides import Gates, Side, join, network, require, sides_of, split
+from jlstm.interop.sides import (
+    Gates,
+    Side,
+    bias_of,
+    join,
+    network,
+    require,
+    require_one_activation,
+    sides_of,
+    split,
+)
 from jlstm.params import Params
 
-_FUNCTIONS = "sigmoid tanh relu elu gelu selu silu softplus hard_sigmoid"
+# Functions of jax.nn that have our names; its gelu is another unless told otherwise.
+_FUNCTIONS = ("sigmoid", "tanh", "relu", "elu", "selu", "silu", "softplus", "hard_sigmoid")
 
 
 def from_linen(
@@ -68,13 +79,13 @@ def to_linen(config: Config, params: Params, *, report: Report | None = None) ->
     (6, 4)
     """
     report = Report() if report is None else report
-    _require(config, params, "linen's LSTMCell", report, ("bidirectional",))
+    _require(config, params, "linen's LSTMCell", report, "bidirectional")
     made = []
     for layer, own in zip(config.layers, params.layers, strict=True):
         cells = []
         for side in sides_of(layer, own):
             cell: dict[str, Any] = {}
-            b = side.b or Gates(*4 * [np.zeros(layer.hidden_size, side.w_x.i.dtype)])
+            b = bias_of(side)
             for gate in "ifgo":
                 cell[f"i{gate}"] = {"kernel": jnp.asarray(getattr(side.w_x, gate))}
                 kernel, bias = getattr(side.w_h, gate), getattr(b, gate)
@@ -133,7 +144,7 @@ def to_nnx(config: Config, params: Params, *, report: Report | None = None) -> l
     """
     nnx = needs.module("flax.nnx")
     report = Report() if report is None else report
-    _require(config, params, "nnx's OptimizedLSTMCell", report, ())
+    _require(config, params, "nnx's OptimizedLSTMCell", report)
     made = []
     for layer, own, size in zip(config.layers, params.layers, config.input_sizes, strict=True):
         (side,) = sides_of(layer, own)
@@ -146,24 +157,20 @@ def to_nnx(config: Config, params: Params, *, report: Report | None = None) -> l
             dtype=jnp.dtype(config.dtype),
             rngs=nnx.Rngs(0),
         )
-        b = np.zeros(4 * layer.hidden_size) if side.b is None else join(side.b, "ifgo")
         for variable, array in (
             (cell.dense_i.kernel, join(side.w_x, "ifgo")),
             (cell.dense_h.kernel, join(side.w_h, "ifgo")),
-            (cell.dense_h.bias, b),
+            (cell.dense_h.bias, join(bias_of(side), "ifgo")),
         ):
             variable.set_value(jnp.asarray(array, config.param_dtype))
         made.append(cell)
     return made
 
 
-def _require(config: Config, params: Params, name: str, report: Report, can: Any) -> None:
-    arguments.params(config, params)
+def _require(config: Config, params: Params, name: str, report: Report, *can: str) -> None:
     activations = ("activation", "cell_activation", "recurrent_activation")
-    require(config, name, ("bias", *activations, *can), report)
-    for n, layer in enumerate(config.layers):
-        if layer.activation != layer.cell_activation:
-            raise ValueError(f"{name} uses one activation twice, but layer {n} has two")
+    require(config, params, name, ("bias", *activations, *can), report)
+    require_one_activation(config, name)
 
 
 def _directions(variables: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -224,19 +231,15 @@ def _network(sides: Any, own: str, recurrent: str, report: Report) -> tuple[Conf
 
 
 def _function(name: Any) -> Any:
-    from jlstm import activations
-
-    return {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid}.get(name) or activations.function(name)
+    """JAX's own function where it has one of our name, so that `_named` knows it again."""
+    return getattr(jax.nn, name) if name in _FUNCTIONS else activations.function(name)
 
 
 def _named(function: Any) -> str:
     """Our name of one of JAX's functions."""
-    name = getattr(function, "__name__", "")
-    known = jnp.tanh if name == "tanh" else getattr(jax.nn, name, None)
-    if name not in _FUNCTIONS.split() or function not in (known, getattr(jax.nn, name, None)):
-        raise ValueError(
-            f"the activation {function} has no name here; known are those of jax.nn: {_FUNCTIONS}"
-        )
-    if name == "gelu":
-        raise ValueError("jax.nn.gelu approximates by default, which has no name here")
-    return name
+    for name in _FUNCTIONS:
+        if function is getattr(jax.nn, name):
+            return name
+    raise ValueError(
+        f"the activation {function} has no name here; known are those of jax.nn: {_FUNCTIONS}"
+    )

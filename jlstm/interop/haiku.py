@@ -7,10 +7,19 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm import arguments
 from jlstm.config import Config, Layer
 from jlstm.interop.report import Report
-from jlstm.interop.sides import Gates, Side, join, network, require, shifted, sides_of, split
+from jlstm.interop.sides import (
+    Side,
+    bias_of,
+    join,
+    network,
+    require,
+    shifted,
+    sides_of,
+    split,
+    split_joint,
+)
 from jlstm.params import Params
 
 _ORDER = "igfo"
@@ -52,21 +61,9 @@ def from_haiku(
     sides, layers = [], []
     for name in sorted(found, key=_numbers):
         w, b = np.asarray(found[name]["w"]), np.asarray(found[name]["b"])
-        if w.ndim != 2 or w.shape[1] % 4 or w.shape[0] <= w.shape[1] // 4:
-            raise ValueError(f"{name} has w {list(w.shape)}; expected [I + H, 4H]")
-        units = w.shape[1] // 4
-        gates = split(w, _ORDER)
-        inputs = w.shape[0] - units
-        sides.append(
-            [
-                Side(
-                    Gates(*(a[:inputs] for a in gates)),
-                    Gates(*(a[inputs:] for a in gates)),
-                    shifted(split(b, _ORDER), 1),
-                )
-            ]
-        )
-        layers.append(Layer(units))
+        w_x, w_h = split_joint(f"w of {name}", w, _ORDER)
+        sides.append([Side(w_x, w_h, shifted(split(b, _ORDER), 1))])
+        layers.append(Layer(w.shape[1] // 4))
     report.add("gates went from the order i, g, f, o to i, f, g, o")
     report.add("the forget bias of 1 that Haiku adds at every step is in the bias here")
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
@@ -87,17 +84,15 @@ def to_haiku(
     ['lstm/linear', 'lstm_1/linear']
     """
     report = Report() if report is None else report
-    arguments.params(config, params)
-    require(config, "Haiku's LSTM", ("bias",), report)
+    require(config, params, "Haiku's LSTM", ("bias",), report)
     report.add("gates went from the order i, f, g, o to i, g, f, o, and 1 off the forget bias")
     made = {}
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
         (side,) = sides_of(layer, own)
-        b = side.b or Gates(*4 * [np.zeros(layer.hidden_size, side.w_x.i.dtype)])
         w = np.concatenate([join(side.w_x, _ORDER), join(side.w_h, _ORDER)])
         made[f"{scope}lstm_{n}/linear" if n else f"{scope}lstm/linear"] = {
             "w": jnp.asarray(w),
-            "b": jnp.asarray(join(shifted(b, -1), _ORDER)),
+            "b": jnp.asarray(join(shifted(bias_of(side), -1), _ORDER)),
         }
     return made
 

@@ -1,16 +1,24 @@
 """Keras 3: LSTM layers, their cells, Bidirectional, and Sequential stacks of these."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jlstm import arguments
 from jlstm.config import Config, Layer
 from jlstm.interop import keras_files
 from jlstm.interop.report import Report
-from jlstm.interop.sides import Side, activation, join, network, require, sides_of, split
+from jlstm.interop.sides import (
+    Side,
+    join,
+    network,
+    require,
+    require_one_activation,
+    sides_of,
+    split,
+)
 from jlstm.params import Params
 
 if TYPE_CHECKING:
@@ -77,8 +85,9 @@ def from_keras(
     layers: list[Layer] = []
     sides: list[list[Side]] = []
     flipped, dropped = False, 0.0  # whether the layer reads time backwards, and after what dropout
-    for n, part in enumerate(parts):
-        for layer, own, backwards in _read(part, report, last=n + 1 == len(parts)):
+    top = [part for part in parts if part.kind not in _SILENT][-1]
+    for part in parts:
+        for layer, own, backwards in _read(part, report, last=part is top):
             if layer.dropout and dropped:
                 raise ValueError(
                     f"{part.name} has a dropout of its own after one of {dropped:g}; make it one"
@@ -92,12 +101,15 @@ def from_keras(
                         "counterpart after go_backwards; leave out go_backwards below it"
                     )
                 own = own[::-1]
-            options = dict(vars(layer), reverse=flipped and not both)
-            options["dropout"] = layer.dropout or dropped
-            layers.append(Layer(**options))
+            dropout = layer.dropout or dropped
+            reverse = flipped and not both
+            layers.append(dataclasses.replace(layer, reverse=reverse, dropout=dropout))
             sides.append(own)
             dropped = 0.0
-        dropped = part.options.get("rate", 0.0) if part.kind == "Dropout" else dropped
+        if part.kind == "Dropout":
+            dropped = part.options.get("rate", 0.0)
+    if dropped:
+        report.add(f"a dropout of {dropped:g} after the last LSTM was left out")
     if flipped:
         report.add("Keras's outputs are in reverse order after go_backwards; ours are not")
     report.add("Keras is batch-major: pass time_major=False to apply")
@@ -119,28 +131,23 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
     import keras
 
     report = Report() if report is None else report
-    arguments.params(config, params)
     can = (
         "bidirectional merge bias activation cell_activation recurrent_activation dropout "
         "recurrent_dropout held_masks"
     )
-    require(config, "Keras", can.split(), report)
+    require(config, params, "Keras", can.split(), report)
+    require_one_activation(config, "Keras")
     model = keras.Sequential([keras.Input((None, config.input_size), dtype=config.param_dtype)])
     merges = {ours: theirs for theirs, ours in _MERGES.items()}
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
-        if layer.activation != layer.cell_activation:
-            raise ValueError(
-                f"Keras uses one activation twice, but layer {n} has activation="
-                f"{layer.activation!r} and cell_activation={layer.cell_activation!r}"
-            )
         if layer.recurrent_dropout and not layer.held_masks:
             report.add(f"layer {n}: Keras holds the masks of recurrent_dropout over time")
         if layer.dropout and not layer.held_masks:
             model.add(keras.layers.Dropout(layer.dropout, dtype=config.param_dtype))
         made: Any = keras.layers.LSTM(
             layer.hidden_size,
-            activation=activation(_plain(layer.activation), _OURS, "Keras"),
-            recurrent_activation=activation(_plain(layer.recurrent_activation), _OURS, "Keras"),
+            activation=_theirs(layer.activation),
+            recurrent_activation=_theirs(layer.recurrent_activation),
             use_bias=layer.bias,
             unit_forget_bias=layer.bias and layer.forget_bias == 1,
             dropout=layer.dropout if layer.held_masks else 0.0,
@@ -160,11 +167,22 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
     return model
 
 
-def _plain(name: Any) -> str:
-    """The name of one of our activations as `_OURS` has it."""
+def _theirs(name: Any) -> str:
+    """What Keras calls one of our activations."""
     if callable(name):
         raise ValueError(f"the activation {name} is a function; Keras is given names alone")
-    return {"leaky_relu(0.2)": name}.get(name, name)
+    if name not in _OURS:
+        raise ValueError(f"Keras has no activation {name!r}; it has {sorted(_OURS)}")
+    return _OURS[name]
+
+
+def _ours(name: str) -> str:
+    """What we call one of Keras's activations."""
+    if name not in _ACTIVATIONS:
+        raise ValueError(
+            f"Keras's activation {name!r} has no counterpart here; known are {sorted(_ACTIVATIONS)}"
+        )
+    return _ACTIVATIONS[name]
 
 
 def _parts(source: Any) -> list[keras_files.Part]:
@@ -240,8 +258,8 @@ def _both(part: keras_files.Part, report: Report, last: bool) -> tuple[Layer, An
     merge = options.get("merge_mode", "concat")
     if merge not in _MERGES:
         raise ValueError(f"{part.name} has merge_mode {merge!r}, which is not known")
-    both: dict[str, Any] = {**vars(layers[0]), "bidirectional": True, "merge": _MERGES[merge]}
-    return Layer(**both), sides, False
+    both = dataclasses.replace(layers[0], bidirectional=True, merge=_MERGES[merge])
+    return both, sides, False
 
 
 def _layer(options: Mapping[str, Any], name: str, report: Report) -> Layer:
@@ -252,7 +270,7 @@ def _layer(options: Mapping[str, Any], name: str, report: Report) -> Layer:
     for given in names:
         if not isinstance(given, str):
             raise ValueError(f"{name} has an activation of its own, {given}; expected a name")
-    own, recurrent = (activation(given, _ACTIVATIONS, "Keras") for given in names)
+    own, recurrent = (_ours(given) for given in names)
     bias = options.get("use_bias", True)
     return Layer(
         options["units"],

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jlstm import arguments
 from jlstm.config import Config, Layer
-from jlstm.interop import needs, onnx_graph, onnx_names
+from jlstm.interop import needs, onnx_builder, onnx_graph, onnx_names
 from jlstm.interop.report import Report
 from jlstm.interop.sides import Side, join, network, require, sides_of, split
 from jlstm.params import Params
@@ -106,15 +105,14 @@ def to_onnx(
     """
     onnx = needs.module("onnx")
     report = Report() if report is None else report
-    arguments.params(config, params)
-    require(config, "ONNX's LSTM", _OPTIONS, report)
+    require(config, params, "ONNX's LSTM", _OPTIONS, report)
     if config.param_dtype != "float32":
         raise ValueError(
             f"parameters are {config.param_dtype}; ONNX Runtime runs LSTMs in float32: convert "
             'params with jax.tree.map(lambda a: a.astype("float32"), params), and the config with '
             'dataclasses.replace(config, dtype="float32", param_dtype="float32")'
         )
-    build = onnx_graph.Builder(onnx, config, lengths, carry, time_major)
+    build = onnx_builder.Builder(onnx, config, lengths, carry, time_major)
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
         arrays = _arrays(sides_of(layer, own))
         build.layer(n, layer, arrays, _attributes(layer))

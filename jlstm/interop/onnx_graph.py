@@ -1,4 +1,4 @@
-"""The nodes around LSTMs in an ONNX graph: which form a stack, and how one is built."""
+"""The nodes around LSTMs in an ONNX graph, and which of them form a stack."""
 
 import dataclasses
 import os
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.config import Config, Layer
+from jlstm.config import Config
 from jlstm.interop import needs, onnx_file
 from jlstm.interop.report import Report
 from jlstm.params import Carry, Params
@@ -244,105 +244,3 @@ def with_states(
         own._replace(initial_carry=carry) for own, carry in zip(params.layers, carries, strict=True)
     )
     return dataclasses.replace(config, learn_initial_carry=True), Params(layers)
-
-
-class Builder:
-    """A model with one LSTM node a layer, put together from the lowest up."""
-
-    def __init__(self, onnx: Any, config: Config, lengths: bool, carry: bool, time_major: bool):
-        self._onnx, self._config = onnx, config
-        self._carry, self._time_major = carry, time_major
-        self._constants: list[Any] = []
-        self._nodes: list[Any] = []
-        lead = ["T", "B"] if time_major else ["B", "T"]
-        self._inputs = [self._described("xs", [*lead, config.input_size])]
-        self._outputs: list[Any] = []
-        self._lengths = "lengths" if lengths else ""
-        if lengths:
-            self._inputs.append(self._described("lengths", ["B"], onnx.TensorProto.INT32))
-        self._lead = lead
-        self._root = "xs" if time_major else self._node("Transpose", "xs", "xs_t", [1, 0, 2])
-        self._current = self._root
-
-    def layer(
-        self, n: int, layer: Layer, arrays: dict[str, np.ndarray], attributes: dict[str, Any]
-    ) -> None:
-        """Adds a layer on top, with what joins its directions and its input."""
-        read = self._current
-        if layer.skip:
-            read = f"read{n}"
-            self._add("Concat", [self._current, self._root], [read], axis=2)
-        given = [self._constant(f"{key}{n}", arrays[key]) for key in ("W", "R")]
-        given.append(self._constant(f"B{n}", arrays["B"]) if "B" in arrays else "")
-        names = [f"h{n}", f"c{n}"] if self._carry else ["", ""]
-        given += [self._lengths, *names]
-        given.append(self._constant(f"P{n}", arrays["P"]) if "P" in arrays else "")
-        while given[-1] == "":
-            given.pop()
-        last = [f"{name}_last" for name in names] if self._carry else []
-        self._add("LSTM", [read, *given], [f"Y{n}", *last], name=f"lstm{n}", **attributes)
-        shape = [2 if layer.bidirectional else 1, "B", layer.hidden_size]
-        if self._carry:
-            self._inputs += [self._described(name, shape) for name in names]
-            self._outputs += [self._described(name, shape) for name in last]
-        self._current = self._joined(n, layer, f"Y{n}")
-        if layer.residual:
-            self._add("Add", [self._current, read], [f"sum{n}"])
-            self._current = f"sum{n}"
-
-    def model(self) -> Any:
-        """The model, in the oldest format that has what is used, so that older runtimes read it."""
-        helper, last = self._onnx.helper, self._config.layers[-1]
-        apart = [2] if last.merge == "none" else []
-        size = last.state_size if apart else last.output_size
-        outputs = [self._described("ys", [*self._lead, *apart, size])]
-        if self._time_major:
-            self._nodes[-1].output[0] = "ys"
-        else:
-            perm = [1, 0, 2, 3] if apart else [1, 0, 2]
-            self._node("Transpose", self._current, "ys", perm)
-        graph = helper.make_graph(
-            self._nodes, "jlstm", self._inputs, outputs + self._outputs, self._constants
-        )
-        opset = helper.make_opsetid("", 14)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=8, producer_name="jlstm")
-        self._onnx.checker.check_model(model)
-        return model
-
-    def _joined(self, n: int, layer: Layer, name: str) -> str:
-        """The output of a layer [T, B, ..] from Y [T, D, B, H]."""
-        made = f"ys{n}"
-        if not layer.bidirectional:
-            self._add("Squeeze", [name, self._integers("one", [1])], [made])
-        elif layer.merge in ("concat", "none"):
-            rows = self._node("Transpose", name, f"rows{n}", [0, 2, 1, 3])
-            if layer.merge == "none":
-                return rows
-            self._add("Reshape", [rows, self._integers("joined", [0, 0, -1])], [made])
-        elif layer.merge == "sum":
-            self._add("ReduceSum", [name, self._integers("one", [1])], [made], keepdims=0)
-        else:
-            kind = {"average": "ReduceMean", "mul": "ReduceProd"}[layer.merge]
-            self._add(kind, [name], [made], axes=[1], keepdims=0)
-        return made
-
-    def _described(self, name: str, shape: list[Any], kind: int | None = None) -> Any:
-        kind = self._onnx.TensorProto.FLOAT if kind is None else kind
-        return self._onnx.helper.make_tensor_value_info(name, kind, shape)
-
-    def _constant(self, name: str, array: np.ndarray) -> str:
-        array = np.ascontiguousarray(array)
-        self._constants.append(self._onnx.numpy_helper.from_array(array, name))
-        return name
-
-    def _integers(self, name: str, values: list[int]) -> str:
-        if name not in [tensor.name for tensor in self._constants]:
-            self._constant(name, np.array(values))
-        return name
-
-    def _add(self, kind: str, read: list[str], made: list[str], **attributes: Any) -> None:
-        self._nodes.append(self._onnx.helper.make_node(kind, read, made, **attributes))
-
-    def _node(self, kind: str, read: str, made: str, perm: list[int]) -> str:
-        self._add(kind, [read], [made], perm=perm)
-        return made

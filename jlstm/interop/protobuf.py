@@ -56,8 +56,8 @@ def fields(data: Any, at: int, end: int) -> Iterator[Field]:
             raise ValueError(f"it has a field of kind {kind}, which there is not")
         if at + size > end:
             raise ValueError("it is cut off")
-        number_of_it = 0 if kind == BYTES else int.from_bytes(bytes(data[at : at + size]), "little")
-        yield Field(number, kind, number_of_it, begin, at, at + size)
+        value = 0 if kind == BYTES else int.from_bytes(bytes(data[at : at + size]), "little")
+        yield Field(number, kind, value, begin, at, at + size)
         at += size
 
 

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jlstm import aligned
-from jlstm.activations import NAMES
+from jlstm import aligned, arguments
 from jlstm.config import Config, Layer
 from jlstm.dtypes import require_x64
 from jlstm.interop.report import Report
@@ -41,20 +40,40 @@ class Side(NamedTuple):
     projection: np.ndarray | None = None
 
 
-def split(array: np.ndarray, order: str, axis: int = -1) -> Gates:
+def split(array: np.ndarray, order: str) -> Gates:
     """Views of the four gates of an array in which they stand in `order`, such as "ifgo"."""
-    if array.shape[axis] % 4:
+    if array.shape[-1] % 4:
         raise ValueError(
             f"an array of gates has shape {list(array.shape)}; expected four gates side by side, "
-            f"so that axis {axis} can be divided by 4"
+            "so that the last axis can be divided by 4"
         )
-    blocks = dict(zip(order, np.split(array, 4, axis), strict=True))
+    blocks = dict(zip(order, np.split(array, 4, -1), strict=True))
     return Gates(*(blocks[gate] for gate in "ifgo"))
 
 
-def join(gates: Gates, order: str, axis: int = -1) -> np.ndarray:
+def split_joint(name: str, w: np.ndarray, order: str, state: int | None = None) -> list[Gates]:
+    """w_x and w_h from one matrix [I + P, 4H], rows of the input first; P is H unless `state` says.
+
+    Raises:
+      ValueError: it is no such matrix; `name` is what it is called.
+    """
+    if w.ndim != 2 or w.shape[1] % 4 or w.shape[0] <= (state or w.shape[1] // 4):
+        raise ValueError(
+            f"{name} is {list(w.shape)}; expected [I + P, 4H], rows of the input above those of "
+            "the state"
+        )
+    inputs = w.shape[0] - (state or w.shape[1] // 4)
+    return [split(w[:inputs], order), split(w[inputs:], order)]
+
+
+def join(gates: Gates, order: str) -> np.ndarray:
     """The opposite of `split`, as a new array."""
-    return np.concatenate([getattr(gates, gate) for gate in order], axis)
+    return np.concatenate([getattr(gates, gate) for gate in order], -1)
+
+
+def bias_of(side: Side) -> Gates:
+    """The side's biases, zeros where it has none."""
+    return side.b or Gates(*(np.zeros_like(gate[0]) for gate in side.w_x))
 
 
 def shifted(b: Gates, forget: float) -> Gates:
@@ -115,11 +134,15 @@ def sides_of(layer: Layer, params: LayerParams) -> list[Side]:
     return [side(d) for d in range(len(arrays["w_x"]))]
 
 
-def require(config: Config, framework: str, can: Collection[str], report: Report) -> None:
+def require(
+    config: Config, params: Params, framework: str, can: Collection[str], report: Report
+) -> None:
     """ValueError naming the first option that `framework` lacks; `can` are those that it has.
 
-    What acts in training alone is left out, and the report says so.
+    What acts in training alone is left out, and the report says so. TypeError or ValueError where
+    params do not fit config.
     """
+    arguments.params(config, params)
     if config.learn_initial_carry:
         raise ValueError(
             f"{framework} has no learned initial carry; convert a config with "
@@ -136,16 +159,14 @@ def require(config: Config, framework: str, can: Collection[str], report: Report
                 report.add(f"layer {n}: {name}={value!r} acts in training alone and was left out")
 
 
-def activation(name: str, names: dict[str, str], framework: str) -> str:
-    """What `framework` calls an activation of ours, or the other way round."""
-    if name not in names:
-        raise ValueError(
-            f"{framework}'s activation {name!r} has no counterpart here; known are "
-            f"{', '.join(sorted(names))}"
-            if name not in NAMES
-            else f"{framework} has no activation {name!r}"
-        )
-    return names[name]
+def require_one_activation(config: Config, framework: str) -> None:
+    """ValueError where a layer's candidate and output differ, for frameworks that have one name."""
+    for n, layer in enumerate(config.layers):
+        if layer.activation != layer.cell_activation:
+            raise ValueError(
+                f"{framework} uses one activation twice, but layer {n} has activation="
+                f"{layer.activation!r} and cell_activation={layer.cell_activation!r}"
+            )
 
 
 def _layer(

@@ -7,11 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from jlstm import arguments
 from jlstm.config import Config, Layer
 from jlstm.interop import checkpoint
 from jlstm.interop.report import Report
-from jlstm.interop.sides import Gates, Side, join, network, require, shifted, sides_of, split
+from jlstm.interop.sides import (
+    Side,
+    join,
+    network,
+    require,
+    require_one_activation,
+    shifted,
+    sides_of,
+    split,
+    split_joint,
+)
 from jlstm.params import Carry, Params
 
 _ORDER = "igfo"
@@ -110,18 +119,13 @@ def to_tensorflow(
     {'rnn/lstm_cell/kernel': (10, 16), 'rnn/lstm_cell/bias': (16,)}
     """
     report = Report() if report is None else report
-    arguments.params(config, params)
-    require(config, "TensorFlow 1", (*_OPTIONS, "activation", "cell_activation"), report)
+    require(config, params, "TensorFlow 1", (*_OPTIONS, "activation", "cell_activation"), report)
+    require_one_activation(config, "TensorFlow 1")
     report.add("gates went from the order i, f, g, o to i, g, f, o")
     made = {}
     many = len(config.layers) > 1
     ways = any(layer.bidirectional for layer in config.layers)
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
-        if layer.activation != layer.cell_activation:
-            raise ValueError(
-                f"TensorFlow 1 uses one activation twice, but layer {n} has activation="
-                f"{layer.activation!r} and cell_activation={layer.cell_activation!r}"
-            )
         cell = "bidirectional_rnn/{}/lstm_cell" if layer.bidirectional else "lstm_cell"
         if many:
             cell = f"cell_{n}/{cell}" if ways else f"multi_rnn_cell/cell_{n}/{cell}"
@@ -235,23 +239,17 @@ def _cells(arrays: Mapping[str, np.ndarray], scope: str) -> list[list[tuple[str,
 
 def _side(prefix: str, arrays: dict[str, np.ndarray], added: float) -> Side:
     kernel, projection = arrays["kernel"], arrays.get("projection/kernel")
-    if kernel.ndim != 2 or kernel.shape[1] % 4:
-        raise ValueError(f"{prefix}/kernel is {list(kernel.shape)}; expected [I + P, 4H]")
     if "projection/bias" in arrays:
         raise ValueError(f"{prefix}/projection/bias: a projection with a bias is not an LSTM's")
-    units = kernel.shape[1] // 4
-    state = units if projection is None else projection.shape[-1]
-    if kernel.shape[0] <= state:
-        raise ValueError(f"{prefix}/kernel is {list(kernel.shape)}; {state} rows are the state's")
-    w = split(kernel, _ORDER)
-    inputs = kernel.shape[0] - state
+    state = None if projection is None else projection.shape[-1]
+    w_x, w_h = split_joint(f"{prefix}/kernel", kernel, _ORDER, state)
     b = arrays.get("bias")
     peepholes = [arrays[name] for name in _PEEPHOLES if name in arrays]
     if peepholes and len(peepholes) < 3:
         raise ValueError(f"{prefix} has {len(peepholes)} of three peepholes")
     return Side(
-        Gates(*(a[:inputs] for a in w)),
-        Gates(*(a[inputs:] for a in w)),
+        w_x,
+        w_h,
         None if b is None else shifted(split(b, _ORDER), added),
         peepholes or None,
         projection,

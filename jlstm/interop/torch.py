@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jlstm import arguments
 from jlstm.config import Config, Layer
 from jlstm.interop.report import Report
 from jlstm.interop.sides import Gates, Side, join, network, require, sides_of, split
@@ -110,9 +109,10 @@ def to_torch(
     import torch
 
     report = Report() if report is None else report
-    arguments.params(config, params)
     first, last = config.layers[0], config.layers[-1]
-    require(config, "torch", ("bidirectional", "projection_size", "bias", "dropout"), report)
+    require(
+        config, params, "torch", ("bidirectional", "projection_size", "bias", "dropout"), report
+    )
     for n, layer in enumerate(config.layers[1:], 1):
         for name in ("hidden_size", "projection_size", "bidirectional", "bias"):
             if getattr(layer, name) != getattr(first, name):

@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -70,6 +71,13 @@ def assert_fits(config, wanted):
     plain = [dataclasses.replace(layer.without_key, forget_bias=0.0) for layer in wanted.layers]
     found = [dataclasses.replace(layer.without_key, forget_bias=0.0) for layer in config.layers]
     assert (config.input_size, found) == (wanted.input_size, plain)
+
+
+def assert_goes_there_and_back(call, there, back):
+    """Bit for bit."""
+    config, params = back(there(call.config, call.params))
+    assert_fits(config, call.config)
+    assert_same(params, jax.tree.map(jnp.asarray, call.params))
 
 
 def run(config, params, xs, **given):

@@ -22,8 +22,7 @@ from jlstm.interop import (
 )
 from tests.interop.frameworks import (
     assert_close,
-    assert_fits,
-    assert_same,
+    assert_goes_there_and_back,
     halved,
     networks,
     random_networks,
@@ -50,12 +49,6 @@ def assert_agrees(config, params, theirs, xs):
     assert_close(run(config, params, xs)[1], theirs(xs), atol=1e-5)
     slope = jax.grad(lambda xs: weighted(run(config, params, xs)[1]))(xs)
     assert_close(slope, jax.grad(lambda xs: weighted(theirs(xs)))(xs), atol=1e-5)
-
-
-def back_and_forth(call, to, back):
-    config, params = back(to(call.config, call.params))
-    assert_fits(config, call.config)
-    assert_same(params, jax.tree.map(jnp.asarray, call.params))
 
 
 def stepped(cells, xs):
@@ -94,7 +87,7 @@ def in_linen(linen, config, variables, xs, cell="LSTMCell"):
 @given(BOTH_WAYS)
 @random_networks
 def test_linen_there_and_back(call):
-    back_and_forth(call, to_linen, from_linen)
+    assert_goes_there_and_back(call, to_linen, from_linen)
 
 
 @pytest.mark.parametrize("cell", ["LSTMCell", "OptimizedLSTMCell"])
@@ -133,7 +126,7 @@ def test_linens_missing_variables():
 @given(PLAIN)
 @random_networks
 def test_nnx_there_and_back(call):
-    back_and_forth(call, to_nnx, from_nnx)
+    assert_goes_there_and_back(call, to_nnx, from_nnx)
 
 
 @given(ACTIVATIONS)
@@ -181,7 +174,7 @@ def test_haiku_there_and_back(call):
     layers = tuple(
         own._replace(b=np.round(own.b * 64) / np.float32(64)) for own in call.params.layers
     )
-    back_and_forth(call._replace(params=jlstm.Params(layers)), to_haiku, from_haiku)
+    assert_goes_there_and_back(call._replace(params=jlstm.Params(layers)), to_haiku, from_haiku)
 
 
 @given(PLAIN)
@@ -214,7 +207,7 @@ def test_haikus_own_weights():
 @given(BIASLESS)
 @random_networks
 def test_equinox_there_and_back(call):
-    back_and_forth(call, to_equinox, from_equinox)
+    assert_goes_there_and_back(call, to_equinox, from_equinox)
 
 
 @given(BIASLESS)
@@ -263,7 +256,7 @@ def test_cudnns_weights_there_and_back(call):
         shape = (call.config.input_size, first.hidden_size, len(call.config.layers))
         return from_cudnn(flat, *shape, first.bidirectional)
 
-    back_and_forth(call, to_cudnn, back)
+    assert_goes_there_and_back(call, to_cudnn, back)
 
 
 @given(ALIKE)

@@ -11,7 +11,7 @@ from jlstm.interop import Report, from_keras, to_keras
 from tests.interop.frameworks import (
     KERAS_ACTIVATIONS,
     assert_close,
-    assert_fits,
+    assert_goes_there_and_back,
     assert_same,
     halved,
     networks,
@@ -55,9 +55,7 @@ def assert_agrees(source, model, xs):
 @given(ANY)
 @random_networks
 def test_networks_go_there_and_back_bit_for_bit(call):
-    config, params = from_keras(to_keras(call.config, call.params))
-    assert_fits(config, call.config)
-    assert_same(params, jax.tree.map(jax.numpy.asarray, call.params))
+    assert_goes_there_and_back(call, to_keras, from_keras)
 
 
 @given(ANY)
@@ -193,6 +191,14 @@ def test_what_keras_lacks_is_refused_by_name(layer, named):
     config = Config(6, (layer,))
     with pytest.raises(ValueError, match=named):
         to_keras(config, jlstm.init(jax.random.key(0), config))
+
+
+def test_dropout_behind_the_last_layer_is_left_out_and_reported():
+    model = sequences(L.LSTM(4), L.Dropout(0.5))
+    report = Report()
+    config, _ = from_keras(model, report=report)
+    assert config == Config.stack(5, [4])
+    assert "a dropout of 0.5 after the last LSTM was left out" in str(report)
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -11,6 +11,7 @@ from jlstm.interop import Report, from_onnx, to_onnx
 from tests.interop.frameworks import (
     assert_close,
     assert_fits,
+    assert_goes_there_and_back,
     assert_same,
     halved,
     networks,
@@ -55,9 +56,7 @@ def test_native_nodes_with_free_batch_and_time():
 @given(ANY)
 @random_networks
 def test_networks_go_there_and_back_bit_for_bit(call):
-    config, params = from_onnx(to_onnx(call.config, call.params))
-    assert_same(params, jax.tree.map(jax.numpy.asarray, call.params))
-    assert_fits(config, call.config)
+    assert_goes_there_and_back(call, to_onnx, from_onnx)
 
 
 @pytest.mark.parametrize("time_major", [True, False])

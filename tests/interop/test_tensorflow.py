@@ -228,7 +228,7 @@ def test_state_is_tuple_false_in_tensorflow(session):
 def test_what_is_no_cell_is_refused():
     with pytest.raises(ValueError, match="no LSTM cell"):
         from_tensorflow({"dense/kernel": np.zeros((3, 4), "float32")})
-    with pytest.raises(ValueError, match="rows are the state's"):
+    with pytest.raises(ValueError, match="rows of the input above those of the state"):
         from_tensorflow({"lstm_cell/kernel": np.zeros((3, 16), "float32")})
     with pytest.raises(TypeError, match="expected arrays by name"):
         from_tensorflow(3)

@@ -10,7 +10,7 @@ from jlstm import Carry, Config, Layer
 from jlstm.interop import Report, from_torch, to_torch
 from tests.interop.frameworks import (
     assert_close,
-    assert_fits,
+    assert_goes_there_and_back,
     assert_same,
     halved,
     networks,
@@ -51,10 +51,7 @@ def assert_agrees(config, params, module, xs):
 @given(ANY)
 @random_networks
 def test_networks_go_there_and_back_bit_for_bit(call):
-    module = to_torch(call.config, call.params)
-    config, params = from_torch(module)
-    assert_fits(config, call.config)
-    assert_same(params, jax.tree.map(jax.numpy.asarray, call.params))
+    assert_goes_there_and_back(call, to_torch, from_torch)
 
 
 @given(ANY)

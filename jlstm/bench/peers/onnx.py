@@ -5,24 +5,28 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from jlstm.bench.peers import Program, UnsupportedError, plain
+from jlstm.bench.peers.ours import params_of
 from jlstm.bench.problem import COMPARED_STEPS, Problem, Seen
+from jlstm.interop import to_onnx
 
 
 def prepare(problem: Problem, mode: str) -> Program:
-    """A session over a model that is built here."""
+    """A session over the model that `jlstm.interop.to_onnx` makes."""
     plain.require(problem, resets=False, directions=mode != "step", dtypes=("float32",))
     if mode == "training":
         raise UnsupportedError("it does not train")
     if mode == "compile":
         raise UnsupportedError("compiling is compared within JAX")
+    config, given = problem.case.config, problem.lengths is not None
+    params = params_of(config, problem.layers)
+    model = to_onnx(config, params, lengths=given, carry=mode == "step").SerializeToString()
     start = time.perf_counter()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = problem.threads
     options.inter_op_num_threads = 1
-    model = _model(problem, mode == "step").SerializeToString()
     session = _session(model, options)
     built = time.perf_counter() - start
     xs = problem.xs
@@ -32,7 +36,7 @@ def prepare(problem: Problem, mode: str) -> Program:
         batch = xs.shape[1]
         return {
             f"{which}{n}": np.zeros((1, batch, layer.hidden_size), "float32")
-            for n, layer in enumerate(problem.case.config.layers)
+            for n, layer in enumerate(config.layers)
             for which in "hc"
         }
 
@@ -66,60 +70,8 @@ def _session(model: bytes, options: Any) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _model(problem: Problem, streams: bool) -> Any:
-    """Input xs [T, B, I], with lengths or states where asked for; outputs [T, B, D*H]."""
-    config = problem.case.config
-    constants, nodes, inputs, outputs = [], [], [], []
-
-    def value(name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> Any:
-        return helper.make_tensor_value_info(name, kind, shape)
-
-    def constant(name: str, array: np.ndarray) -> str:
-        constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    lengths = "" if problem.lengths is None else "lengths"
-    joined = constant("joined", np.array([0, 0, -1]))
-    name = "xs"
-    for n, (layer, own) in enumerate(zip(config.layers, problem.layers, strict=True)):
-        gates = [np.split(a, 4, -1) for a in own]
-        # ONNX orders gates i, o, f, c and transposes the matrices; of its two biases one is zero.
-        w_x, w_h, b = (np.concatenate([i, o, f, g], -1) for i, f, g, o in gates)
-        arrays = {"W": w_x.swapaxes(1, 2), "R": w_h.swapaxes(1, 2)}
-        arrays["B"] = np.concatenate([b, np.zeros_like(b)], -1)
-        given = [constant(f"{key}{n}", array) for key, array in arrays.items()]
-        states = [f"h{n}", f"c{n}"] if streams else []
-        after = [f"h{n}_after", f"c{n}_after"] if streams else []
-        nodes.append(
-            helper.make_node(
-                "LSTM",
-                [name, *given, lengths, *states],
-                [f"Y{n}", *after],
-                hidden_size=layer.hidden_size,
-                direction="bidirectional" if layer.bidirectional else "forward",
-            )
-        )
-        # [T, D, B, H] to [T, B, D*H]
-        nodes.append(helper.make_node("Transpose", [f"Y{n}"], [f"t{n}"], perm=[0, 2, 1, 3]))
-        nodes.append(helper.make_node("Reshape", [f"t{n}", joined], [f"ys{n}"]))
-        inputs += [value(s, [1, "B", layer.hidden_size]) for s in states]
-        outputs += [value(s, [1, "B", layer.hidden_size]) for s in after]
-        name = f"ys{n}"
-    inputs.insert(0, value("xs", ["T", "B", config.input_size]))
-    if lengths:
-        inputs.append(value(lengths, ["B"], TensorProto.INT32))
-    outputs.insert(0, value(name, ["T", "B", config.output_size]))
-    return _finished(nodes, inputs, outputs, constants)
-
-
 def _identity() -> bytes:
-    kind = TensorProto.FLOAT
-    ends = [helper.make_tensor_value_info(name, kind, [1]) for name in "xy"]
-    node = helper.make_node("Identity", ["x"], ["y"])
-    return _finished([node], ends[:1], ends[1:], []).SerializeToString()
-
-
-def _finished(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: list[Any]) -> Any:
-    graph = helper.make_graph(nodes, "lstm", inputs, outputs, constants)
-    # The oldest format that has what is used, so that older runtimes read it.
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "", ends[:1], ends[1:])
+    opset = helper.make_opsetid("", 14)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()

@@ -1,14 +1,25 @@
 """This library."""
 
+import functools
 from typing import Any
 
 import jax
 
 from jlstm.bench.peers import Program, UnsupportedError, jax_program
 from jlstm.bench.problem import LayerWeights, Problem
+from jlstm.config import Config
 from jlstm.kernels.choice import implementations
 from jlstm.network import apply, initial_carry, step
 from jlstm.params import LayerParams, Params
+
+
+def params_of(config: Config, layers: tuple[LayerWeights, ...]) -> Params:
+    """A case's weights as parameters."""
+    own = []
+    for layer, given in zip(config.layers, layers, strict=True):
+        arrays = given if layer.bidirectional else (a[0] for a in given)
+        own.append(LayerParams(*arrays, initial_carry=None))
+    return Params(tuple(own))
 
 
 def prepare(problem: Problem, mode: str, implementation: str) -> Program:
@@ -22,12 +33,7 @@ def prepare(problem: Problem, mode: str, implementation: str) -> Program:
     if mode == "step" and implementation != fastest:
         raise UnsupportedError("one step a call is the same on every implementation")
 
-    def weights(layers: tuple[LayerWeights, ...]) -> Params:
-        own = []
-        for layer, given in zip(config.layers, layers, strict=True):
-            arrays = given if layer.bidirectional else (a[0] for a in given)
-            own.append(LayerParams(*arrays, initial_carry=None))
-        return Params(tuple(own))
+    weights = functools.partial(params_of, config)
 
     def forward(params: Params, xs: jax.Array, lengths: Any, resets: Any) -> jax.Array:
         times = {"lengths": lengths, "resets": resets}
