@@ -1,4 +1,6 @@
-"""Eight CPU devices for the sharding tests, and the same random examples in every run."""
+"""Eight CPU devices for the sharding tests, Keras on JAX, the same random examples in every run."""
+
+import os
 
 import jax
 import pytest
@@ -7,6 +9,9 @@ from hypothesis import HealthCheck, settings
 from tests.networks import require_kernel
 
 jax.config.update("jax_num_cpu_devices", 8)
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 slow_to_compile = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile(

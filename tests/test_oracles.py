@@ -4,8 +4,6 @@ Each row of a table is one variant of one framework: outputs and last states to 
 1e-4 where the framework has them.
 """
 
-import os
-
 import jax
 import numpy as np
 import pytest
@@ -13,10 +11,6 @@ import pytest
 import jlstm
 from jlstm import Config, Layer
 from tests.networks import apply, assert_close, loss, make_call
-
-os.environ.setdefault("KERAS_BACKEND", "jax")
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

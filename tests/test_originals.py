@@ -1,7 +1,5 @@
 """The tutorial's two steps beside the LSTMs they first ran on, with the same weights."""
 
-import os
-
 import jax
 import numpy as np
 import pytest
@@ -9,10 +7,6 @@ import pytest
 import jlstm
 from jlstm import Carry, Config
 from tests.networks import make_call
-
-os.environ.setdefault("KERAS_BACKEND", "jax")
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

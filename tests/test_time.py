@@ -1,7 +1,5 @@
 """Spans of time, packed rows, images over time: what is beyond one plain sequence."""
 
-import os
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +10,6 @@ from hypothesis import strategies as st
 import jlstm
 from jlstm import Carry, Config, Layer
 from tests.networks import apply, assert_close, calls, loss, make_call
-
-os.environ.setdefault("KERAS_BACKEND", "jax")
 
 HARD = Layer(4, recurrent_activation="hard_sigmoid", activation="relu", cell_activation="relu")
 NOISY = Layer(4, dropout=0.3, recurrent_dropout=0.3, held_masks=True, weight_dropout=0.2)

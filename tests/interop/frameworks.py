@@ -13,10 +13,6 @@ import jlstm
 from jlstm import Config, Layer
 from tests.networks import assert_close, make_call
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 EXAMPLES = int(os.environ.get("JLSTM_EXAMPLES", 10))
 random_networks = settings(max_examples=EXAMPLES, deadline=None)
 

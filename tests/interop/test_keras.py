@@ -1,5 +1,9 @@
 """Weights to and from Keras 3."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -216,3 +220,15 @@ def test_dropout_goes_there_and_back(held):
 def test_layers_without_weights():
     with pytest.raises(ValueError, match="has no weights yet"):
         from_keras(L.LSTM(4))
+
+
+def test_layers_are_read_whatever_backend_keras_runs_on():
+    pytest.importorskip("torch")
+    code = (
+        "import keras, numpy as np; from jlstm.interop import from_keras;"
+        "layer = keras.layers.LSTM(4); layer.build((None, None, 6));"
+        "w_h = from_keras(layer)[1].layers[0].w_h;"
+        "np.testing.assert_array_equal(w_h, keras.ops.convert_to_numpy(layer.weights[1]))"
+    )
+    environment = os.environ | {"KERAS_BACKEND": "torch"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
