@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -201,7 +202,11 @@ def _parts(source: Any) -> list[keras_files.Part]:
     if not source.built:
         raise ValueError(f"{source.name} has no weights yet; call it, or build((None, None, size))")
     options: Any = keras.saving.serialize_keras_object(source)
-    return [keras_files.Part(options, [np.asarray(w) for w in source.get_weights()])]
+    with warnings.catch_warnings():
+        # Keras's own variables are behind NumPy's rule for __array__, which is no caller's doing.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        arrays = [np.asarray(weight) for weight in source.get_weights()]
+    return [keras_files.Part(options, arrays)]
 
 
 def _read(part: keras_files.Part, report: Report, last: bool) -> list[tuple[Layer, Any, bool]]:
