@@ -1,6 +1,7 @@
 """Activation functions by name, with their constants in the name: "leaky_relu(0.1)"."""
 
 import functools
+import math
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -85,7 +86,7 @@ def _parsed(text: str) -> Callable[[jax.Array], jax.Array]:
     name = found.group(1) if found else text
     validation.known_name("activation", name, NAMES)
     function, constants = _NAMED[name]
-    if found and found.group(2) is not None:
+    if found and (found.group(2) or "").strip():
         given = [_number(text, part) for part in found.group(2).split(",")]
         if len(given) != len(constants):
             raise ValueError(
@@ -104,9 +105,12 @@ def _with_constants(
 
 def _number(text: str, part: str) -> float:
     try:
-        return float(part)
+        number = float(part)
     except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
         raise ValueError(
-            f"activation {text!r}: {part.strip()!r} is not a number; write constants as in "
+            f"activation {text!r}: {part.strip()!r} is not a finite number; write constants as in "
             "'hard_sigmoid(0.2, 0.5)'"
-        ) from None
+        )
+    return number

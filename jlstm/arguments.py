@@ -72,7 +72,8 @@ def flags(
 
 def lengths(value: Any, batch_shape: tuple[int, ...], time_steps: int) -> None:
     """Checks the shape and dtype of lengths."""
-    if not jnp.issubdtype(value.dtype, jnp.integer):
+    # An empty list says nothing of its dtype, and NumPy takes it for floats.
+    if value.size and not jnp.issubdtype(value.dtype, jnp.integer):
         raise TypeError(
             f"lengths has dtype {value.dtype}; expected whole numbers: convert with "
             'lengths.astype("int32")'

@@ -4,13 +4,15 @@ The gates and the carry are images; their arithmetic is that of `jlstm.cell`, at
 al., 2015, equation 3, without its peepholes).
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jlstm import arguments, cell, initializers, validation
+from jlstm.dtypes import require_floating, state_dtype
 from jlstm.kernels import scan
 from jlstm.keys import require_key
 from jlstm.layer import Layer
@@ -32,7 +34,7 @@ class ConvParams(NamedTuple):
 
 
 def init_conv_lstm(
-    key: jax.Array, input_size: int, filters: int, kernel: tuple[int, ...]
+    key: jax.Array, input_size: int, filters: int, kernel: Sequence[int]
 ) -> ConvParams:
     """Parameters as Keras draws them: Glorot uniform w_x, orthogonal w_h, forget bias 1.
 
@@ -42,14 +44,21 @@ def init_conv_lstm(
       filters: features F of the hidden state.
       kernel: its size in each of one to three dimensions.
 
+    Raises:
+      TypeError, ValueError: sizes that are no positive whole numbers; more dimensions than three.
+
     >>> init_conv_lstm(jax.random.key(0), 3, 4, (5, 5)).w_h.shape
     (5, 5, 4, 16)
     """
     require_key(key)
+    input_size = validation.positive_int("input_size", input_size)
     filters = validation.positive_int("filters", filters)
+    if not isinstance(kernel, Sequence) or not 1 <= len(kernel) <= 3:
+        raise ValueError(f"kernel is {kernel!r}; expected one to three sizes, such as (5, 5)")
+    space = tuple(validation.positive_int("kernel", size) for size in kernel)
     k_x, k_h = jax.random.split(key)
-    w_x = initializers.glorot_uniform(k_x, (*kernel, input_size, 4 * filters), "float32")
-    w_h = jax.nn.initializers.orthogonal()(k_h, (*kernel, filters, 4 * filters))
+    w_x = initializers.glorot_uniform(k_x, (*space, input_size, 4 * filters), "float32")
+    w_h = jax.nn.initializers.orthogonal()(k_h, (*space, filters, 4 * filters))
     zeros, ones = jnp.zeros(filters), jnp.ones(filters)
     return ConvParams(w_x, w_h, jnp.concatenate([zeros, ones, zeros, zeros]))
 
@@ -60,9 +69,9 @@ def conv_lstm(
     xs: jax.Array,
     layer: Layer | None = None,
     *,
-    strides: int = 1,
+    strides: int | Sequence[int] = 1,
     padding: str = "valid",
-    dilation: int = 1,
+    dilation: int | Sequence[int] = 1,
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
 ) -> tuple[Carry, jax.Array]:
@@ -73,15 +82,17 @@ def conv_lstm(
       carry: Carry of [batch, *space after the input's convolution, F] each; None for zeros.
       xs: inputs [T, batch, *space, I], floating point.
       layer: options of the gates: activations, clips, coupled gates; a plain layer by default.
-      strides: of the convolution over the input, in every dimension.
+      strides: of the convolution over the input, in every dimension or in each.
       padding: "valid" or "same", of the convolution over the input; the one over the hidden state
         is always "same", with stride 1.
-      dilation: of the convolution over the input.
-      mask: booleans [T, batch]; where False the carry is held and the output zero.
+      dilation: of the convolution over the input, in every dimension or in each.
+      mask: booleans [T, batch]; where False the carry is held, the output zero, and the input not
+        looked at.
       resets: booleans [T, batch]; where True the carry is zero before the step.
 
     Returns:
-      The last carry, and the hidden states [T, batch, *space, F] in float32.
+      The last carry, and the hidden states [T, batch, *space, F], in float32 (float64 where xs
+      or w_x are).
 
     Raises:
       TypeError, ValueError: shapes that do not fit, or options that a ConvLSTM lacks.
@@ -91,37 +102,45 @@ def conv_lstm(
     >>> ys.shape
     (2, 1, 4, 4, 4)
     """
-    filters = params.w_h.shape[-2]
-    layer = _checked(params, layer, xs, padding)
-    dims = params.w_x.ndim - 2
-    window = {"window_strides": (strides,) * dims, "rhs_dilation": (dilation,) * dims}
-    flat = xs.reshape(-1, *xs.shape[2:])
-    z = _convolve(flat, params.w_x, padding=padding.upper(), **window)
-    z = z.reshape(*xs.shape[:2], *z.shape[1:])
-    z = z if params.b is None else z + params.b
-    zeros = jnp.zeros((*z.shape[1:-1], filters), z.dtype)
-    carry = Carry(zeros, zeros) if carry is None else carry
-    for name, a in zip(carry._fields, carry, strict=True):
-        if a.shape != zeros.shape:
-            raise ValueError(f"carry.{name} has shape {a.shape}; expected {zeros.shape}")
+    xs = jnp.asarray(arguments.as_array("xs", xs))
+    layer = _checked(params, layer, xs)
+    filters, dims = layer.hidden_size, xs.ndim - 3
     plain = LayerParams(params.w_x, params.w_h, params.b)
-
-    def over_space(name: str, flags: jax.Array | None) -> jax.Array | None:
-        if flags is None:
-            return None
-        arguments.flags(name, flags, xs.shape[:2], "time steps by batch")
-        return flags.reshape(*flags.shape, *(1,) * dims)
+    dtype = cell.common_dtype(plain, xs)
+    state = state_dtype(dtype)
+    mask, resets = (
+        _over_space(name, flags, xs) for name, flags in (("mask", mask), ("resets", resets))
+    )
+    # Products with padding, in gradients, have to be free of its values.
+    xs = scan.where(mask, xs, jnp.zeros((), xs.dtype)).astype(dtype)
+    window = {
+        "window_strides": _each_dimension("strides", strides, dims),
+        "rhs_dilation": _each_dimension("dilation", dilation, dims),
+        "padding": validation.known_name("padding", padding, ("valid", "same")).upper(),
+    }
+    z = _convolve(xs.reshape(-1, *xs.shape[2:]), params.w_x.astype(dtype), **window)
+    z = z.reshape(*xs.shape[:2], *z.shape[1:]).astype(state)
+    if 0 in z.shape[2:]:
+        raise ValueError(
+            f"xs has shape {xs.shape}, whose images are smaller than the kernel "
+            f"{params.w_x.shape[:-2]}; take larger images, a smaller kernel or padding='same'"
+        )
+    z = z if params.b is None else z + params.b
+    zeros = jnp.sum(z[:0], axis=0)[..., :filters]
+    start = Carry(zeros, zeros)
+    carry = start if carry is None else _checked_carry(carry, start)
 
     def step(carry: Carry, step: tuple) -> tuple[Carry, jax.Array]:
         z, valid, reset = step
-        carry = scan.select(reset, Carry(zeros, zeros), carry)
-        z = z + _convolve(carry.h, params.w_h, padding="SAME", window_strides=(1,) * dims)
-        _, c, h = cell.advance(layer, plain, z, carry, cell.NO_MASKS)
+        carry = scan.select(reset, start, carry)
+        h = carry.h.astype(dtype)
+        same = _convolve(h, params.w_h.astype(dtype), padding="SAME", window_strides=(1,) * dims)
+        _, c, h = cell.advance(layer, plain, z + same.astype(state), carry, cell.NO_MASKS)
         after = Carry(c, h)
         after = after if valid is None else scan.select(valid, after, carry)
         return after, scan.where(valid, h, 0.0)
 
-    return lax.scan(step, carry, (z, over_space("mask", mask), over_space("resets", resets)))
+    return lax.scan(step, carry, (z, mask, resets))
 
 
 def _convolve(x: jax.Array, w: jax.Array, **window: object) -> jax.Array:
@@ -131,23 +150,64 @@ def _convolve(x: jax.Array, w: jax.Array, **window: object) -> jax.Array:
     return lax.conv_general_dilated(x, w, dimension_numbers=layout, **window)  # type: ignore[arg-type]
 
 
-def _checked(params: ConvParams, layer: Layer | None, xs: jax.Array, padding: str) -> Layer:
-    filters, dims = params.w_h.shape[-2], params.w_x.ndim - 2
-    if not 1 <= dims <= 3 or params.w_h.ndim != dims + 2 or params.w_x.shape[-1] != 4 * filters:
-        raise ValueError(
-            f"w_x and w_h have shapes {params.w_x.shape} and {params.w_h.shape}; expected "
-            "[*kernel, I, 4F] and [*kernel, F, 4F] with a kernel of one to three dimensions"
+def _over_space(name: str, flags: Any, xs: jax.Array) -> jax.Array | None:
+    """Flags [T, batch] as [T, batch, 1, ..], one for all places of an image."""
+    if flags is None:
+        return None
+    flags = jnp.asarray(arguments.as_array(name, flags))
+    arguments.flags(name, flags, xs.shape[:2], "time steps by batch")
+    return flags.reshape(*flags.shape, *(1,) * (xs.ndim - 3))
+
+
+def _each_dimension(what: str, value: Any, dims: int) -> tuple[int, ...]:
+    sizes = tuple(value) if isinstance(value, Sequence) else (value,) * dims
+    if len(sizes) != dims:
+        raise ValueError(f"{what} is {value!r}; expected one number, or {dims} of them")
+    return tuple(validation.positive_int(what, size) for size in sizes)
+
+
+def _checked_carry(carry: Any, start: Carry) -> Carry:
+    if not isinstance(carry, Carry):
+        raise TypeError(f"carry is {type(carry).__name__}; expected jlstm.Carry(c=..., h=...)")
+    for name, a, like in zip(carry._fields, carry, start, strict=True):
+        if jnp.shape(a) != like.shape:
+            raise ValueError(f"carry.{name} has shape {jnp.shape(a)}; expected {like.shape}")
+        require_floating(f"carry.{name}", jnp.result_type(a))
+    return Carry(*(jnp.asarray(a, start.c.dtype) + start.c for a in carry))
+
+
+def _checked(params: Any, layer: Any, xs: jax.Array) -> Layer:
+    """The layer's options, where parameters, layer and input fit each other."""
+    if not isinstance(params, ConvParams):
+        raise TypeError(
+            f"params is {type(params).__name__}; expected ConvParams, as init_conv_lstm makes"
         )
-    if xs.ndim != dims + 3 or xs.shape[-1] != params.w_x.shape[-2]:
+    w_x, w_h, b = (None if a is None else jnp.shape(a) for a in params)
+    dims = len(w_x or ()) - 2
+    if not w_x or not w_h or not 1 <= dims <= 3:
         raise ValueError(
-            f"xs has shape {xs.shape}; expected [T, batch, {dims} dimensions of space, "
-            f"{params.w_x.shape[-2]}]"
+            f"w_x has shape {w_x}, w_h {w_h}; expected [*kernel, I, 4F] and [*kernel, F, 4F] with "
+            "a kernel of one to three dimensions"
         )
-    validation.known_name("padding", padding, ("valid", "same"))
-    layer = layer or Layer(filters, bias=params.b is not None)
+    filters = w_x[-1] // 4
+    if len(w_h) != dims + 2 or w_h[-2:] != (filters, w_x[-1]) or w_x[-1] != 4 * filters:
+        raise ValueError(
+            f"w_h has shape {w_h}; expected [*kernel, F, 4F] beside w_x [*kernel, I, 4F] of shape "
+            f"{w_x}"
+        )
+    if b not in (None, (4 * filters,)):
+        raise ValueError(f"b has shape {b}; expected {(4 * filters,)}, or None for no bias")
+    if xs.ndim != dims + 3 or xs.shape[-1] != w_x[-2]:
+        raise ValueError(
+            f"xs has shape {xs.shape}; expected [T, batch, {dims} dimensions of space, {w_x[-2]}]"
+        )
+    require_floating("xs", xs.dtype)
+    if not isinstance(layer, Layer | None):
+        raise TypeError(f"layer is {layer!r:.60}; expected a Layer such as Layer({filters})")
+    layer = layer or Layer(filters, bias=b is not None)
     known = Layer(
         layer.hidden_size,
-        bias=layer.bias,
+        bias=b is not None,
         coupled_gates=layer.coupled_gates,
         activation=layer.activation,
         recurrent_activation=layer.recurrent_activation,
@@ -158,6 +218,6 @@ def _checked(params: ConvParams, layer: Layer | None, xs: jax.Array, padding: st
     if layer != known or layer.hidden_size != filters:
         raise ValueError(
             f"layer is {layer}; a ConvLSTM of {filters} filters knows activations, clips of gates "
-            "and cell, and coupled gates, of a layer of as many units"
+            f"and cell, and coupled gates, of a layer of as many units, with a bias if b is there"
         )
     return layer

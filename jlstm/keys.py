@@ -17,3 +17,9 @@ def require_key(value: Any) -> None:
             f"key has shape {jnp.shape(value)}; expected one random key: jax.random.key(0), or one "
             "element of what jax.random.split returned"
         )
+    own = () if typed else jax.eval_shape(lambda: jax.random.PRNGKey(0)).shape
+    if not typed and value.shape != own:
+        raise ValueError(
+            f"key has shape {value.shape}; raw keys of JAX's generator in use have {own}: make one "
+            "with jax.random.key(0), which says of which generator it is"
+        )

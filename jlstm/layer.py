@@ -33,7 +33,8 @@ class Layer:
         pre-activation and the carried cell state, as TensorFlow does; "products_and_cell", both
         products and the carried cell state, as PyTorch's fastrnns; "products_and_output", both
         products without shift, and the cell state on its way to the output only, as haste.
-      activation: of the candidate; a name of `jlstm.activations`, or a function.
+      activation: of the candidate; a name of `jlstm.activations`, or a function, whose slope is
+        finite everywhere: padded steps are computed too, of zeros, before they are left out.
       recurrent_activation: of the gates.
       cell_activation: of the cell state on its way to the output.
       gate_clip: bound of the gates' and the candidate's pre-activations, as ONNX Runtime's clip.
@@ -97,7 +98,7 @@ class Layer:
             keep("projection_size", size)
         flags = ("bidirectional", "reverse", "bias", "peepholes", "residual", "highway", "skip")
         for name in (*flags, "held_masks"):
-            validation.boolean(name, getattr(self, name))
+            keep(name, validation.boolean(name, getattr(self, name)))
         validation.known_name("merge", self.merge, MERGES)
         validation.known_name("recurrent_dropout_on", self.recurrent_dropout_on, DROPPED)
         for name, known in (("coupled_gates", COUPLINGS), ("layer_norm", NORMS)):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jlstm import arguments, cell, chunks, randomness, sequence
 from jlstm.config import Config, require_config
+from jlstm.dtypes import state_dtype
 from jlstm.kernels import choice, scan
 from jlstm.keys import require_key
 from jlstm.params import Carry, Params, initial_carry
@@ -307,6 +308,7 @@ def _forward(
     batch_shape, dtype = xs.shape[1:-1], jnp.dtype(config.dtype)
     carry = initial_carry(config, params, batch_shape) if carry is None else carry
     arguments.carries(config, carry, batch_shape)
+    carry = jax.tree.map(lambda a: jnp.asarray(a, state_dtype(dtype)), carry)
     times = sequence.schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
     stack = functools.partial(_stack, config, run, dtype)
     after, ys, made = chunks.over_time(stack, params, carry, xs.astype(dtype), times, cut)

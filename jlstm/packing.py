@@ -1,11 +1,11 @@
 """Several sequences in one row, so that little of a batch is padding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jlstm import validation
+from jlstm import arguments, validation
 
 
 class Place(NamedTuple):
@@ -51,6 +51,8 @@ def pack(sequences: Sequence[Any], row_length: int) -> Packed:
     ((5, 2, 2), [1, 0, 1])
     """
     row_length = validation.positive_int("row_length", row_length)
+    if not isinstance(sequences, Iterable):
+        raise TypeError(f"sequences is {sequences!r}; expected arrays [T, I], one a sequence")
     arrays = [np.asarray(a) for a in sequences]
     if not arrays:
         raise ValueError("sequences is empty; expected at least one array [T, I]")
@@ -95,6 +97,7 @@ def unpack(packed: Packed, ys: Any) -> list[Any]:
     >>> [a.shape for a in unpack(packed, packed.xs)]
     [(3, 2), (2, 2)]
     """
+    ys = arguments.as_array("ys", ys)
     if tuple(ys.shape[:2]) != packed.mask.shape:
         raise ValueError(
             f"ys has shape {tuple(ys.shape)}; expected {packed.mask.shape} as its first two axes, "

@@ -5,7 +5,8 @@ mask from fold_in(k, n) and its other masks from fold_in(fold_in(k, n), j), whet
 sequence or on its own. What is held over a sequence is drawn likewise from the call's own key.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,16 +37,15 @@ def drop_inputs(keys: Keys, n: int, layer: Layer, xs: jax.Array) -> jax.Array:
     if layer.dropout == 0.0:
         return xs
     if layer.held_masks:
-        mask = _scaled(jax.random.fold_in(keys.whole, n), layer.dropout, xs.shape[1:], xs.dtype)
-        return xs * mask
-    return jax.vmap(lambda key, x: drop_input(key, n, layer, x))(keys.steps, xs)
+        return _drop(jax.random.fold_in(keys.whole, n), layer.dropout, xs, xs.shape[1:])
+    return _each_step(lambda of: drop_input(of[0], n, layer, of[1]), keys.steps, xs)
 
 
 def drop_input(key: jax.Array, n: int, layer: Layer, x: jax.Array) -> jax.Array:
     """The same for one step, x [*batch, I]."""
     if layer.dropout == 0.0:
         return x
-    return x * _scaled(jax.random.fold_in(key, n), layer.dropout, x.shape, x.dtype)
+    return _drop(jax.random.fold_in(key, n), layer.dropout, x, x.shape)
 
 
 def masks(
@@ -56,11 +56,12 @@ def masks(
         return NO_MASKS, NO_MASKS
     shape = (2 if layer.bidirectional else 1, *batch_shape)
 
-    def of_step(key: jax.Array) -> Masks:
+    def of_step(of: tuple[jax.Array]) -> Masks:
+        (key,) = of
         dropped = NO_MASKS if layer.held_masks else _dropped(key, n, layer, shape, dtype)
         return _with_zoneout(dropped, key, n, layer, shape)
 
-    varying = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), jax.vmap(of_step)(keys.steps))
+    varying = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), _each_step(of_step, keys.steps))
     held = _dropped(keys.whole, n, layer, shape, dtype) if layer.held_masks else NO_MASKS
     return varying, held
 
@@ -80,9 +81,8 @@ def drop_weights(keys: Keys | None, n: int, layer: Layer, params: LayerParams) -
     """Parameters with the layer's fraction of w_h dropped, the same for all steps."""
     if keys is None or layer.weight_dropout == 0.0:
         return params
-    key = _key(keys.whole, n, WEIGHTS)
-    mask = _scaled(key, layer.weight_dropout, params.w_h.shape, params.w_h.dtype)
-    return params._replace(w_h=params.w_h * mask)
+    key, w_h = _key(keys.whole, n, WEIGHTS), params.w_h
+    return params._replace(w_h=_drop(key, layer.weight_dropout, w_h, w_h.shape))
 
 
 def _dropped(
@@ -112,6 +112,20 @@ def _with_zoneout(
 
 def _key(key: jax.Array, n: int, which: int) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(key, n), which)
+
+
+def _each_step(draw: Callable[..., Any], keys: jax.Array, *of_steps: jax.Array) -> Any:
+    """`draw((key, ..))` for each step's key, and what else belongs to the step."""
+    if str(jax.random.key_impl(keys)) == "threefry2x32":
+        return jax.vmap(lambda *of: draw(of))(keys, *of_steps)
+    # The other generators draw something else for keys in a batch than for the same keys alone.
+    return jax.lax.map(draw, (keys, *of_steps))
+
+
+def _drop(key: jax.Array, dropped: float, a: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """`a` times a mask of this shape; multiplied in the state's dtype, in which 1/(1-p) is exact
+    enough to keep the mean where `a` has few bits."""
+    return (a * _scaled(key, dropped, shape, state_dtype(a.dtype))).astype(a.dtype)
 
 
 def _scaled(key: jax.Array, dropped: float, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:

@@ -166,7 +166,7 @@ def lstm(
         carry = start_of_layer(layer, params.initial_carry, batch_shape, state_dtype(dtype))
     arguments.carry("carry", carry, layer, batch_shape)
     times = schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
-    carry, ys, _ = run_layer(0, layer, params, carry, xs, times, run, dtype)
+    carry, ys, _ = run_layer(0, layer, params, carry, xs.astype(dtype), times, run, dtype)
     return carry, ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
 
 

@@ -2,9 +2,12 @@
 
 import difflib
 import math
+import numbers
 import operator
 from collections.abc import Collection
 from typing import Any
+
+import numpy as np
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -41,9 +44,9 @@ def positive_int(what: str, value: Any) -> int:
 
 def boolean(what: str, value: Any) -> bool:
     """`value` if it is True or False."""
-    if not isinstance(value, bool):
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{what} is {value!r}; expected True or False")
-    return value
+    return bool(value)
 
 
 def number(
@@ -56,8 +59,12 @@ def number(
     above: float = -math.inf,
 ) -> float:
     """`value` as a finite float with low <= value <= high and above < value < below."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} is {value!r}; expected a number")
+    try:
+        value = float(value)
+    except OverflowError:
+        value = math.inf
     if not math.isfinite(value) or not low <= value <= high or not above < value < below:
         spans = [
             f"{words} {bound:g}"
@@ -71,7 +78,7 @@ def number(
         ]
         expected = " ".join(["a finite number", " and ".join(spans)]).strip()
         raise ValueError(f"{what} is {value!r}; expected {expected}")
-    return float(value)
+    return value
 
 
 def integer(what: str, value: Any) -> int:

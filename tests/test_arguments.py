@@ -44,6 +44,11 @@ WRONG = [
     (lambda: apply(mask=jnp.ones((2, 3), bool)), ValueError, "mask has shape (2, 3); expected (3,"),
     (lambda: apply(resets=jnp.ones(3, bool)), ValueError, "resets has shape (3,)"),
     (lambda: apply(resets=jnp.ones((3, 2), int)), TypeError, "resets has dtype int32"),
+    (
+        lambda: apply(key=jnp.zeros(7, "uint32")),
+        ValueError,
+        "key has shape (7,); raw keys of JAX's generator in use have (2,)",
+    ),
     (lambda: apply(carry=START[0]), TypeError, "expected a tuple with one Carry for each of the 2"),
     (lambda: apply(carry=list(START)), TypeError, "expected a tuple"),
     (lambda: apply(carry=START[:1]), ValueError, "carry holds 1 layers, the config has 2"),
@@ -135,3 +140,7 @@ def test_lists_of_numbers_are_arrays_too():
     seen = apply(xs=xs, lengths=[3, 1], mask=[[True, True]] * 3, resets=[[False, True]] * 3)
     wanted = apply(lengths=np.array([3, 1]), resets=np.array([[False, True]] * 3))
     assert_close(seen, wanted)
+
+
+def test_an_empty_batch_has_lengths_too():
+    assert apply(xs=jnp.ones((3, 0, 6)), lengths=[])[1].shape == (3, 0, 5)

@@ -35,6 +35,10 @@ def test_configs_are_frozen_values():
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.input_size = 7
     assert Config(np.int64(6), (Layer(np.int32(4)),)) == Config.stack(6, [4])
+    assert Layer(4, dropout=np.float32(0.5), peepholes=np.True_) == Layer(
+        4, dropout=0.5, peepholes=True
+    )
+    assert Layer(4, activation="relu()").activation == "relu()"
 
 
 def test_sizes_follow_the_layers():
@@ -59,6 +63,8 @@ def test_sizes_follow_the_layers():
         (lambda: Layer(4, dropout=-0.1), ValueError, "dropout is -0.1"),
         (lambda: Layer(4, dropout="half"), TypeError, "expected a number"),
         (lambda: Layer(4, forget_bias=float("nan")), ValueError, "finite"),
+        (lambda: Layer(4, cell_clip=10**400), ValueError, "cell_clip is inf; expected a finite"),
+        (lambda: Layer(4, activation="elu(nan)"), ValueError, "'nan' is not a finite number"),
         (lambda: Layer(4, bias=False, forget_bias=2.0), ValueError, "no bias to add it to"),
         (lambda: Config(0, (Layer(4),)), ValueError, "input_size is 0"),
         (lambda: Config(3, ()), ValueError, "at least one layer"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jlstm
-from jlstm import Config, Layer
+from jlstm import Config, Layer, randomness
 from tests.networks import apply, assert_close, expected, loss, make_call
 
 CONFIG = Config(4, (Layer(6), Layer(3, bidirectional=True)))
@@ -110,3 +110,29 @@ def test_saturated_gates_give_no_nan(large):
         lambda xs: (loss(apply(call, xs=xs)), apply(call, xs=xs)), has_aux=True
     )(call.xs * np.float32(large))
     assert all(np.all(np.isfinite(a)) for a in jax.tree.leaves((out, gradient)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_dropout_keeps_the_mean_of_few_bits(dtype):
+    """What is kept is scaled by 1/(1-p), not by that of a rounded p."""
+    layer = Layer(1, dropout=0.1, weight_dropout=0.1, held_masks=True)
+    params = jlstm.init(jax.random.key(0), Config(2000, (layer,))).layers[0]
+    ones = jnp.full((1, 2000), 3.0, dtype)
+    keys = randomness.keys(jax.random.key(1), 1)
+    kept = randomness.drop_inputs(keys, 0, layer, ones[None])
+    weights = params._replace(w_h=ones)
+    dropped = randomness.drop_weights(keys, 0, layer, weights).w_h
+    for a in (kept, dropped):
+        assert a.dtype == dtype
+        assert set(np.unique(a).tolist()) == {0.0, float(jnp.asarray(3 / 0.9, dtype))}
+
+
+def test_one_layer_drops_in_the_dtype_of_its_products():
+    """Values that times 1/(1-p) leave float16 are dropped in float32, as in a network."""
+    config = Config(4, (Layer(2, dropout=0.5),))
+    params, key = jlstm.init(jax.random.key(0), config), jax.random.key(1)
+    xs = jnp.full((3, 1, 4), 5e4, "float16")
+    _, seen = jlstm.lstm(params.layers[0], None, xs, config.layers[0], key=key)
+    _, wanted = jlstm.apply(config, params, None, xs, key=key)
+    assert np.isfinite(seen).all()
+    assert_close(seen, wanted, atol=1e-6)
