@@ -166,3 +166,17 @@ def test_an_activation_that_is_a_function_cannot_be_written_down(tmp_path):
     config = Config(3, (Layer(4, activation=jax.nn.silu),))
     with pytest.raises(ValueError, match="the activation of layer 0 is the function"):
         jlstm.save(tmp_path / "model.safetensors", config, jlstm.init(jax.random.key(0), config))
+
+
+def test_parameters_spread_over_devices_are_saved_whole(model, tmp_path):
+    mesh = jax.make_mesh((2,), ("units",))
+
+    def spread(a):
+        axes = [None] * (a.ndim - 1) + (["units"] if a.shape[-1] % 2 == 0 else [])
+        spec = jax.sharding.PartitionSpec(*axes)
+        return jax.device_put(a, jax.sharding.NamedSharding(mesh, spec))
+
+    params = jax.tree.map(spread, CALL.params)
+    assert not params.layers[0].w_x.sharding.is_fully_replicated
+    jlstm.save(tmp_path / "spread.safetensors", CALL.config, params)
+    same(jlstm.load(tmp_path / "spread.safetensors")[1], jlstm.load(model)[1])

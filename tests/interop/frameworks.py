@@ -81,4 +81,18 @@ def run(config, params, xs, **given):
     return jlstm.apply(config, params, None, xs, implementation="scan", **given)
 
 
+def weighted(ys):
+    """A number that every element of the outputs bears on, each in its own way."""
+    return (ys * weights_for(ys.shape)).sum()
+
+
+def weights_for(shape):
+    return np.cos(np.arange(np.prod(shape), dtype="float32")).reshape(shape)
+
+
+def input_slope(config, params, xs):
+    """The gradient of `weighted` of the outputs for the input."""
+    return jax.grad(lambda xs: weighted(run(config, params, xs)[1]))(xs)
+
+
 __all__ = ["assert_close", "halved", "networks", "random_networks"]

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pathlib
 import pickle
 import struct
 import zipfile
@@ -91,8 +92,8 @@ def mutated(data, draw):
 
 
 def refused(read, path):
-    """Reads a file that may be broken; True if it was refused in words."""
-    before = set(path.parent.iterdir())
+    """Reads a file that may be broken, in 200 MB; True if it was refused in words."""
+    before, held = set(path.parent.iterdir()), peak_memory(anew=True)
     try:
         read(path)
     except (ValueError, TypeError) as error:
@@ -100,7 +101,16 @@ def refused(read, path):
         return True
     finally:
         assert set(path.parent.iterdir()) == before
+        assert peak_memory() - held < 200_000_000
     return False
+
+
+def peak_memory(anew=False):
+    """Bytes that this process held at most, since it was last asked to begin anew."""
+    if anew:
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def try_mutations(whole, kind, folder, count):

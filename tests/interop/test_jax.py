@@ -24,9 +24,11 @@ from tests.interop.frameworks import (
     assert_close,
     assert_goes_there_and_back,
     halved,
+    input_slope,
     networks,
     random_networks,
     run,
+    weighted,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -40,14 +42,10 @@ BIASLESS = networks(bias=(True, False))
 ALIKE = networks(alike=True, both=True)
 
 
-def weighted(ys):
-    return (ys * np.cos(np.arange(ys.size, dtype="float32")).reshape(ys.shape)).sum()
-
-
 def assert_agrees(config, params, theirs, xs):
     """Outputs, and gradients for the input, of `theirs` and of a network."""
     assert_close(run(config, params, xs)[1], theirs(xs), atol=1e-5)
-    slope = jax.grad(lambda xs: weighted(run(config, params, xs)[1]))(xs)
+    slope = input_slope(config, params, xs)
     assert_close(slope, jax.grad(lambda xs: weighted(theirs(xs)))(xs), atol=1e-5)
 
 

@@ -18,9 +18,11 @@ from tests.interop.frameworks import (
     assert_goes_there_and_back,
     assert_same,
     halved,
+    input_slope,
     networks,
     random_networks,
     run,
+    weighted,
 )
 
 keras = pytest.importorskip("keras")
@@ -51,9 +53,21 @@ def distinct(model):
 
 
 def assert_agrees(source, model, xs):
-    config, params = from_keras(source)
-    ys = run(config, params, xs)[1]
-    assert_close(ys, np.asarray(model(xs.swapaxes(0, 1))).swapaxes(0, 1), atol=1e-5)
+    """Outputs, and gradients for the input, of a model and of what is read from `source`."""
+    assert_gives(*from_keras(source), model, xs)
+
+
+def assert_gives(config, params, model, xs):
+    weights = [v.value for v in model.trainable_variables]
+    state = [v.value for v in model.non_trainable_variables]
+
+    def theirs(xs):
+        ys, _ = model.stateless_call(weights, state, xs.swapaxes(0, 1))
+        return ys.swapaxes(0, 1)
+
+    assert_close(run(config, params, xs)[1], theirs(xs), atol=1e-5)
+    slope = jax.grad(lambda xs: weighted(theirs(xs)))(xs)
+    assert_close(input_slope(config, params, xs), slope, atol=1e-5)
 
 
 @given(ANY)
@@ -66,8 +80,9 @@ def test_networks_go_there_and_back_bit_for_bit(call):
 @random_networks
 def test_keras_gives_what_a_network_gives(call):
     call = halved(call)
-    ys = np.asarray(to_keras(call.config, call.params)(call.xs.swapaxes(0, 1)))
-    assert_close(run(call.config, call.params, call.xs)[1], ys.swapaxes(0, 1), atol=1e-5)
+    model = to_keras(call.config, call.params)
+    model.build((None, None, call.config.input_size))
+    assert_gives(call.config, call.params, model, call.xs)
 
 
 def sequences(*layers):

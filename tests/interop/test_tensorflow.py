@@ -18,9 +18,11 @@ from tests.interop.frameworks import (
     assert_close,
     assert_fits,
     assert_same,
+    input_slope,
     networks,
     random_networks,
     run,
+    weights_for,
 )
 
 tf = pytest.importorskip("tensorflow")
@@ -131,17 +133,22 @@ def test_tensorflow_gives_what_a_network_gives(call):
     values = to_tensorflow(call.config, call.params)
     with tf.Graph().as_default(), v1.Session() as session:
         many = [cell(layer) for layer in call.config.layers]
+        xs = tf.constant(call.xs)
         ys, state = v1.nn.dynamic_rnn(
             cells.MultiRNNCell(many) if len(many) > 1 else many[0],
-            tf.constant(call.xs),
+            xs,
             dtype=tf.float32,
             time_major=True,
         )
+        weights = weights_for(ys.shape.as_list())
+        (slope,) = v1.gradients(tf.reduce_sum(ys * weights), [xs])
         for variable in v1.trainable_variables():
             variable.load(values[variable.name.removesuffix(":0")], session)
-        ys, state = session.run((ys, state))
+        ys, state, slope = session.run((ys, state, slope))
     wanted = carry_from_tensorflow(call.config, jax.tree.map(np.asarray, tuple(state)))
     assert_close(run(call.config, call.params, call.xs), (wanted, ys), atol=1e-5)
+    if all(layer.cell_clip is None for layer in call.config.layers):  # TensorFlow's has no slope 0
+        assert_close(input_slope(call.config, call.params, call.xs), slope, atol=1e-5)
 
 
 def test_a_forget_bias_is_folded_in_and_taken_out():
