@@ -257,9 +257,15 @@ def test_stopping_in_the_middle_leaves_valid_records_of_what_was_done(tmp_path):
             for name in ("first", "second")
         )
     )
-    run = "from jlstm.cli import main\nif __name__ == '__main__': main()"
     script = tmp_path / "run.py"
-    script.write_text(run)
+    script.write_text(
+        "import signal\n"
+        "from jlstm.cli import main\n"
+        "if __name__ == '__main__':\n"
+        "    # Where these tests run in the background, the process starts deaf to Ctrl-C.\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    main()\n"
+    )
     words = [sys.executable, script, "bench", suite, "--out", out, "--only", "scan by hand"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
