@@ -11,9 +11,10 @@ from jax import export as jax_export
 from jlstm import arguments
 from jlstm.config import Config, require_config
 from jlstm.dtypes import state_dtype
-from jlstm.io import load, named, write_whole
+from jlstm.io import load, named
 from jlstm.network import apply, step
-from jlstm.params import Carry, Params, init
+from jlstm.params import Carry, Params, shaped
+from jlstm.writing import write_bytes
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 # As JAX documents it for jax.export.
@@ -61,10 +62,11 @@ def export(
       TypeError, ValueError: a platform that is not known, a network that cannot run one step at a
         time where `streaming`, or options that contradict each other.
 
-    >>> from jlstm import init, initial_carry
+    >>> from jax.export import deserialize
+    >>> from jlstm import init
     >>> config = Config.stack(6, [4, 5])
     >>> exported = export(config, init(jax.random.key(0), config))
-    >>> again = jax.export.deserialize(exported.serialize())
+    >>> again = deserialize(exported.serialize())
     >>> carry, ys = again.call(((jnp.zeros((3, 4)),) * 2, (jnp.zeros((3, 5)),) * 2),
     ...                        jnp.ones((7, 3, 6)))
     >>> ys.shape
@@ -73,8 +75,7 @@ def export(
     require_config(config)
     if params is not None:
         arguments.params(config, params)
-    if isinstance(platforms, str) or not set(platforms) <= set(PLATFORMS) or not platforms:
-        raise ValueError(f"platforms is {platforms!r}; expected some of {PLATFORMS}")
+    _require_platforms(platforms)
     if streaming:
         arguments.forward_in_time(config.layers)
         if lengths or not time_major:
@@ -101,7 +102,7 @@ def export(
 
         program, given = fixed, shapes
     else:
-        own = jax.eval_shape(lambda: init(jax.random.key(0), config))
+        own = shaped(config)
 
         def free(params: dict, carry: Pairs, xs: jax.Array, *times: jax.Array) -> tuple:
             leaves = [params[name] for name in named(own)]
@@ -110,6 +111,15 @@ def export(
 
         program, given = free, [named(own), *shapes]
     return jax_export.export(jax.jit(program), platforms=tuple(platforms))(*given)
+
+
+def _require_platforms(platforms: Any) -> None:
+    listed = isinstance(platforms, Sequence) and not isinstance(platforms, str)
+    known = listed and all(name in PLATFORMS for name in platforms)
+    if not known or not platforms or len(set(platforms)) < len(platforms):
+        raise ValueError(
+            f"platforms is {platforms!r}; expected some of {PLATFORMS}, each once, in a list"
+        )
 
 
 def write(
@@ -129,11 +139,12 @@ def write(
     config, params = load(model)
     exported = export(config, None if without_params else params, **options)
     content = bytes(exported.serialize())
-    write_whole(out, content)
+    write_bytes(out, content)
     print(f"{out}: {len(content)} bytes, for {', '.join(exported.platforms)}")
     print(f"It is {PROMISE}; on a CPU it runs a scan, without the kernels of this library.")
-    print("    import jax, pathlib")
-    print(f"    program = jax.export.deserialize(pathlib.Path({str(out)!r}).read_bytes())")
+    print("    import pathlib")
+    print("    from jax.export import deserialize")
+    print(f"    program = deserialize(pathlib.Path({str(out)!r}).read_bytes())")
     names = "params, " * without_params + "carry, xs"
     names += ", lengths" * bool(options.get("lengths")) + ", resets" * bool(options.get("resets"))
     print(f"    carry, ys = program.call({names})")

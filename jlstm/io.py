@@ -3,9 +3,7 @@
 import contextlib
 import math
 import os
-import pathlib
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,7 +12,8 @@ import numpy as np
 
 from jlstm import aligned, arguments, config_toml
 from jlstm.config import Config, require_config
-from jlstm.params import Params, init
+from jlstm.params import Params, shaped
+from jlstm.writing import write_bytes
 
 FORMAT = "jlstm"
 VERSION = "1"
@@ -46,16 +45,10 @@ def save(
 
     require_config(config)
     arguments.params(config, params)
-    tensors = named(params)
-    for name, array in (extra or {}).items():
-        if name.startswith("layers."):
-            raise ValueError(f"extra holds {name!r}, but names in 'layers.' are the network's own")
-        if np.asarray(array).dtype.kind not in "biufV":
-            raise TypeError(f"extra holds {name!r}, which is {array!r:.60}; expected an array")
-        tensors[name] = array
+    tensors = {name: np.asarray(array, order="C") for name, array in named(params).items()}
+    tensors |= _further(extra or {})
     metadata = {"format": FORMAT, "format_version": VERSION, "config": config_toml.dumps(config)}
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    write_whole(path, safetensors.numpy.save(arrays, metadata))
+    write_bytes(path, safetensors.numpy.save(tensors, metadata))
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
@@ -66,14 +59,13 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
         library's, of a later format, or its tensors do not fit its config.
     """
     with _opened(path) as (config, file):
-        shapes = jax.eval_shape(lambda: init(jax.random.key(0), config))
-        expected = named(shapes)
+        expected = named(shapes := shaped(config))
         found = {name for name in file.keys() if name.startswith("layers.")}  # noqa: SIM118
         if found != set(expected):
             missing, surplus = set(expected) - found, found - set(expected)
             raise ValueError(
                 f"{path} does not hold the tensors its config asks for; missing: "
-                f"{sorted(missing) or 'none'}, not asked for: {sorted(surplus) or 'none'}"
+                f"{_some(missing)}, not asked for: {_some(surplus)}"
             )
         for name, wanted in expected.items():
             shape, dtype = _described(file, name)
@@ -87,36 +79,22 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
 
 
 def load_extra(path: str | os.PathLike[str]) -> dict[str, jax.Array]:
-    """The arrays that `save` was given as `extra`, by name; errors as those of `load`."""
+    """The arrays that `save` was given as `extra`, by name.
+
+    Raises:
+      ValueError: as `load`; or an array holds 64-bit numbers and JAX is set to drop to 32 bits.
+    """
     with _opened(path) as (_, file):
         names = [name for name in file.keys() if not name.startswith("layers.")]  # noqa: SIM118
+        for name in names:
+            kind = _described(file, name)[1]
+            if kind in ("I64", "U64", "float64") and not jax.config.read("jax_enable_x64"):
+                raise ValueError(
+                    f"{path}: {name} holds 64-bit numbers ({kind}), of which JAX would drop half; "
+                    'run jax.config.update("jax_enable_x64", True) first, or read that array with '
+                    "safetensors.numpy.load_file"
+                )
         return {name: _tensor(file, name) for name in names}
-
-
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    through(path, lambda beside: beside.write_bytes(content))
-
-
-def through(
-    path: str | os.PathLike[str], write: Callable[[pathlib.Path], Any], ending: str = ""
-) -> None:
-    """Lets `write` make a file beside `path`, whose name has that ending, and renames it."""
-    path = pathlib.Path(path)
-    handle, name = tempfile.mkstemp(ending, f".{path.name}.", path.parent)
-    os.close(handle)
-    beside = pathlib.Path(name)
-    try:
-        write(beside)
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        beside.chmod(0o666 & ~mask)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager
@@ -174,6 +152,30 @@ def _tensor(file: Any, name: str) -> jax.Array:
         made[start : start + rows] = piece
     assert made is not None
     return aligned.to_jax(made)
+
+
+def _further(extra: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What stands in a file beside the network, checked."""
+    if not isinstance(extra, Mapping):
+        raise TypeError(
+            f"extra is {type(extra).__name__}; expected arrays by name: extra={{'readout.w': w}}"
+        )
+    made = {}
+    for name, value in extra.items():
+        if not isinstance(name, str):
+            raise TypeError(f"extra has the name {name!r}; expected text, such as 'readout.w'")
+        if name.startswith("layers."):
+            raise ValueError(f"extra holds {name!r}, but names in 'layers.' are the network's own")
+        made[name] = np.asarray(value, order="C")
+        if made[name].dtype.kind not in "biufV":
+            raise TypeError(f"extra holds {name!r}, which is {value!r:.60}; expected an array")
+    return made
+
+
+def _some(names: Collection[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(sorted(names)[:8]) or "none"
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
 
 
 def named(params: Params) -> dict[str, Any]:

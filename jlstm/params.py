@@ -181,6 +181,25 @@ def _filled(shapes: Any, dtype: str) -> Any:
     return type(shapes)(*(_filled(part, dtype) for part in shapes))
 
 
+def shaped(config: Config) -> Params:
+    """What `init` would make, as jax.ShapeDtypeStruct, without making it."""
+    dtype = jnp.dtype(config.param_dtype)
+
+    def structs(tree: Any, *ways: int) -> Any:
+        if tree is None:
+            return None
+        if hasattr(tree, "_fields"):
+            return type(tree)(*(structs(part, *ways) for part in tree))
+        return jax.ShapeDtypeStruct((*ways, *tree), dtype)
+
+    def layer(own: Layer, input_size: int) -> LayerParams:
+        shapes = layer_shapes(own, input_size, config.learn_initial_carry)
+        ways = (2,) if own.bidirectional else ()
+        return structs(shapes, *ways)._replace(highway=structs(shapes.highway))
+
+    return Params(tuple(map(layer, config.layers, config.input_sizes)))
+
+
 def layer_shapes(layer: Layer, input_size: int, learned: bool) -> Any:
     """LayerParams with the shape of each array of one direction; None for what the layer lacks."""
     units, size = layer.hidden_size, layer.state_size

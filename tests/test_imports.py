@@ -11,7 +11,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 
 # Lowest first; a module may import from its own rank and from those below.
 RANKS = [
-    ("aligned", "validation", "dtypes", "keys"),
+    ("aligned", "validation", "dtypes", "keys", "writing"),
     ("activations",),
     ("layer",),
     ("config", "config_toml"),

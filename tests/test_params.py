@@ -10,7 +10,8 @@ from hypothesis import given
 
 import jlstm
 from jlstm import Config, Layer
-from tests.networks import configs
+from jlstm.params import shaped
+from tests.networks import configs, variant_calls
 
 INPUTS, UNITS = 200, 100
 
@@ -143,3 +144,11 @@ def test_names_stand_in_the_paths_of_the_tree():
     params = jlstm.init(jax.random.key(0), Config.stack(6, [4], bias=False))
     paths = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(params)]
     assert paths == [".layers[0].w_x", ".layers[0].w_h"]
+
+
+@given(variant_calls(noisy=False))
+def test_shapes_are_known_without_making_parameters(call):
+    made = jlstm.init(jax.random.key(0), call.config)
+    assert shaped(call.config) == jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), made
+    )

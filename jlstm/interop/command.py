@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jlstm import io, validation
+from jlstm import io, validation, writing
 from jlstm.config import Config
 from jlstm.interop import keras, needs, onnx, tensorflow, torch
 from jlstm.interop.report import Report
@@ -75,22 +75,24 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
     if kind == "jlstm":
         return io.save(path, config, params)
     if kind == "onnx":
-        return io.write_whole(path, onnx.to_onnx(config, params, report=report).SerializeToString())
+        return writing.write_bytes(
+            path, onnx.to_onnx(config, params, report=report).SerializeToString()
+        )
     if kind == "torch":
         state = torch.to_torch(config, params, report=report).state_dict()
-        return io.through(path, lambda beside: needs.module("torch").save(state, beside))
+        return writing.write_by(path, lambda beside: needs.module("torch").save(state, beside))
     if kind == "keras":
-        model: Any = keras.to_keras(config, params, report=report)
+        made: Any = keras.to_keras(config, params, report=report)
         weights = path.name.endswith(".weights.h5")
-        save = model.save_weights if weights else model.save
-        return io.through(path, save, ".weights.h5" if weights else ".keras")
+        save = made.save_weights if weights else made.save
+        return writing.write_by(path, save, ".weights.h5" if weights else ".keras")
     if not path.name.endswith(".npz"):
         raise ValueError(
             f"{path}: checkpoints of TensorFlow are read, not written; write arrays by variable "
             "name, in a file that ends in .npz"
         )
     made = tensorflow.to_tensorflow(config, params, report=report)
-    return io.through(path, lambda beside: np.savez(beside, **made), ".npz")  # type: ignore[arg-type]
+    return writing.write_by(path, lambda beside: np.savez(beside, **made), ".npz")  # type: ignore[arg-type]
 
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
