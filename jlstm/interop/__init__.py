@@ -2,9 +2,10 @@
 
 from jlstm.interop.cudnn import from_cudnn, to_cudnn
 from jlstm.interop.equinox import from_equinox, to_equinox
-from jlstm.interop.flax import from_linen, from_nnx, to_linen, to_nnx
 from jlstm.interop.haiku import from_haiku, to_haiku
 from jlstm.interop.keras import from_keras, to_keras
+from jlstm.interop.linen import from_linen, to_linen
+from jlstm.interop.nnx import from_nnx, to_nnx
 from jlstm.interop.onnx import from_onnx, to_onnx
 from jlstm.interop.report import Report
 from jlstm.interop.tensorflow import (

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm import validation
 from jlstm.config import Config, Layer
 from jlstm.interop.report import Report
 from jlstm.interop.sides import Side, bias_of, join, network, require, sides_of, split
@@ -24,14 +25,23 @@ def from_cudnn(
     One vector holds the matrices [4H, I] and [4H, H] of all layers and directions, then both their
     biases, gates in the order i, f, g, o; the biases are summed.
 
+    Args:
+      weights: the vector, as jax.experimental.rnn.init_lstm_weight makes.
+      input_size, hidden_size, num_layers, bidirectional: as given to that function.
+      report: what was done is added to it.
+
     Raises:
-      ValueError: the vector's length is not that of such a network.
+      TypeError: a size is no whole number.
+      ValueError: a size is below 1, or the vector's length is not that of such a network.
 
     >>> weights = np.zeros(4 * 4 * (6 + 4 + 2), "float32")
     >>> from_cudnn(weights, 6, 4, 1)[1].layers[0].w_x.shape
     (6, 16)
     """
     report = Report() if report is None else report
+    sizes_given = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+    for name, size in sizes_given.items():
+        validation.positive_int(name, size)
     ways = 2 if bidirectional else 1
     layers = [Layer(hidden_size, bidirectional=bidirectional, forget_bias=0.0)] * num_layers
     flat = np.asarray(weights)
@@ -56,7 +66,7 @@ def from_cudnn(
     matrices = [(take(columns, size).T, take(columns, hidden_size).T) for size in sizes]
     biases = [take(columns) + take(columns) for _ in sizes]
     sides = [
-        Side(split(w_x, "ifgo"), split(w_h, "ifgo"), split(b, "ifgo"))
+        Side(split(w_x), split(w_h), split(b))
         for (w_x, w_h), b in zip(matrices, biases, strict=True)
     ]
     report.add("cuDNN's two biases were summed")
@@ -67,8 +77,14 @@ def from_cudnn(
 def to_cudnn(config: Config, params: Params, *, report: Report | None = None) -> jax.Array:
     """The flat weights for jax.experimental.rnn.lstm; of the two biases the second is zero.
 
+    Args:
+      config: the network.
+      params: its parameters.
+      report: what was done is added to it.
+
     Raises:
-      ValueError: an option that cuDNN lacks, or layers that differ.
+      TypeError, ValueError: params do not fit config, an option that cuDNN lacks, or layers that
+        differ.
 
     >>> from jlstm import init
     >>> config = Config.stack(6, [4])
@@ -83,7 +99,7 @@ def to_cudnn(config: Config, params: Params, *, report: Report | None = None) ->
     matrices, biases = [], []
     for layer, own in zip(config.layers, params.layers, strict=True):
         for side in sides_of(layer, own):
-            matrices += [join(side.w_x, "ifgo").T.ravel(), join(side.w_h, "ifgo").T.ravel()]
-            b = join(bias_of(side), "ifgo")
+            matrices += [join(side.w_x).T.ravel(), join(side.w_h).T.ravel()]
+            b = join(bias_of(side))
             biases += [b, np.zeros_like(b)]
     return jnp.concatenate([*matrices, *biases])

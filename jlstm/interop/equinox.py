@@ -27,6 +27,7 @@ def from_equinox(
 
     Raises:
       TypeError, ValueError: not such a cell, or shapes that do not fit each other.
+      ImportError: Equinox is not installed.
 
     >>> import equinox
     >>> config, params = from_equinox(equinox.nn.LSTMCell(6, 4, key=jax.random.key(0)))
@@ -36,13 +37,15 @@ def from_equinox(
     equinox = needs.module("equinox")
     report = Report() if report is None else report
     listed: list[Any] = list(cells) if isinstance(cells, (list, tuple)) else [cells]
+    if not listed:
+        raise ValueError("there are no cells in the list; expected one a layer")
     sides, layers = [], []
     for cell in listed:
         if not isinstance(cell, equinox.nn.LSTMCell):
             raise TypeError(f"cells holds {type(cell).__name__}; expected equinox.nn.LSTMCell")
-        b = None if cell.bias is None else split(np.asarray(cell.bias), "ifgo")
+        b = None if cell.bias is None else split(np.asarray(cell.bias))
         w_x, w_h = (np.asarray(w).T for w in (cell.weight_ih, cell.weight_hh))
-        sides.append([Side(split(w_x, "ifgo"), split(w_h, "ifgo"), b)])
+        sides.append([Side(split(w_x), split(w_h), b)])
         layers.append(Layer(cell.hidden_size, bias=b is not None, forget_bias=0.0))
     report.add("matrices were transposed")
     return network(listed[0].input_size, layers, sides, report)
@@ -51,8 +54,14 @@ def from_equinox(
 def to_equinox(config: Config, params: Params, *, report: Report | None = None) -> list[Any]:
     """One equinox.nn.LSTMCell with these weights for each layer.
 
+    Args:
+      config: the network.
+      params: its parameters.
+      report: what was done is added to it.
+
     Raises:
-      ValueError: an option that the cell lacks.
+      TypeError, ValueError: params do not fit config, or an option that the cell lacks.
+      ImportError: Equinox is not installed.
 
     >>> from jlstm import init
     >>> config = Config.stack(6, [4])
@@ -62,6 +71,7 @@ def to_equinox(config: Config, params: Params, *, report: Report | None = None) 
     equinox = needs.module("equinox")
     report = Report() if report is None else report
     require(config, params, "Equinox's LSTMCell", ("bias",), report)
+    report.add("matrices were transposed")
     made = []
     for layer, own, size in zip(config.layers, params.layers, config.input_sizes, strict=True):
         (side,) = sides_of(layer, own)
@@ -72,8 +82,8 @@ def to_equinox(config: Config, params: Params, *, report: Report | None = None) 
             dtype=jnp.dtype(config.param_dtype),
             key=jax.random.key(0),
         )
-        arrays = [join(side.w_x, "ifgo").T, join(side.w_h, "ifgo").T]
-        arrays += [] if side.b is None else [join(side.b, "ifgo")]
+        arrays = [join(side.w_x).T, join(side.w_h).T]
+        arrays += [] if side.b is None else [join(side.b)]
 
         def parts(cell: Any, count: int = len(arrays)) -> Any:
             return (cell.weight_ih, cell.weight_hh, cell.bias)[:count]

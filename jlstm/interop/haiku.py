@@ -23,6 +23,7 @@ from jlstm.interop.sides import (
 from jlstm.params import Params
 
 _ORDER = "igfo"
+_NAME = re.compile(r"(.*/|)([^/]*?lstm[^/]*?)(?:_(\d+))?/linear")  # above, name, number
 
 
 def from_haiku(
@@ -35,11 +36,13 @@ def from_haiku(
 
     Args:
       params: Haiku's, with names like "lstm/linear" and "lstm_1/linear".
-      scope: what the names of the wanted LSTMs begin with: "encoder/"; all by default.
+      scope: what the names of the wanted LSTMs begin with, "encoder/" or "lstm/"; all by default.
       report: what was done is added to it.
 
     Raises:
-      ValueError: there is no LSTM, or shapes do not fit each other.
+      TypeError: params are no mapping of mappings.
+      ValueError: there is no LSTM, or several that are not numbered as one stack is, or shapes do
+        not fit each other.
 
     >>> own = {"lstm/linear": {"w": np.ones((10, 16)), "b": np.zeros(16)}}
     >>> own = {name: {k: a.astype("float32") for k, a in p.items()} for name, p in own.items()}
@@ -48,22 +51,31 @@ def from_haiku(
     (6, 1.0)
     """
     report = Report() if report is None else report
-    found = {
-        name: own
-        for name, own in params.items()
-        if name.startswith(scope) and re.search(r"lstm[^/]*/linear$", name) and set(own) >= {"w"}
-    }
+    _require_mappings(params)
+    found = [
+        match for name in params if name.startswith(scope) and (match := _NAME.fullmatch(name))
+    ]
+    where = f" below {scope!r}" if scope else ""
     if not found:
+        raise ValueError(f"no LSTM (a name like lstm/linear) among {sorted(params)[:8]}{where}")
+    stacks = sorted({match[1] + match[2] for match in found})
+    if len(stacks) > 1:
         raise ValueError(
-            f"no LSTM (a name like lstm/linear) among {sorted(params)[:8]}"
-            + (f" below {scope!r}" if scope else "")
+            f"several LSTMs{where}, {stacks[:8]}, which are not numbered as one stack is; choose "
+            f'one: scope="{stacks[0]}", or give a mapping in which those of one stack are '
+            "lstm/linear, lstm_1/linear"
         )
+    names = [match[0] for match in sorted(found, key=lambda match: int(match[3] or 0))]
     sides, layers = [], []
-    for name in sorted(found, key=_numbers):
-        w, b = np.asarray(found[name]["w"]), np.asarray(found[name]["b"])
+    for name in names:
+        if missing := {"w", "b"} - set(params[name]):
+            raise ValueError(f"{name} has no {' and '.join(sorted(missing))}, as an LSTM's has")
+        w, b = np.asarray(params[name]["w"]), np.asarray(params[name]["b"])
         w_x, w_h = split_joint(f"w of {name}", w, _ORDER)
         sides.append([Side(w_x, w_h, shifted(split(b, _ORDER), 1))])
         layers.append(Layer(w.shape[1] // 4))
+    if len(names) > 1:
+        report.add(f"taken as one stack, lowest first: {', '.join(names)}")
     report.add("gates went from the order i, g, f, o to i, f, g, o")
     report.add("the forget bias of 1 that Haiku adds at every step is in the bias here")
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
@@ -74,8 +86,14 @@ def to_haiku(
 ) -> dict[str, dict[str, Any]]:
     """Parameters of hk.LSTM, or of hk.DeepRNN of these, by Haiku's names.
 
+    Args:
+      config: the network.
+      params: its parameters.
+      scope: what stands before the names, such as "encoder/".
+      report: what was done is added to it.
+
     Raises:
-      ValueError: an option that Haiku's LSTM lacks.
+      TypeError, ValueError: params do not fit config, or an option that Haiku's LSTM lacks.
 
     >>> import jax
     >>> from jlstm import init
@@ -97,5 +115,10 @@ def to_haiku(
     return made
 
 
-def _numbers(name: str) -> list[Any]:
-    return [int(number or 0) for number in re.findall(r"(?:_(\d+))?(?:/|$)", name)]
+def _require_mappings(params: Any) -> None:
+    whole = isinstance(params, Mapping)
+    if not whole or not all(isinstance(own, Mapping) for own in params.values()):
+        raise TypeError(
+            f"params is {type(params).__name__}; expected Haiku's parameters, mappings by module: "
+            '{"lstm/linear": {"w": ..., "b": ...}}'
+        )

@@ -17,6 +17,8 @@ from jlstm.dtypes import require_x64
 from jlstm.interop.report import Report
 from jlstm.params import LayerParams, Params, layer_shapes
 
+ORDER = "ifgo"  # in which gates stand here, and in torch, cuDNN, Flax, Equinox and Keras
+
 
 class Gates(NamedTuple):
     """One array a gate."""
@@ -40,15 +42,15 @@ class Side(NamedTuple):
     projection: np.ndarray | None = None
 
 
-def split(array: np.ndarray, order: str) -> Gates:
-    """Views of the four gates of an array in which they stand in `order`, such as "ifgo"."""
-    if array.shape[-1] % 4:
+def split(array: np.ndarray, order: str = ORDER) -> Gates:
+    """Views of the four gates of an array in whose last axis they stand in `order`."""
+    if array.ndim == 0 or array.shape[-1] % 4:
         raise ValueError(
             f"an array of gates has shape {list(array.shape)}; expected four gates side by side, "
             "so that the last axis can be divided by 4"
         )
     blocks = dict(zip(order, np.split(array, 4, -1), strict=True))
-    return Gates(*(blocks[gate] for gate in "ifgo"))
+    return Gates(*(blocks[gate] for gate in ORDER))
 
 
 def split_joint(name: str, w: np.ndarray, order: str, state: int | None = None) -> list[Gates]:
@@ -66,7 +68,7 @@ def split_joint(name: str, w: np.ndarray, order: str, state: int | None = None) 
     return [split(w[:inputs], order), split(w[inputs:], order)]
 
 
-def join(gates: Gates, order: str) -> np.ndarray:
+def join(gates: Gates, order: str = ORDER) -> np.ndarray:
     """The opposite of `split`, as a new array."""
     return np.concatenate([getattr(gates, gate) for gate in order], -1)
 
@@ -124,9 +126,9 @@ def sides_of(layer: Layer, params: LayerParams) -> list[Side]:
         own = {name: a[d] for name, a in arrays.items()}
         b, peepholes = own.get("b"), own.get("peepholes")
         return Side(
-            split(own["w_x"], "ifgo"),
-            split(own["w_h"], "ifgo"),
-            None if b is None else split(b, "ifgo"),
+            split(own["w_x"]),
+            split(own["w_h"]),
+            None if b is None else split(b),
             None if peepholes is None else list(peepholes),
             own.get("projection"),
         )

@@ -1,6 +1,7 @@
 """Random networks that a framework can hold, and how results are compared."""
 
 import dataclasses
+import functools
 import os
 
 import jax
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
-from tests.networks import assert_close, make_call
+from tests.networks import assert_close, loss, make_call
 
 EXAMPLES = int(os.environ.get("JLSTM_EXAMPLES", 10))
 random_networks = settings(max_examples=EXAMPLES, deadline=None)
@@ -95,4 +96,37 @@ def input_slope(config, params, xs):
     return jax.grad(lambda xs: weighted(run(config, params, xs)[1]))(xs)
 
 
-__all__ = ["assert_close", "halved", "networks", "random_networks"]
+def pairs(carry):
+    """The carry as plain pairs (c, h), as other frameworks' are brought into."""
+    return [tuple(own) for own in carry]
+
+
+def assert_agrees(config, params, theirs, own, back, xs):
+    """Last states, outputs, and gradients for weights and input, of a network and of theirs.
+
+    `theirs(own, xs)` gives a list of pairs (c, h) and the outputs; `back(own)` brings weights, or
+    gradients, into our arrangement.
+    """
+
+    def ours(params, xs):
+        carry, ys = run(config, params, xs)
+        return pairs(carry), ys
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def seen(function, weights, xs):
+        def both(weights, xs):
+            out = function(weights, xs)
+            return loss(out), out
+
+        slopes, out = jax.grad(both, (0, 1), has_aux=True)(weights, xs)
+        return out, slopes
+
+    out, slopes = seen(theirs, own, xs)
+    expected, wanted = seen(ours, params, xs)
+    assert_close(out, expected)
+    # What is added on the way, such as a forget bias, is no part of a gradient.
+    added = back(jax.tree.map(jnp.zeros_like, own))
+    assert_close((jax.tree.map(jnp.subtract, back(slopes[0]), added), slopes[1]), wanted)
+
+
+__all__ = ["assert_agrees", "assert_close", "halved", "networks", "random_networks"]

@@ -1,0 +1,139 @@
+"""Flax linen: the variables of LSTMCell and OptimizedLSTMCell, alone, in RNN, in Bidirectional."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.config import Config
+from jlstm.interop import flax
+from jlstm.interop.report import Report
+from jlstm.interop.sides import ORDER, Gates, Side, bias_of, network, sides_of
+from jlstm.params import Params
+
+
+def from_linen(
+    variables: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *,
+    activation: str = "tanh",
+    recurrent_activation: str = "sigmoid",
+    report: Report | None = None,
+) -> tuple[Config, Params]:
+    """A network with the weights of flax.linen's LSTMCell or OptimizedLSTMCell.
+
+    Linen keeps a kernel a gate, ii to io [I, H] and hi to ho [H, H], the latter with biases.
+    Variables do not say whether an RNN ran with reverse=True, or how Bidirectional merged: it
+    counts as forward and concatenated.
+
+    Args:
+      variables: one cell's, with or without "params" around them; those of RNN or Bidirectional
+        over a cell; or a list of these, one a layer.
+      activation, recurrent_activation: the cell's activation_fn and gate_fn, which variables do
+        not hold.
+      report: what was done is added to it.
+
+    Raises:
+      TypeError: not variables, such as a module or a class.
+      ValueError: a variable is missing, or shapes do not fit each other.
+
+    >>> import jax
+    >>> from flax import linen
+    >>> cell, key = linen.LSTMCell(4), jax.random.key(0)
+    >>> carry = cell.initialize_carry(key, (6,))
+    >>> config, params = from_linen(cell.init(key, carry, jnp.zeros(6)))
+    >>> params.layers[0].w_x.shape
+    (6, 16)
+    """
+    report = Report() if report is None else report
+    listed = list(variables) if isinstance(variables, (list, tuple)) else [variables]
+    if not listed:
+        raise ValueError("there are no variables in the list; expected those of a cell a layer")
+    sides = [[_side(cell) for cell in _directions(own)] for own in listed]
+    report.add("kernels of single gates were put side by side")
+    layers = [flax.layer_of(own, activation, recurrent_activation) for own in sides]
+    return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
+
+
+def to_linen(config: Config, params: Params, *, report: Report | None = None) -> list[Any]:
+    """Variables of linen's LSTMCell, {"params": ...}, for each layer.
+
+    A bidirectional layer's are those of Bidirectional(RNN(cell), RNN(cell)), whose outputs are
+    concatenated; a cell has to be made with its activation_fn and gate_fn.
+
+    Args:
+      config: the network.
+      params: its parameters.
+      report: what was done is added to it.
+
+    Raises:
+      TypeError, ValueError: params do not fit config, or an option that the cell lacks.
+
+    >>> import jax
+    >>> from jlstm import init
+    >>> config = Config.stack(6, [4])
+    >>> (variables,) = to_linen(config, init(jax.random.key(0), config))
+    >>> variables["params"]["if"]["kernel"].shape
+    (6, 4)
+    """
+    report = Report() if report is None else report
+    flax.require_cells(config, params, "linen's LSTMCell", report, "bidirectional")
+    report.add("kernels were taken apart gate by gate")
+    made = []
+    for layer, own in zip(config.layers, params.layers, strict=True):
+        cells = []
+        for side in sides_of(layer, own):
+            cell: dict[str, Any] = {}
+            b = bias_of(side)
+            for gate in ORDER:
+                cell[f"i{gate}"] = {"kernel": jnp.asarray(getattr(side.w_x, gate))}
+                kernel, bias = getattr(side.w_h, gate), getattr(b, gate)
+                cell[f"h{gate}"] = {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}
+            cells.append(cell)
+        if not layer.bidirectional:
+            made.append({"params": cells[0]})
+            continue
+        names = ("forward_rnn", "backward_rnn")
+        both = {name: {"cell": cell} for name, cell in zip(names, cells, strict=True)}
+        made.append({"params": both})
+    return made
+
+
+def _directions(variables: Any) -> list[Any]:
+    if not isinstance(variables, Mapping):
+        raise TypeError(
+            f"variables holds {type(variables).__name__}; expected what cell.init(...) or "
+            'rnn.init(...) gives, a mapping with "params", or a list of these, one a layer'
+        )
+    own = variables.get("params", variables)
+    if not isinstance(own, Mapping):
+        raise TypeError(f'"params" holds {type(own).__name__}; expected the cell\'s variables')
+    if "forward_rnn" in own or "backward_rnn" in own:
+        cells = [own.get(name) for name in ("forward_rnn", "backward_rnn")]
+        return [cell.get("cell") if isinstance(cell, Mapping) else cell for cell in cells]
+    return [own.get("cell", own)]
+
+
+def _side(cell: Any) -> Side:
+    """One cell's arrays.
+
+    Raises:
+      ValueError: it is not a cell.
+    """
+
+    def arrays(of: str, what: str, axes: int) -> Gates:
+        return Gates(*(_array(cell, f"{of}{gate}", what, axes) for gate in ORDER))
+
+    return Side(arrays("i", "kernel", 2), arrays("h", "kernel", 2), arrays("h", "bias", 1))
+
+
+def _array(cell: Any, dense: str, what: str, axes: int) -> np.ndarray:
+    known = cell if isinstance(cell, Mapping) else {}
+    own = known.get(dense)
+    if not isinstance(own, Mapping) or what not in own or np.ndim(own[what]) != axes:
+        raise ValueError(
+            f"no {what} of {axes} axes for {dense} among the cell's variables "
+            f"{sorted(map(str, known))[:10]}; expected kernels ii, if, ig, io and hi, hf, hg, ho "
+            "with biases, as linen.LSTMCell has them"
+        )
+    return np.asarray(own[what])

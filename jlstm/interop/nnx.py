@@ -1,0 +1,160 @@
+"""Flax nnx: LSTMCell and OptimizedLSTMCell, alone, in RNN, in Bidirectional."""
+
+import inspect
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.config import Config, Layer
+from jlstm.interop import flax, needs
+from jlstm.interop.report import Report
+from jlstm.interop.sides import Gates, Side, bias_of, join, network, sides_of, split
+from jlstm.params import Params
+
+
+def from_nnx(source: Any, *, report: Report | None = None) -> tuple[Config, Params]:
+    """A network with the weights of flax.nnx's LSTMCell or OptimizedLSTMCell.
+
+    Args:
+      source: a cell, an nnx.RNN or nnx.Bidirectional over one, or a list of these, one a layer.
+      report: what was done is added to it.
+
+    Raises:
+      TypeError: not such a cell.
+      ValueError: an option that a network lacks: activations, a merge_fn or a carry_init of one's
+        own, outputs in reversed order, a Bidirectional whose directions differ.
+      ImportError: Flax is not installed.
+
+    >>> from flax import nnx
+    >>> config, params = from_nnx(nnx.OptimizedLSTMCell(6, 4, rngs=nnx.Rngs(0)))
+    >>> params.layers[0].w_x.shape
+    (6, 16)
+    """
+    nnx = needs.module("flax.nnx")
+    report = Report() if report is None else report
+    several = isinstance(source, (list, tuple, getattr(nnx, "List", list)))
+    listed = list(source) if several else [source]
+    if not listed:
+        raise ValueError("there are no cells in the list; expected one a layer")
+    sides, layers = [], []
+    for own in listed:
+        directions, layer = _layer(nnx, own, report)
+        sides.append(directions)
+        layers.append(layer)
+    return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
+
+
+def to_nnx(config: Config, params: Params, *, report: Report | None = None) -> list[Any]:
+    """nnx's OptimizedLSTMCell with these weights for each layer.
+
+    Args:
+      config: the network.
+      params: its parameters.
+      report: what was done is added to it.
+
+    Raises:
+      TypeError, ValueError: params do not fit config, or an option that the cell lacks.
+      ImportError: Flax is not installed.
+
+    >>> import jax
+    >>> from jlstm import init
+    >>> config = Config.stack(6, [4])
+    >>> to_nnx(config, init(jax.random.key(0), config))[0].dense_i.kernel.shape
+    (6, 16)
+    """
+    nnx = needs.module("flax.nnx")
+    report = Report() if report is None else report
+    flax.require_cells(config, params, "nnx's OptimizedLSTMCell", report)
+    made = []
+    for layer, own, size in zip(config.layers, params.layers, config.input_sizes, strict=True):
+        (side,) = sides_of(layer, own)
+        cell = nnx.OptimizedLSTMCell(
+            size,
+            layer.hidden_size,
+            gate_fn=flax.function(layer.recurrent_activation),
+            activation_fn=flax.function(layer.activation),
+            param_dtype=jnp.dtype(config.param_dtype),
+            dtype=jnp.dtype(config.dtype),
+            rngs=nnx.Rngs(0),
+        )
+        for variable, array in (
+            (cell.dense_i.kernel, join(side.w_x)),
+            (cell.dense_h.kernel, join(side.w_h)),
+            (cell.dense_h.bias, join(bias_of(side))),
+        ):
+            variable[...] = jnp.asarray(array, config.param_dtype)
+        made.append(cell)
+    return made
+
+
+def _layer(nnx: Any, own: Any, report: Report) -> tuple[list[Side], Layer]:
+    """The directions and the options of a cell, or of what runs one."""
+    options: dict[str, Any] = {}
+    rnns: Sequence[Any] = [own]
+    if isinstance(own, nnx.Bidirectional):
+        rnns = [own.forward_rnn, own.backward_rnn]  # Bidirectional itself says which is reversed
+        options["merge"] = _merge(nnx, own.merge_fn)
+    elif isinstance(own, nnx.RNN) and own.reverse:
+        if not own.keep_order:
+            raise ValueError(
+                "RNN has reverse=True without keep_order, so that outputs stand in reversed order, "
+                "which a network lacks; set keep_order=True and reverse the outputs yourself"
+            )
+        options["reverse"] = True
+    cells = [rnn.cell if isinstance(rnn, nnx.RNN) else rnn for rnn in rnns]
+    sides = [_side(nnx, cell) for cell in cells]
+    names = {(flax.named(cell.activation_fn), flax.named(cell.gate_fn)) for cell in cells}
+    if len(names) > 1:
+        raise ValueError(
+            f"the directions of a Bidirectional have different activations, {sorted(names)}; a "
+            "layer has one for both"
+        )
+    for cell in cells:
+        if getattr(cell, "carry_init", None) is not None:
+            raise ValueError(
+                "a cell has a carry_init of its own, which a network lacks; pass the carry at each "
+                "call, and set cell.carry_init = None"
+            )
+        if cell.dtype is not None and cell.dtype != cell.param_dtype:
+            report.add(
+                f"a cell computes in {jnp.dtype(cell.dtype)}, the network in the "
+                f"{jnp.dtype(cell.param_dtype)} of its weights"
+            )
+    return sides, flax.layer_of(sides, *names.pop(), **options)
+
+
+def _merge(nnx: Any, merge_fn: Any) -> str:
+    """Our name of a function that joins two directions."""
+    usual = inspect.signature(nnx.Bidirectional.__init__).parameters["merge_fn"].default
+    known = {usual: "concat", operator.add: "sum", jnp.add: "sum"}
+    known |= {operator.mul: "mul", jnp.multiply: "mul"}
+    if merge_fn not in known:
+        raise ValueError(
+            f"Bidirectional has merge_fn={merge_fn}, which has no name here; known are its own "
+            "default, jnp.add and jnp.multiply"
+        )
+    return known[merge_fn]
+
+
+def _side(nnx: Any, cell: Any) -> Side:
+    def array(variable: Any) -> np.ndarray:
+        return np.asarray(variable[...])
+
+    if isinstance(cell, nnx.OptimizedLSTMCell):
+        w_x, w_h = array(cell.dense_i.kernel), array(cell.dense_h.kernel)
+        return Side(split(w_x), split(w_h), split(array(cell.dense_h.bias)))
+    if not isinstance(cell, nnx.LSTMCell):
+        raise TypeError(
+            f"source is {type(cell).__name__}; expected nnx's LSTMCell or OptimizedLSTMCell, or an "
+            "RNN or Bidirectional over one"
+        )
+    inputs = (cell.ii, cell.if_, cell.ig, cell.io)
+    states = (cell.hi, cell.hf, cell.hg, cell.ho)
+    return Side(
+        Gates(*(array(dense.kernel) for dense in inputs)),
+        Gates(*(array(dense.kernel) for dense in states)),
+        Gates(*(array(dense.bias) for dense in states)),
+    )

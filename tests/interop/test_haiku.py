@@ -1,0 +1,112 @@
+"""Haiku."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+
+import jlstm
+from jlstm import Config, Layer
+from jlstm.interop import Report, from_haiku, to_haiku
+from tests.interop.frameworks import (
+    assert_agrees,
+    assert_goes_there_and_back,
+    halved,
+    networks,
+    random_networks,
+)
+
+hk = pytest.importorskip("haiku")
+
+XS = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("float32")
+
+
+def in_haiku(*units):
+    def unroll(xs):
+        core = hk.DeepRNN([hk.LSTM(n) for n in units])
+        ys, states = hk.dynamic_unroll(core, xs, core.initial_state(xs.shape[1]))
+        return [(state.cell, state.hidden) for state in states], ys
+
+    return hk.without_apply_rng(hk.transform(unroll))
+
+
+def linear(inputs, units=4):
+    return {
+        "w": np.ones((inputs + units, 4 * units), "float32"),
+        "b": np.zeros(4 * units, "float32"),
+    }
+
+
+@given(networks())
+@random_networks
+def test_there_and_back(call):
+    """Bit for bit for biases with which adding 1 loses nothing."""
+    layers = tuple(
+        own._replace(b=np.round(own.b * 64) / np.float32(64)) for own in call.params.layers
+    )
+    assert_goes_there_and_back(call._replace(params=jlstm.Params(layers)), to_haiku, from_haiku)
+
+
+@given(networks())
+@random_networks
+def test_haiku_gives_what_a_network_gives(call):
+    call = halved(call)
+    own = to_haiku(call.config, call.params)
+    theirs = in_haiku(*(layer.hidden_size for layer in call.config.layers)).apply
+    assert_agrees(call.config, call.params, theirs, own, lambda own: from_haiku(own)[1], call.xs)
+
+
+def test_haikus_own_weights_in_the_order_of_their_numbers():
+    whole = in_haiku(*[2] * 12)
+    own = whole.init(jax.random.key(0), XS)
+    report = Report()
+    config, params = from_haiku(dict(sorted(own.items())), report=report)
+    assert "lowest first: lstm/linear, lstm_1/linear, lstm_2/linear" in str(report)
+    assert_agrees(config, params, whole.apply, own, lambda own: from_haiku(own)[1], XS)
+
+
+def test_networks_apart_are_not_stacked():
+    own = {"encoder/lstm/linear": linear(6), "decoder/lstm/linear": linear(4)}
+    with pytest.raises(
+        ValueError, match=r"several LSTMs, \['decoder/lstm', 'encoder/lstm'\].*scope"
+    ):
+        from_haiku(own)
+    assert from_haiku(own, scope="encoder/")[0] == Config(6, (Layer(4),))
+    named = {"lstm_encoder/linear": linear(6), "lstm/linear": linear(4), "lstm_1/linear": linear(4)}
+    with pytest.raises(ValueError, match="several LSTMs"):
+        from_haiku(named)
+    assert len(from_haiku(named, scope="lstm/")[0].layers) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"linear": linear(3)}, "no LSTM"),
+        ({}, "no LSTM"),
+        ({"lstm/linear": {"w": np.ones((7, 16))}}, "lstm/linear has no b"),
+        ({"lstm/linear": {"w": np.float32(1), "b": np.ones(16)}}, r"w of lstm/linear is \[\]"),
+        ({"lstm/linear": {"w": np.ones((7, 16)), "b": np.float32(1)}}, r"shape \[\]"),
+    ],
+)
+def test_what_is_no_lstm(own, words):
+    with pytest.raises(ValueError, match=words):
+        from_haiku(own)
+
+
+@pytest.mark.parametrize("given", [3, None, [linear(3)], {"lstm/linear": np.ones(3)}])
+def test_what_are_no_parameters(given):
+    with pytest.raises(TypeError, match="expected Haiku's parameters"):
+        from_haiku(given)
+
+
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [
+        (Layer(4, activation="relu"), "activation"),
+        (Layer(4, bidirectional=True), "bidirectional"),
+    ],
+)
+def test_what_it_lacks_is_refused_by_name(layer, named):
+    config = Config(6, (layer,))
+    with pytest.raises(ValueError, match=named):
+        to_haiku(config, jlstm.init(jax.random.key(0), config))

@@ -1,0 +1,152 @@
+"""Flax nnx."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+
+import jlstm
+from jlstm import Config, Layer
+from jlstm.interop import Report, from_nnx, to_nnx
+from tests.interop.frameworks import (
+    assert_agrees,
+    assert_goes_there_and_back,
+    assert_same,
+    halved,
+    networks,
+    random_networks,
+)
+
+nnx = pytest.importorskip("flax.nnx")
+
+ACTIVATIONS = networks(
+    activations=("tanh", "relu", "sigmoid"), recurrent_activation=("sigmoid", "softplus")
+)
+XS = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("float32")
+KINDS = pytest.mark.parametrize("kind", [nnx.LSTMCell, nnx.OptimizedLSTMCell])
+
+
+def rnns(sources):
+    """What `assert_agrees` asks of the weights of RNNs or Bidirectionals, one a layer."""
+    parts = [nnx.split(source, nnx.Param, ...) for source in sources]
+
+    def merged(weights):
+        return [
+            nnx.merge(graph, own, jax.tree.map(jnp.copy, rest))
+            for (graph, _, rest), own in zip(parts, weights, strict=True)
+        ]
+
+    def theirs(states, xs):
+        carries = []
+        for own in merged(states):
+            carry, xs = own(xs, time_major=True, return_carry=True)
+            if isinstance(own, nnx.Bidirectional):
+                carry = jax.tree.map(lambda *ways: jnp.stack(ways), *carry)
+            carries.append(carry)
+        return carries, xs
+
+    return theirs, [part[1] for part in parts], lambda states: from_nnx(merged(states))[1]
+
+
+def cell(seed, kind=nnx.OptimizedLSTMCell, size=3, **options):
+    return kind(size, 4, rngs=nnx.Rngs(seed), **options)
+
+
+@given(networks())
+@random_networks
+def test_there_and_back(call):
+    assert_goes_there_and_back(call, to_nnx, from_nnx)
+
+
+@given(ACTIVATIONS)
+@random_networks
+def test_nnx_gives_what_a_network_gives(call):
+    call = halved(call)
+    sources = [nnx.RNN(made) for made in to_nnx(call.config, call.params)]
+    assert_agrees(call.config, call.params, *rnns(sources), call.xs)
+
+
+@KINDS
+def test_nnxs_own_weights(kind):
+    sources = [nnx.RNN(cell(0, kind)), nnx.RNN(cell(1, kind, 4, activation_fn=jax.nn.relu))]
+    assert_agrees(*from_nnx(sources), *rnns(sources), XS)
+
+
+def test_a_cell_alone_is_a_layer():
+    config, params = from_nnx(cell(0))
+    assert config == from_nnx([nnx.RNN(cell(0))])[0]
+    assert_same(params, from_nnx([nnx.RNN(cell(0))])[1])
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("options", "merge"),
+    [({}, "concat"), ({"merge_fn": jnp.add}, "sum"), ({"merge_fn": jnp.multiply}, "mul")],
+)
+def test_both_directions(kind, options, merge):
+    own = nnx.Bidirectional(nnx.RNN(cell(0, kind), reverse=True), nnx.RNN(cell(1, kind)), **options)
+    config, params = from_nnx(own)
+    assert config.layers[0].merge == merge
+    assert_agrees(config, params, *rnns([own]), XS)
+
+
+def test_one_direction_backwards():
+    own = nnx.RNN(cell(0), reverse=True, keep_order=True)
+    config, params = from_nnx(own)
+    assert config.layers[0].reverse
+    assert_agrees(config, params, *rnns([own]), XS)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (nnx.RNN(cell(0), reverse=True), "reverse=True without keep_order"),
+        (
+            nnx.Bidirectional(nnx.RNN(cell(0)), nnx.RNN(cell(1)), merge_fn=jnp.maximum),
+            "merge_fn=.*has no name here",
+        ),
+        (
+            nnx.Bidirectional(nnx.RNN(cell(0)), nnx.RNN(cell(1, activation_fn=jax.nn.relu))),
+            "directions of a Bidirectional have different activations",
+        ),
+        (cell(0, gate_fn=jnp.cos), "the activation .* has no name here"),
+        ([], "no cells in the list"),
+    ],
+)
+def test_what_a_network_lacks(source, words):
+    with pytest.raises(ValueError, match=words):
+        from_nnx(source)
+
+
+@pytest.mark.filterwarnings("ignore:carry_init is provided")
+def test_a_start_of_ones_own_is_refused():
+    with pytest.raises(ValueError, match="carry_init"):
+        from_nnx(cell(0, carry_init=jax.nn.initializers.ones))
+
+
+def test_cells_that_compute_in_another_format_are_reported():
+    report = Report()
+    from_nnx(cell(0, dtype=jnp.bfloat16), report=report)
+    assert "computes in bfloat16" in str(report)
+
+
+@pytest.mark.parametrize(
+    "given", [3, None, "cell", nnx.LSTMCell, nnx.RNN(nnx.GRUCell(3, 4, rngs=nnx.Rngs(0)))]
+)
+def test_what_is_no_such_cell(given):
+    with pytest.raises(TypeError, match="expected nnx's LSTMCell"):
+        from_nnx(given)
+
+
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [
+        (Layer(4, bidirectional=True), "bidirectional"),
+        (Layer(4, zoneout_c=0.5), "zoneout_c"),
+    ],
+)
+def test_what_it_lacks_is_refused_by_name(layer, named):
+    config = Config(6, (layer,))
+    with pytest.raises(ValueError, match=named):
+        to_nnx(config, jlstm.init(jax.random.key(0), config))
