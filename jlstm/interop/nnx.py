@@ -5,6 +5,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -113,7 +114,7 @@ def _layer(nnx: Any, own: Any, report: Report) -> tuple[list[Side], Layer]:
             "layer has one for both"
         )
     for cell in cells:
-        if getattr(cell, "carry_init", None) is not None:
+        if getattr(cell, "carry_init", None) not in (None, jax.nn.initializers.zeros):
             raise ValueError(
                 "a cell has a carry_init of its own, which a network lacks; pass the carry at each "
                 "call, and set cell.carry_init = None"
