@@ -81,6 +81,14 @@ class Convert:
     """What the first is, where its ending does not say."""
     to: str | None = None
     """What the second is to be, likewise."""
+    prefix: str | None = None
+    """torch: what the names of the LSTM's weights begin with, such as "encoder."."""
+    node: str | None = None
+    """ONNX: the name of one LSTM node, to read that alone."""
+    scope: tuple[str, ...] | None = None
+    """TensorFlow: where the cells stand; several, lowest layer first, form one stack."""
+    forget_bias: float | None = None
+    """TensorFlow: what the cells add to the forget gate; 1 by default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +169,16 @@ def _run(command: object) -> None:
     elif isinstance(command, Convert):
         from jlstm.interop import command as interop
 
-        interop.convert(command.source, command.out, command.from_, command.to)
+        interop.convert(
+            command.source,
+            command.out,
+            command.from_,
+            command.to,
+            prefix=command.prefix,
+            node=command.node,
+            scope=command.scope,
+            forget_bias=command.forget_bias,
+        )
     elif isinstance(command, Export):
         from jlstm.export import write
 

@@ -6,9 +6,10 @@ files, PREFIX.data-00000-of-00001, with the arrays one after another. The format
 tensorflow/core/util/tensor_bundle and tensorflow/core/protobuf/tensor_bundle.proto.
 """
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ from jlstm.interop.protobuf import varint
 
 _MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _FOOTER = 48
+_LONGEST = 1 << 12  # bytes of a variable's name; real ones have some hundred
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 9: "int64", 14: "bfloat16", 19: "float16"}
 
 
@@ -30,38 +33,51 @@ class _Entry(NamedTuple):
     checksum: int | None = None
 
 
-def read(path: str | os.PathLike, wanted: Callable[[str], bool]) -> dict[str, np.ndarray]:
-    """Arrays of the variables whose names are wanted.
+def read(
+    path: str | os.PathLike, choose: Callable[[Collection[str]], Collection[str]]
+) -> dict[str, np.ndarray]:
+    """Arrays of the variables whose names are chosen among all that the checkpoint has.
 
     Args:
       path: a checkpoint's path without its endings, one of its files, or the folder of the latest.
-      wanted: whether the variable of a name is read.
+      choose: the names to read.
 
     Raises:
       ValueError: not a checkpoint, one of its files is missing, or a checksum does not fit.
     """
     prefix = _prefix(pathlib.Path(path))
-    try:
-        index = pathlib.Path(f"{prefix}.index").read_bytes()
-        entries = dict(_entries(index))
-        header = entries.pop("", None)
-        if header is None:
+    with _whole(prefix):
+        entries = dict(_entries(pathlib.Path(f"{prefix}.index").read_bytes()))
+        if "" not in entries:
             raise ValueError("it has no header")
-        shards = dict(_fields(header)).get(1, 1)
+        shards = dict(_fields(entries.pop(""))).get(1, 1)
+    if _OBJECTS in entries:
+        raise ValueError(
+            f"{prefix} is a checkpoint of TensorFlow 2 (tf.train.Checkpoint, or save_weights of "
+            "Keras), whose names do not say what a layer is; load it there and convert the layers "
+            "with from_keras"
+        )
+    chosen = choose(list(entries))
+    with _whole(prefix):
         files: dict[int, np.ndarray] = {}
         made = {}
-        for name, value in entries.items():
-            if not wanted(name):
-                continue
-            entry = _entry(value)
+        for name in chosen:
+            entry = _entry(entries[name])
             if entry.shard not in files:
                 file = f"{prefix}.data-{entry.shard:05d}-of-{shards:05d}"
                 files[entry.shard] = np.memmap(file, np.uint8, "r")
             made[name] = _array(name, entry, files[entry.shard])
-        return made
+    return made
+
+
+@contextlib.contextmanager
+def _whole(prefix: str) -> Iterator[None]:
+    """What goes wrong in here says that the checkpoint cannot be read, or is not whole."""
+    try:
+        yield
     except OSError as error:
         raise ValueError(f"cannot read {prefix}: {error}") from None
-    except (ValueError, IndexError, UnicodeDecodeError) as error:
+    except (ValueError, IndexError, TypeError) as error:
         raise ValueError(f"{prefix} is not a whole TensorFlow checkpoint: {error}") from None
 
 
@@ -81,7 +97,11 @@ def _entries(index: bytes) -> Iterator[tuple[str, bytes]]:
     footer = index[-_FOOTER:]
     _, at = varint(footer, 0)
     _, at = varint(footer, at)
+    read: set[bytes] = set()
     for _, handle in _block(index, footer, at):
+        if handle in read:
+            raise ValueError("its index has a block twice")
+        read.add(handle)
         for key, value in _block(index, handle, 0):
             yield key.decode(), value
 
@@ -103,6 +123,8 @@ def _block(index: bytes, handle: bytes, at: int) -> Iterator[tuple[bytes, bytes]
         shared, at = varint(block, at)
         own, at = varint(block, at)
         length, at = varint(block, at)
+        if shared + own > _LONGEST:
+            raise ValueError(f"its index has a name of {shared + own} bytes")
         key = key[:shared] + block[at : at + own]
         yield key, block[at + own : at + own + length]
         at += own + length

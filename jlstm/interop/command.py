@@ -24,22 +24,38 @@ _ENDINGS = {
 }
 
 
+_OPTIONS = {"prefix": "torch", "node": "onnx", "scope": "tensorflow", "forget_bias": "tensorflow"}
+
+
 def convert(
-    source: pathlib.Path, out: pathlib.Path, from_: str | None = None, to: str | None = None
+    source: pathlib.Path,
+    out: pathlib.Path,
+    from_: str | None = None,
+    to: str | None = None,
+    **options: Any,
 ) -> None:
     """Reads a network from one file, writes it to another, and prints what was done.
 
     Args:
       source, out: the files; their endings say what they are unless `from_` and `to` do.
       from_, to: one of KINDS.
+      options: `prefix` of `from_torch`, `node` of `from_onnx`, `scope` and `forget_bias` of
+        `from_tensorflow`; None is as good as absent.
 
     Raises:
       TypeError, ValueError: an ending that is not known, a file that cannot be read, or a network
         that the other side cannot hold.
     """
     read, written = _kind("from", from_, source), _kind("to", to, out)
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if _OPTIONS[name] != read:
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for files of {_OPTIONS[name]}, but {source} is one "
+                f"of {read}; leave it out"
+            )
     report = Report()
-    config, params = _read(source, read, report)
+    config, params = _read(source, read, report, given)
     _write(out, written, config, params, report)
     sizes = ", ".join(str(layer.hidden_size) for layer in config.layers)
     print(f"{source} ({read}) to {out} ({written}): layers of {sizes} over {config.input_size}")
@@ -51,9 +67,9 @@ def _kind(which: str, given: str | None, path: pathlib.Path) -> str:
     if given is not None:
         return validation.known_name(f"--{which}", given, KINDS)
     for ending, kind in _ENDINGS.items():
-        if path.name.endswith(ending):
+        if path.name.lower().endswith(ending):
             return kind
-    if path.with_name(path.name + ".index").exists():
+    if pathlib.Path(f"{path}.index").exists() or any(path.glob("*.index")):
         return "tensorflow"
     raise ValueError(
         f"{path}: its ending does not say what it is; known are {', '.join(_ENDINGS)}, or name it: "
@@ -61,14 +77,18 @@ def _kind(which: str, given: str | None, path: pathlib.Path) -> str:
     )
 
 
-def _read(path: pathlib.Path, kind: str, report: Report) -> tuple[Config, Params]:
+def _read(
+    path: pathlib.Path, kind: str, report: Report, options: dict[str, Any]
+) -> tuple[Config, Params]:
     if kind == "jlstm":
         return io.load(path)
-    if kind == "tensorflow":
-        given: Any = _arrays(path) if path.name.endswith(".npz") else path
-        return tensorflow.from_tensorflow(given, report=report)
-    reader = {"keras": keras.from_keras, "onnx": onnx.from_onnx, "torch": torch.from_torch}[kind]
-    return reader(path, report=report)
+    readers: dict[str, Any] = {
+        "keras": keras.from_keras,
+        "onnx": onnx.from_onnx,
+        "tensorflow": tensorflow.from_tensorflow,
+        "torch": torch.from_torch,
+    }
+    return readers[kind](path, report=report, **options)
 
 
 def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report: Report) -> None:
@@ -83,26 +103,13 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
         return writing.write_by(path, lambda beside: needs.module("torch").save(state, beside))
     if kind == "keras":
         made: Any = keras.to_keras(config, params, report=report)
-        weights = path.name.endswith(".weights.h5")
+        weights = path.name.lower().endswith(".weights.h5")
         save = made.save_weights if weights else made.save
         return writing.write_by(path, save, ".weights.h5" if weights else ".keras")
-    if not path.name.endswith(".npz"):
+    if not path.name.lower().endswith(".npz"):
         raise ValueError(
             f"{path}: checkpoints of TensorFlow are read, not written; write arrays by variable "
             "name, in a file that ends in .npz"
         )
     made = tensorflow.to_tensorflow(config, params, report=report)
     return writing.write_by(path, lambda beside: np.savez(beside, **made), ".npz")  # type: ignore[arg-type]
-
-
-def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, without what would need pickle."""
-    import zipfile
-
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise ValueError(f"{path} is not a whole .npz file of arrays: {error}") from None

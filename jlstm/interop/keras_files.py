@@ -45,7 +45,7 @@ def read(path: str | os.PathLike, report: Report) -> list[Part]:
       ValueError: not a file of Keras 3, not whole, or a network that is not a Sequential of layers.
     """
     try:
-        if str(path).endswith(".keras"):
+        if str(path).lower().endswith(".keras"):
             return _of_archive(path)
         return _of_weights(path, report)
     except OSError as error:

@@ -1,14 +1,13 @@
 """TensorFlow 1: the variables of its LSTM cells, by name or in a checkpoint."""
 
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jlstm.config import Config, Layer
-from jlstm.interop import checkpoint
+from jlstm.interop import checkpoint, npz, tensorflow_names
 from jlstm.interop.report import Report
 from jlstm.interop.sides import (
     Side,
@@ -21,17 +20,17 @@ from jlstm.interop.sides import (
     split,
     split_joint,
 )
+from jlstm.interop.tensorflow_names import PEEPHOLES, Cell
 from jlstm.params import Carry, Params
 
 _ORDER = "igfo"
-_PEEPHOLES = ("w_i_diag", "w_f_diag", "w_o_diag")
 _OPTIONS = ("bidirectional", "projection_size", "peepholes", "cell_clip", "projection_clip")
 
 
 def from_tensorflow(
     source: Mapping[str, Any] | str | os.PathLike,
     *,
-    scope: str = "",
+    scope: str | Sequence[str] = "",
     forget_bias: float | None = None,
     cell_clip: float | None = None,
     projection_clip: float | None = None,
@@ -44,21 +43,24 @@ def from_tensorflow(
     and adds `forget_bias` at every step; here it is part of the bias.
 
     Args:
-      source: arrays by variable name, or the path of a checkpoint, as tf.train.Saver returns it.
-        TensorFlow is not needed to read one.
-      scope: what the names of the wanted cells begin with: "encoder/rnn"; all by default.
+      source: arrays by variable name, or the path of a checkpoint, as tf.train.Saver returns it, or
+        of an .npz file. TensorFlow is not needed to read one.
+      scope: where the wanted cells stand, in whole parts of the path: "encoder/rnn"; anywhere by
+        default. Several, lowest layer first, form one stack.
       forget_bias: that of the cells, which variables do not hold: by default 1, as the cells have
         it, and 0 for the saved form of CudnnLSTM.
       cell_clip, projection_clip, activation: those of the cells, likewise.
       report: what was done is added to it.
 
     Returns:
-      config and params. Cells named fw and bw become the directions of one layer. Whether the
-      state is a tuple is no part of the weights; see `carry_from_tensorflow`.
+      config and params. Cells named fw and bw become the directions of one layer, one named bw
+      alone a layer with reverse=True. Whether the state is a tuple is no part of the weights; see
+      `carry_from_tensorflow`.
 
     Raises:
-      ValueError: there is no cell, or its arrays do not fit each other; the checkpoint is not
-        whole.
+      TypeError: source is neither a path nor a mapping.
+      ValueError: there is no cell, or another kind of cell, or several networks; arrays do not
+        fit each other; the file is not whole.
 
     >>> kernel, bias = np.ones((10, 16), "float32"), np.zeros(16, "float32")
     >>> names = {"rnn/lstm_cell/kernel": kernel, "rnn/lstm_cell/bias": bias}
@@ -67,13 +69,20 @@ def from_tensorflow(
     (6, 4, 1.0)
     """
     report = Report() if report is None else report
-    arrays = checkpoint.read(source, _wanted(scope)) if _is_path(source) else dict(source)  # type: ignore[arg-type]
-    cells = _cells({str(name): np.asarray(a) for name, a in arrays.items()}, scope)
+    scopes = [scope] if isinstance(scope, str) else list(scope)
+    stack: list[list[Cell]] = []
+
+    def choose(names: Collection[str]) -> list[str]:
+        for own in scopes:
+            stack.extend(tensorflow_names.layers(names, own))
+        return [name for layer in stack for cell in layer for name in cell.variables.values()]
+
+    arrays = _read(source, choose)
     layers, sides = [], []
-    for own in cells:
-        cudnn = any("cudnn_compatible" in prefix for prefix, _ in own)
+    for own in stack:
+        cudnn = any("cudnn_compatible" in cell.prefix for cell in own)
         added = (0.0 if cudnn else 1.0) if forget_bias is None else forget_bias
-        read = [_side(prefix, arrays, added) for prefix, arrays in own]
+        read = [_side(cell, arrays, added) for cell in own]
         first = read[0]
         if added:
             report.add(f"the forget bias of {added:g} that is added at every step is in the bias")
@@ -82,6 +91,7 @@ def from_tensorflow(
                 first.w_h.i.shape[-1],
                 projection_size=None if first.projection is None else first.projection.shape[-1],
                 bidirectional=len(own) == 2,
+                reverse=len(own) == 1 and "bw" in own[0].prefix.split("/"),
                 bias=first.b is not None,
                 forget_bias=added if first.b is not None else 1.0,
                 peepholes=first.peepholes is not None,
@@ -109,8 +119,15 @@ def to_tensorflow(
     They fit cells with num_proj, use_peepholes and the clips of each layer, and this forget_bias,
     which is taken off the bias; load them with variable.load(array, session).
 
+    Args:
+      config: the network.
+      params: its parameters.
+      forget_bias: that of the cells.
+      scope: what stands before the names.
+      report: what was done is added to it.
+
     Raises:
-      ValueError: an option that TensorFlow 1 lacks.
+      TypeError, ValueError: params do not fit config, or an option that TensorFlow 1 lacks.
 
     >>> import jax
     >>> from jlstm import init
@@ -122,6 +139,8 @@ def to_tensorflow(
     require(config, params, "TensorFlow 1", (*_OPTIONS, "activation", "cell_activation"), report)
     require_one_activation(config, "TensorFlow 1")
     report.add("gates went from the order i, f, g, o to i, g, f, o")
+    if forget_bias:
+        report.add(f"{forget_bias:g} was taken off the forget gate's bias, as cells add it")
     made = {}
     many = len(config.layers) > 1
     ways = any(layer.bidirectional for layer in config.layers)
@@ -135,7 +154,7 @@ def to_tensorflow(
             made[f"{name}/kernel"] = np.concatenate(rows)
             if side.b is not None:
                 made[f"{name}/bias"] = join(shifted(side.b, -forget_bias), _ORDER)
-            for peephole, array in zip(_PEEPHOLES, side.peepholes or (), strict=False):
+            for peephole, array in zip(PEEPHOLES, side.peepholes or (), strict=False):
                 made[f"{name}/{peephole}"] = array
             if side.projection is not None:
                 made[f"{name}/projection/kernel"] = side.projection
@@ -147,6 +166,9 @@ def carry_from_tensorflow(config: Config, state: Any) -> tuple[Carry, ...]:
 
     A whole stack's state that is no tuple, [B, sum of H + P], is taken apart as well.
 
+    Raises:
+      ValueError: the state does not fit config, or config runs both ways.
+
     >>> carry_from_tensorflow(Config.stack(6, [1, 2]), np.arange(6.0)[None])[1].c.tolist()
     [[2.0, 3.0]]
     """
@@ -156,15 +178,25 @@ def carry_from_tensorflow(config: Config, state: Any) -> tuple[Carry, ...]:
     if any(layer.bidirectional for layer in config.layers):
         raise ValueError("TensorFlow 1 keeps one state a direction; convert each on its own")
     if not isinstance(state, (tuple, list)):
+        if np.shape(state)[-1:] != (sum(sizes),):
+            raise ValueError(
+                f"the state is {list(np.shape(state))}; expected [B, {sum(sizes)}], c and h of "
+                "each layer side by side"
+            )
         arrays = np.split(np.asarray(state), np.cumsum(sizes)[:-1], -1)
     else:
         one = len(config.layers) == 1 and len(state) == 2 and np.ndim(state[0]) == 2
-        arrays = []
-        for layer, own in zip(config.layers, [state] if one else state, strict=True):
+        arrays, listed = [], [state] if one else state
+        if len(listed) != len(config.layers):
+            raise ValueError(
+                f"the state has {len(listed)} parts; expected one for each of the "
+                f"{len(config.layers)} layers"
+            )
+        for layer, own in zip(config.layers, listed, strict=True):
             if not isinstance(own, (tuple, list)):
                 own = np.split(np.asarray(own), [layer.hidden_size], -1)
             arrays += list(own)
-    found = [np.shape(a)[-1] for a in arrays]
+    found = [np.shape(a)[-1] if np.ndim(a) else 0 for a in arrays]
     if found != sizes:
         raise ValueError(f"the state's arrays have {found} features; expected {sizes}")
     return tuple(
@@ -181,70 +213,32 @@ def carry_to_tensorflow(
     return pairs if state_is_tuple else np.concatenate([a for pair in pairs for a in pair], -1)
 
 
-def _is_path(source: Any) -> bool:
+def _read(source: Any, choose: Any) -> dict[str, np.ndarray]:
+    """The chosen arrays by their whole names."""
     if isinstance(source, (str, os.PathLike)):
-        return True
+        named = str(source).lower().endswith(".npz")
+        return npz.read(source, choose) if named else checkpoint.read(source, choose)
     if not isinstance(source, Mapping):
         raise TypeError(
             f"source is {type(source).__name__}; expected arrays by name, or a checkpoint's path"
         )
-    return False
+    if odd := [name for name in source if not isinstance(name, str)]:
+        raise TypeError(f"source has the name {odd[0]!r}; expected text, such as the variable's")
+    return {name: np.asarray(source[name]) for name in choose(list(source))}
 
 
-def _wanted(scope: str) -> Any:
-    """Whether a variable of a checkpoint is read: those of optimisers are not."""
-    ends = ("kernel", "bias", "weights", "biases", *_PEEPHOLES)
-
-    def wanted(name: str) -> bool:
-        return name.startswith(scope) and name.rpartition("/")[2] in ends
-
-    return wanted
-
-
-def _cells(arrays: Mapping[str, np.ndarray], scope: str) -> list[list[tuple[str, dict]]]:
-    """The cells of each layer, forward before backward, as (prefix, arrays by last name)."""
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in arrays.items():
-        if not name.startswith(scope) or re.search(r"/Adam(_\d+)?$|/Momentum$|/RMSProp", name):
-            continue
-        name = name.removesuffix(":0")
-        prefix, _, last = name.rpartition("/")
-        last = {"weights": "kernel", "biases": "bias"}.get(last, last)
-        if prefix.endswith("projection"):
-            prefix, last = prefix.rpartition("/")[0], f"projection/{last}"
-        found.setdefault(prefix, {})[last] = array
-    cells = {
-        prefix: own
-        for prefix, own in found.items()
-        if "kernel" in own and re.search(r"lstm|rnn|cell", prefix.lower())
-    }
-    if not cells:
-        raise ValueError(
-            f"no LSTM cell (a name like rnn/lstm_cell/kernel) among {sorted(arrays)[:8]}"
-            + (f" below {scope!r}" if scope else "")
-        )
-    layers: dict[tuple, list[tuple[str, dict]]] = {}
-    for prefix, own in cells.items():
-        key = re.sub(r"(^|/)(fw|bw)(/|$)", r"\1*\3", prefix)
-        order = tuple(int(p) if p.isdigit() else p for p in re.split(r"(\d+)", key))
-        layers.setdefault(order, []).append((prefix, own))
-    made = []
-    for order in sorted(layers, key=lambda parts: [(isinstance(p, str), p) for p in parts]):
-        own = sorted(layers[order], key=lambda cell: "/bw" in cell[0])
-        if len(own) > 2 or (len(own) == 2 and ("/fw" in own[0][0]) == ("/fw" in own[1][0])):
-            raise ValueError(f"cannot tell the directions of {[prefix for prefix, _ in own]} apart")
-        made.append(own)
-    return made
-
-
-def _side(prefix: str, arrays: dict[str, np.ndarray], added: float) -> Side:
+def _side(cell: Cell, found: Mapping[str, np.ndarray], added: float) -> Side:
+    prefix = cell.prefix
+    arrays = {last: found[name] for last, name in cell.variables.items()}
     kernel, projection = arrays["kernel"], arrays.get("projection/kernel")
+    if projection is not None and projection.ndim != 2:
+        raise ValueError(f"{prefix}/projection/kernel is {list(projection.shape)}; expected [H, P]")
     if "projection/bias" in arrays:
         raise ValueError(f"{prefix}/projection/bias: a projection with a bias is not an LSTM's")
     state = None if projection is None else projection.shape[-1]
     w_x, w_h = split_joint(f"{prefix}/kernel", kernel, _ORDER, state)
     b = arrays.get("bias")
-    peepholes = [arrays[name] for name in _PEEPHOLES if name in arrays]
+    peepholes = [arrays[name] for name in PEEPHOLES if name in arrays]
     if peepholes and len(peepholes) < 3:
         raise ValueError(f"{prefix} has {len(peepholes)} of three peepholes")
     return Side(

@@ -53,6 +53,51 @@ def test_kinds_may_be_named(tmp_path):
         convert(tmp_path / "model", tmp_path / "other", "jlstm", "onx")
 
 
+def test_one_of_several_networks_is_chosen(tmp_path):
+    import torch
+
+    two = torch.nn.ModuleDict({"a": torch.nn.LSTM(5, 4), "b": torch.nn.LSTM(3, 2)})
+    torch.save(two.state_dict(), tmp_path / "two.pt")
+    convert(tmp_path / "two.pt", tmp_path / "b.safetensors", prefix="b.")
+    assert jlstm.load(tmp_path / "b.safetensors")[0] == Config.stack(3, [2], forget_bias=0.0)
+
+    draw = np.random.default_rng(0)
+    names = {
+        f"{name}/lstm_cell/{last}": draw.normal(size=shape)
+        for name in ("lower", "upper")
+        for last, shape in (("kernel", (8, 16)), ("bias", (16,)))
+    }
+    np.savez(tmp_path / "two.npz", **{name: a.astype("float32") for name, a in names.items()})
+    stack = {"scope": ("lower", "upper"), "forget_bias": 0.5}
+    convert(tmp_path / "two.npz", tmp_path / "stack.safetensors", **stack)
+    wanted = Config.stack(4, [4, 4], forget_bias=0.5)
+    assert jlstm.load(tmp_path / "stack.safetensors")[0] == wanted
+    with pytest.raises(ValueError, match=r"--forget-bias is for files of tensorflow, but .* torch"):
+        convert(tmp_path / "two.pt", tmp_path / "c.safetensors", forget_bias=1.0)
+
+
+def test_endings_may_be_in_capitals(tmp_path):
+    config = Config.stack(5, [4])
+    jlstm.save(tmp_path / "A.SAFETENSORS", config, jlstm.init(jax.random.key(0), config))
+    path = tmp_path / "A.SAFETENSORS"
+    for name in ("A.ONNX", "A.KERAS", "A.NPZ", "A.WEIGHTS.H5", "A.PT"):
+        convert(path, tmp_path / name)
+        path = tmp_path / name
+    convert(path, tmp_path / "b.safetensors")
+
+
+def test_folders_are_refused_in_words(tmp_path):
+    config = Config.stack(5, [4])
+    jlstm.save(tmp_path / "a.safetensors", config, jlstm.init(jax.random.key(0), config))
+    with pytest.raises(ValueError, match="its ending does not say"):
+        convert(tmp_path, tmp_path / "b.pt")
+    (tmp_path / "c.pt").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"c\.pt: it is a folder"):
+        convert(tmp_path / "a.safetensors", tmp_path / "c.pt")
+    with pytest.raises(FileNotFoundError, match=r"cannot write it.*missing/b\.pt"):
+        convert(tmp_path / "a.safetensors", tmp_path / "missing" / "b.pt")
+
+
 def test_what_cannot_be_held_leaves_the_file_that_is_there_alone(tmp_path):
     config = Config.stack(5, [4], projection_size=2)
     jlstm.save(tmp_path / "model.safetensors", config, jlstm.init(jax.random.key(0), config))

@@ -160,7 +160,8 @@ def test_a_forget_bias_is_folded_in_and_taken_out():
     b = params.layers[0].b
     np.testing.assert_array_equal(b, [*range(4), *range(9, 13), *range(4, 8), *range(12, 16)])
     assert "forget bias of 1 " in str(report)
-    made = to_tensorflow(config, params, scope="")
+    made = to_tensorflow(config, params, scope="", report=(report := Report()))
+    assert "1 was taken off the forget gate's bias" in str(report)
     np.testing.assert_array_equal(made["lstm_cell/bias"], bias)
     np.testing.assert_array_equal(made["lstm_cell/kernel"], kernel)
 
@@ -207,6 +208,105 @@ def test_optimisers_and_other_variables_are_left_alone():
     }
     config, _ = from_tensorflow(names)
     assert config == Config.stack(5, [4])
+
+
+def lstm(inputs, units=4, seed=0):
+    """A kernel and a bias."""
+    draw = np.random.default_rng(seed)
+    kernel = draw.normal(size=(inputs + units, 4 * units)).astype("float32")
+    return {"kernel": kernel, "bias": draw.normal(size=4 * units).astype("float32")}
+
+
+def below(**cells):
+    """Arrays by whole names; two underscores stand for a slash."""
+    return {
+        f"{name.replace('__', '/')}/{last}": array
+        for name, own in cells.items()
+        for last, array in own.items()
+    }
+
+
+APART = [
+    below(encoder__rnn__lstm_cell=lstm(5), decoder__rnn__lstm_cell=lstm(4)),
+    below(rnn__lstm_cell=lstm(5), rnn_1__lstm_cell=lstm(4)),
+    below(rnn__lstm_cell=lstm(5), rnn__lstm_cell_1=lstm(4)),
+    below(
+        a__multi_rnn_cell__cell_0__lstm_cell=lstm(5), b__multi_rnn_cell__cell_1__lstm_cell=lstm(4)
+    ),
+]
+
+
+@pytest.mark.parametrize("names", APART)
+def test_networks_apart_are_not_stacked_unless_asked_for(names):
+    with pytest.raises(ValueError, match=r"several LSTMs.*choose one: scope="):
+        from_tensorflow(names)
+    prefixes = [name.rpartition("/")[0] for name in names][::2]
+    for prefix, inputs in zip(prefixes, (5, 4), strict=True):
+        assert from_tensorflow(names, scope=prefix)[0] == Config.stack(inputs, [4])
+    assert from_tensorflow(names, scope=prefixes)[0] == Config.stack(5, [4, 4])
+
+
+def test_a_scope_is_whole_parts_of_a_path():
+    names = below(encoder__lstm_cell=lstm(5), encoder2__lstm_cell=lstm(4))
+    for scope in ("encoder", "encoder/", "encoder/lstm_cell"):
+        assert from_tensorflow(names, scope=scope)[0].input_size == 5
+    with pytest.raises(ValueError, match=r"no LSTM cell.*below 'enc'"):
+        from_tensorflow(names, scope="enc")
+
+
+def test_a_direction_alone_runs_its_own_way():
+    names = below(
+        bidirectional_rnn__fw__lstm_cell=lstm(5), bidirectional_rnn__bw__lstm_cell=lstm(5, seed=1)
+    )
+    for way in ("fw", "bw"):
+        config, params = from_tensorflow(names, scope=f"bidirectional_rnn/{way}")
+        assert config.layers[0].reverse == (way == "bw")
+        both = from_tensorflow(names)[1].layers[0]
+        assert_same(params.layers[0].w_x, both.w_x[int(way == "bw")])
+
+
+def test_a_stack_of_each_direction_is_not_a_stack_of_both():
+    names = {}
+    for way in ("fw", "bw"):
+        for n, inputs in enumerate((5, 8)):
+            cell = f"bidirectional_rnn/{way}/multi_rnn_cell/cell_{n}/lstm_cell"
+            names |= below(**{cell.replace("/", "__"): lstm(inputs)})
+    with pytest.raises(ValueError, match=r'do not see the other.*="bidirectional_rnn/bw/multi'):
+        from_tensorflow(names)
+
+
+KERAS = below(lstm=lstm(5) | {"recurrent_kernel": np.zeros((4, 16), "float32")})
+OTHERS = [
+    (KERAS, "is a layer of Keras.*from_keras"),
+    (below(rnn__basic_rnn_cell=lstm(5)), "by its name no LSTM cell"),
+    (below(rnn__layer_norm_basic_lstm_cell=lstm(5)), "by its name no LSTM cell"),
+    (below(rnn__lstm_cell=lstm(5) | {"gamma": np.zeros(4)}), "has gamma, which an LSTM cell lacks"),
+    (below(rnn__gru_cell__gates=lstm(5)), "no LSTM cell"),
+    (below(rnn__dense=lstm(5)), "no LSTM cell"),
+    ({"rnn/lstm_cell/kernel": np.float32(1)}, r"rnn/lstm_cell/kernel is \[\]"),
+    (below(rnn__lstm_cell=lstm(5) | {"bias": np.float32(1)}), r"shape \[\]"),
+    (below(rnn__lstm_cell=lstm(5) | {"w_i_diag": np.zeros(4)}), "1 of three peepholes"),
+    (below(rnn__lstm_cell=lstm(5) | {"projection/kernel": np.zeros(4)}), "expected \\[H, P\\]"),
+]
+
+
+@pytest.mark.parametrize(("names", "words"), OTHERS)
+def test_what_is_no_lstm_cell_is_refused_by_name(names, words):
+    with pytest.raises(ValueError, match=words):
+        from_tensorflow(names)
+
+
+def test_checkpoints_of_tensorflow_2_are_refused_by_name(tmp_path):
+    kernel = tf.Variable(np.zeros((9, 16), "float32"))
+    path = tf.train.Checkpoint(lstm_cell=kernel).save(str(tmp_path / "model"))
+    with pytest.raises(ValueError, match=r"checkpoint of TensorFlow 2 .*from_keras"):
+        from_tensorflow(path)
+
+
+@pytest.mark.parametrize("state", [np.zeros((2, 5)), np.float32(1), [np.zeros((2, 8))] * 3, []])
+def test_states_that_do_not_fit(state):
+    with pytest.raises(ValueError, match="expected"):
+        carry_from_tensorflow(Config.stack(5, [4]), state)
 
 
 def test_states_are_tuples_or_not():

@@ -1,0 +1,59 @@
+"""Arrays by name in NumPy's .npz files, of which nothing is believed that is not there."""
+
+import math
+import os
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Collection
+from typing import IO
+
+import numpy as np
+
+_LARGEST_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
+_BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
+_BROKEN += (tokenize.TokenError, SyntaxError, TypeError, OverflowError)
+
+
+def read(
+    path: str | os.PathLike, choose: Callable[[Collection[str]], Collection[str]]
+) -> dict[str, np.ndarray]:
+    """The arrays whose names are chosen among all that the file has.
+
+    Raises:
+      ValueError: not a whole .npz file, or an array of other things than numbers.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            return {name: _array(archive, entries[name]) for name in choose(list(entries))}
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    except _BROKEN as error:
+        raise ValueError(f"{path} is not a whole .npz file of arrays: {error}") from None
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    if entry.file_size > _LARGEST_RATIO * max(entry.compress_size, 1):
+        raise zipfile.BadZipFile(f"{entry.filename} would unpack to {entry.file_size} bytes")
+    with archive.open(entry) as file:
+        shape, dtype = _header(file)
+        if dtype.hasobject:
+            raise zipfile.BadZipFile(f"{entry.filename} holds objects, which are never unpickled")
+        if file.tell() + math.prod(shape) * dtype.itemsize != entry.file_size:
+            raise zipfile.BadZipFile(
+                f"{entry.filename} has shape {list(shape)}, but not as many bytes are there"
+            )
+    with archive.open(entry) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    try:
+        version = np.lib.format.read_magic(file)
+        known = {(1, 0): np.lib.format.read_array_header_1_0}
+        read = known.get(version, np.lib.format.read_array_header_2_0)
+        shape, _, dtype = read(file)
+    except ValueError as error:
+        raise zipfile.BadZipFile(str(error)) from None
+    return shape, dtype
