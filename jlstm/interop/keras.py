@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jlstm.config import Config, Layer
-from jlstm.interop import keras_files
+from jlstm.interop import keras_files, needs
 from jlstm.interop.report import Report
 from jlstm.interop.sides import (
     Side,
@@ -51,7 +51,8 @@ def from_keras(
       source: an LSTM, LSTMCell, RNN of LSTMCell or StackedRNNCells, Bidirectional, a Sequential
         or list of these, or a .keras or .weights.h5 file; files are read without Keras, so that
         no code in them runs. A .weights.h5 file does not say which activations and merges its
-        network has: the default ones are assumed.
+        network has, nor what its layers read: the default ones are assumed, and each LSTM to read
+        the one before.
       report: what was done is added to it.
 
     Returns:
@@ -60,8 +61,10 @@ def from_keras(
       stand here in the order of its inputs.
 
     Raises:
+      TypeError: source is none of these.
       ValueError: a layer that is no LSTM, an option that has no counterpart here, a layer that
         was not built yet, a file that is none of Keras's.
+      ImportError: Keras, or for files h5py, is not installed.
 
     >>> import keras
     >>> layer = keras.layers.LSTM(4)
@@ -71,10 +74,19 @@ def from_keras(
     (6, (6, 16))
     """
     report = Report() if report is None else report
-    if isinstance(source, (str, os.PathLike)):
-        parts = keras_files.read(source, report)
-    else:
-        parts = _parts(source)
+    if not isinstance(source, (str, os.PathLike)):
+        return _stack(_parts(source), report)
+    parts = keras_files.read(source, report)
+    try:
+        return _stack(parts, report)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise ValueError(
+            f"{source}: its config.json is not as Keras writes it: {error!r}"
+        ) from None
+
+
+def _stack(parts: list[keras_files.Part], report: Report) -> tuple[Config, Params]:
+    """The network of layers one above the other."""
     for part in parts:
         if part.kind not in _KINDS:
             raise ValueError(
@@ -120,8 +132,14 @@ def from_keras(
 def to_keras(config: Config, params: Params, *, report: Report | None = None) -> "keras.Sequential":
     """A Sequential of LSTM layers, return_sequences=True, with these weights.
 
+    Args:
+      config: the network.
+      params: its parameters.
+      report: what was done is added to it.
+
     Raises:
-      ValueError: an option that Keras lacks.
+      TypeError, ValueError: params do not fit config, or an option that Keras lacks.
+      ImportError: Keras is not installed.
 
     >>> import jax
     >>> from jlstm import init
@@ -129,8 +147,7 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
     >>> to_keras(config, init(jax.random.key(0), config)).output_shape
     (None, None, 5)
     """
-    import keras
-
+    keras = needs.module("keras")
     report = Report() if report is None else report
     can = (
         "bidirectional merge bias activation cell_activation recurrent_activation dropout "
@@ -163,7 +180,7 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
         model.add(made)
         arrays = []
         for side in sides_of(layer, own):
-            arrays += [join(gates, "ifgo") for gates in side[:3] if gates is not None]
+            arrays += [join(gates) for gates in side[:3] if gates is not None]
         made.set_weights(arrays)
     return model
 
@@ -188,13 +205,12 @@ def _ours(name: str) -> str:
 
 def _parts(source: Any) -> list[keras_files.Part]:
     """Keras objects, as what their files would hold of them."""
-    import keras
-
+    keras = needs.module("keras")
     if isinstance(source, keras.Sequential):
         return [part for layer in source.layers for part in _parts(layer)]
     if isinstance(source, (list, tuple)):
         return [part for layer in source for part in _parts(layer)]
-    if isinstance(source, (keras.Model, Mapping)) or not isinstance(source, keras.Layer):
+    if isinstance(source, keras.Model) or not isinstance(source, keras.Layer):
         raise TypeError(
             f"source is {type(source).__name__}; expected a Keras LSTM, LSTMCell, RNN, "
             "Bidirectional, a Sequential or list of these, or a file"
@@ -251,9 +267,11 @@ def _both(part: keras_files.Part, report: Report, last: bool) -> tuple[Layer, An
         (backward, part.weights[half:]),
     ):
         own = keras_files.Part(inner, weights)
-        if own.kind not in ("LSTM", "RNN"):
-            raise ValueError(f"{part.name} wraps a {own.kind}; expected an LSTM")
-        ((layer, (side,), backwards),) = _read(own, report, last)
+        read = _read(own, report, last) if own.kind in ("LSTM", "RNN") else []
+        if len(read) != 1:
+            what = f"{len(read)} cells" if read else f"a {own.kind}"
+            raise ValueError(f"{part.name} wraps {what}; expected one LSTM, or an RNN of one")
+        ((layer, (side,), backwards),) = read
         if backwards and own.options is options["layer"]["config"]:
             raise ValueError(f"{part.name} has a forward layer with go_backwards=True")
         sides.append(side)
@@ -294,5 +312,5 @@ def _side(weights: Sequence[np.ndarray], name: str) -> Side:
     if len(weights) < 2 or any(a.ndim != 2 for a in weights[:2]):
         shapes = [list(a.shape) for a in weights]
         raise ValueError(f"{name} has weights {shapes}; expected [I, 4H], [H, 4H] and [4H]")
-    w_x, w_h, *rest = (split(array, "ifgo") for array in weights)
+    w_x, w_h, *rest = (split(array) for array in weights)
     return Side(w_x, w_h, rest[0] if rest else None)

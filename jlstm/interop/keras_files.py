@@ -2,10 +2,12 @@
 
 import io
 import json
+import lzma
 import os
 import re
 import struct
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ from jlstm.interop.report import Report
 
 # What the readers of archives, JSON and HDF5 raise where bytes are missing or changed.
 _BROKEN = (zipfile.BadZipFile, RuntimeError, KeyError, json.JSONDecodeError, EOFError)
-_BROKEN += (TypeError, AttributeError)
+_BROKEN += (TypeError, AttributeError, IndexError, OverflowError, RecursionError)
+_BROKEN += (zlib.error, lzma.LZMAError)
+_DEEPEST = 16  # groups of an HDF5 file within each other; Keras's stand some six deep
 _LARGEST_CONFIG = 16 << 20  # bytes of config.json; real ones have some thousand
 
 
@@ -125,6 +129,9 @@ def _of_weights(path: str | os.PathLike, report: Report) -> list[Part]:
                 "order they stand; save the whole model with model.save('name.keras')"
             )
         report.add(f"{path} does not say which activations its network has: tanh and sigmoid")
+        if len(arrays) > 1:
+            names = ", ".join(arrays)
+            report.add(f"{path} does not say what its layers read: taken as a stack, {names}")
         return [_plain(name, groups[name], own) for name, own in arrays.items()]
 
 
@@ -152,11 +159,18 @@ def _numbered(name: str) -> tuple[str, int]:
     return (found[1], int(found[2] or 0)) if found else (name, 0)
 
 
-def _datasets(group: Any) -> Any:
-    """All arrays of a group, in the order in which Keras reads them back."""
+def _datasets(group: Any, seen: set[Any] | None = None, depth: int = 0) -> Any:
+    """All arrays of a group, in the order in which Keras reads them back.
+
+    Raises:
+      ValueError: a link leads elsewhere, or to what was there already.
+    """
     h5py = needs.module("h5py")
+    seen = set() if seen is None else seen
     if group is None:
         return
+    if depth > _DEEPEST:
+        raise ValueError(f"groups stand more than {_DEEPEST} deep, as Keras never writes them")
     first = ("forward_layer", "cell", "cells", "vars", "backward_layer")
 
     def place(name: str) -> tuple[int, tuple[str, int]]:
@@ -169,10 +183,14 @@ def _datasets(group: Any) -> Any:
         if not isinstance(link, h5py.HardLink):
             raise ValueError(f"{group.name}/{name} points to another file or place: not followed")
         item = group[name]
+        place_in_file = h5py.h5o.get_info(item.id).addr
+        if place_in_file in seen:
+            raise ValueError(f"{group.name}/{name} is another name of what was there already")
+        seen.add(place_in_file)
         if isinstance(item, h5py.Dataset):
             yield item
         else:
-            yield from _datasets(item)
+            yield from _datasets(item, seen, depth + 1)
 
 
 def _array(dataset: Any, mapped: _Mapped | None) -> np.ndarray:
@@ -187,6 +205,8 @@ def _array(dataset: Any, mapped: _Mapped | None) -> np.ndarray:
             f"{dataset.name} says that it has shape {list(dataset.shape)}, but {stored} bytes of "
             "it are there"
         )
+    if not dataset.dtype.isnative:
+        return dataset[()].astype(dataset.dtype.newbyteorder("="))
     at = dataset.id.get_offset()
     if mapped is None or at is None or dataset.chunks or not dataset.size:
         return dataset[()]

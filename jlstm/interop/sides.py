@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jlstm import aligned, arguments
-from jlstm.config import Config, Layer
+from jlstm.config import Config, Layer, require_config
 from jlstm.dtypes import require_x64
 from jlstm.interop.report import Report
 from jlstm.params import LayerParams, Params, layer_shapes
@@ -144,6 +144,7 @@ def require(
     What acts in training alone is left out, and the report says so. TypeError or ValueError where
     params do not fit config.
     """
+    require_config(config)
     arguments.params(config, params)
     if config.learn_initial_carry:
         raise ValueError(

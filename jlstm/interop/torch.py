@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jlstm.config import Config, Layer
+from jlstm.interop import needs
 from jlstm.interop.report import Report
 from jlstm.interop.sides import Gates, Side, join, network, require, sides_of, split
 from jlstm.params import Params
@@ -16,6 +17,7 @@ from jlstm.params import Params
 if TYPE_CHECKING:
     import torch
 
+_DEEPEST = 4  # mappings within each other that are looked through
 _WEIGHT = re.compile(r"(?P<prefix>.*?)weight_ih(?:_l(?P<layer>\d+))?")
 
 
@@ -31,8 +33,9 @@ def from_torch(
     summed; a projection as [P, H].
 
     Args:
-      source: a torch.nn.LSTM or LSTMCell, a state dict that holds one, or a file that `torch.save`
-        wrote a state dict to. It is read with weights_only=True, so that no code in it runs.
+      source: a torch.nn.LSTM or LSTMCell, a state dict that holds one, also within a mapping such
+        as {"model": ...}, or a file that `torch.save` wrote one to. It is read with
+        weights_only=True, so that no code in it runs.
       prefix: where a state dict holds several, what their names begin with: "encoder.".
       report: what was done is added to it.
 
@@ -41,39 +44,42 @@ def from_torch(
       `apply`. torch's dropout follows a layer and ours comes before one, so that it moves up.
 
     Raises:
+      TypeError: source is none of these.
       ValueError: nothing in `source` is an LSTM, several are, or arrays do not fit each other.
+      ImportError: torch is not installed.
 
     >>> import torch
     >>> config, params = from_torch(torch.nn.LSTM(6, 4, num_layers=2, bidirectional=True))
     >>> [layer.w_x.shape for layer in params.layers]
     [(2, 6, 16), (2, 8, 16)]
     """
-    import torch
-
+    torch: Any = needs.module("torch")
     report = Report() if report is None else report
     dropout = 0.0
+    state: Any = source
     if isinstance(source, (str, os.PathLike)):
-        source = _read(source)
+        state = _read(source)
     elif isinstance(source, (torch.nn.LSTM, torch.nn.LSTMCell)):
         dropout = getattr(source, "dropout", 0.0)
         if getattr(source, "batch_first", False):
             report.add("batch_first=True: pass time_major=False to apply")
-        source = source.state_dict()
-    if not isinstance(source, Mapping):
+        state = source.state_dict()  # type: ignore[union-attr]
+    if not isinstance(state, Mapping):
         raise TypeError(
-            f"source is {type(source).__name__}; expected a torch.nn.LSTM or LSTMCell, its state "
+            f"source is {type(state).__name__}; expected a torch.nn.LSTM or LSTMCell, its state "
             "dict, or a file of one"
         )
-    prefix = _prefix(source, prefix)
+    state = dict(_flat(state))
+    prefix = _prefix(state, prefix)
     arrays = {
         name.removeprefix(prefix): _array(name, value)
-        for name, value in source.items()
+        for name, value in state.items()
         if name.startswith(prefix + "weight") or name.startswith(prefix + "bias")
     }
     cell = "weight_ih" in arrays
     both = any(name.endswith("_reverse") for name in arrays)
     sides = []
-    for n in range(sum(_layer_of(name, "weight_ih") for name in arrays)):
+    for n in range(sum(re.fullmatch(r"weight_ih(_l\d+)?", name) is not None for name in arrays)):
         ends = [""] if cell else [f"_l{n}{end}" for end in (["", "_reverse"] if both else [""])]
         sides.append([_side(arrays, prefix, end) for end in ends])
     if sides[0][0].b is not None:
@@ -97,8 +103,16 @@ def to_torch(
 ) -> "torch.nn.LSTM":
     """torch's LSTM with these weights; of its two biases the second is zero.
 
+    Args:
+      config: the network.
+      params: its parameters.
+      batch_first: how the module takes sequences.
+      report: what was done is added to it.
+
     Raises:
-      ValueError: an option that torch lacks, or layers that differ in more than their inputs.
+      TypeError, ValueError: params do not fit config, an option that torch lacks, or layers that
+        differ in more than their inputs.
+      ImportError: torch is not installed.
 
     >>> import jax
     >>> from jlstm import init
@@ -106,13 +120,11 @@ def to_torch(
     >>> to_torch(config, init(jax.random.key(0), config))
     LSTM(6, 4, num_layers=2)
     """
-    import torch
-
+    torch = needs.module("torch")
     report = Report() if report is None else report
+    can = ("bidirectional", "projection_size", "bias", "dropout")
+    require(config, params, "torch", can, report)
     first, last = config.layers[0], config.layers[-1]
-    require(
-        config, params, "torch", ("bidirectional", "projection_size", "bias", "dropout"), report
-    )
     for n, layer in enumerate(config.layers[1:], 1):
         for name in ("hidden_size", "projection_size", "bidirectional", "bias"):
             if getattr(layer, name) != getattr(first, name):
@@ -140,10 +152,10 @@ def to_torch(
     state = {}
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
         for side, end in zip(sides_of(layer, own), ("", "_reverse"), strict=False):
-            state[f"weight_ih_l{n}{end}"] = join(side.w_x, "ifgo").T
-            state[f"weight_hh_l{n}{end}"] = join(side.w_h, "ifgo").T
+            state[f"weight_ih_l{n}{end}"] = join(side.w_x).T
+            state[f"weight_hh_l{n}{end}"] = join(side.w_h).T
             if side.b is not None:
-                state[f"bias_ih_l{n}{end}"] = b = join(side.b, "ifgo")
+                state[f"bias_ih_l{n}{end}"] = b = join(side.b)
                 state[f"bias_hh_l{n}{end}"] = np.zeros_like(b)
             if side.projection is not None:
                 state[f"weight_hr_l{n}{end}"] = side.projection.T
@@ -153,8 +165,7 @@ def to_torch(
 
 
 def _read(path: str | os.PathLike) -> Any:
-    import torch
-
+    torch = needs.module("torch")
     try:
         made = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         _check_storages(path, made)
@@ -162,18 +173,25 @@ def _read(path: str | os.PathLike) -> Any:
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # torch's reader raises whatever a changed byte leads to
-        line = str(error).strip().partition("\n")[0]
+        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+            why = "it holds objects, perhaps a whole module, which to load would be to run code"
+        else:
+            why = ascii(str(error).strip().partition("\n")[0])[1:-1]
         raise ValueError(
             f"{path} is not a file of tensors as torch.save(module.state_dict(), path) writes it, "
-            f"by a version of torch since 1.6: {line}"
+            f"by a version of torch since 1.6: {why}"
         ) from None
 
 
 def _check_storages(path: str | os.PathLike, state: Any) -> None:
     """ValueError where tensors claim more bytes than the file has for them, which torch maps."""
-    import torch
+    torch = needs.module("torch")
+    seen: set[int] = set()  # what a pickle shares is there once
 
     def tensors(value: Any) -> Iterator[Any]:
+        if id(value) in seen:
+            return
+        seen.add(id(value))
         if isinstance(value, torch.Tensor):
             yield value
         elif isinstance(value, (Mapping, list, tuple)):
@@ -188,10 +206,23 @@ def _check_storages(path: str | os.PathLike, state: Any) -> None:
         raise ValueError("its tensors do not have the sizes that it says")
 
 
+def _flat(state: Mapping[Any, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The named parts of a checkpoint: {"model": {"a.b": ...}} has "model.a.b"."""
+    for name, value in state.items():
+        if not isinstance(name, str):
+            continue
+        if isinstance(value, Mapping) and depth < _DEEPEST:
+            yield from _flat(value, f"{above}{name}.", depth + 1)
+        else:
+            yield f"{above}{name}", value
+
+
 def _prefix(state: Mapping[str, Any], prefix: str | None) -> str:
     """What the names of the one LSTM in a state dict begin with."""
-    names = [name for name in state if isinstance(name, str)]
+    names = list(state)
     found = {m["prefix"] for name in names if (m := _WEIGHT.fullmatch(name))}
+    if prefix is not None and prefix not in found and f"{prefix}." in found:
+        return f"{prefix}."
     if prefix is not None and prefix not in found:
         raise ValueError(f"no LSTM begins with {prefix!r}; found: {sorted(found) or 'none'}")
     if prefix is None and len(found) != 1:
@@ -201,35 +232,42 @@ def _prefix(state: Mapping[str, Any], prefix: str | None) -> str:
     return found.pop() if prefix is None else prefix
 
 
-def _layer_of(name: str, what: str) -> bool:
-    return re.fullmatch(rf"{what}(_l\d+)?", name) is not None
-
-
 def _side(arrays: Mapping[str, np.ndarray], prefix: str, end: str) -> Side:
-    def matrix(name: str) -> Gates:
+    def matrix(name: str) -> np.ndarray:
         found = arrays.get(name)
         if found is None or found.ndim != 2:
             shape = "is missing" if found is None else f"has shape {list(found.shape)}"
             raise ValueError(f"{prefix}{name} {shape}; expected a matrix of torch.nn.LSTM")
-        return split(found.T, "ifgo")
+        return found.T
 
-    w_x, w_h = matrix(f"weight_ih{end}"), matrix(f"weight_hh{end}")
+    def gates(name: str) -> Gates:
+        w = matrix(name)
+        for kind, count in (("GRU", 3), ("plain RNN", 1)):
+            if name.startswith("weight_hh") and w.shape[1] == count * w.shape[0]:
+                raise ValueError(f"{prefix}{name} is {list(w.T.shape)}: a {kind}'s, not an LSTM's")
+        return split(w)
+
+    w_h, w_x = gates(f"weight_hh{end}"), gates(f"weight_ih{end}")
     biases = [arrays[name] for name in (f"bias_ih{end}", f"bias_hh{end}") if name in arrays]
     if any(b.shape != biases[0].shape for b in biases):
         raise ValueError(
             f"the two biases of {prefix}*{end} have shapes {[list(b.shape) for b in biases]}; "
             "expected one shape"
         )
-    b = None if not biases else split(sum(biases[1:], biases[0]), "ifgo")
+    b = None if not biases else split(sum(biases[1:], biases[0]))  # type: ignore[arg-type]
     projection = arrays.get(f"weight_hr{end}")
     return Side(w_x, w_h, b, None, None if projection is None else projection.T)
 
 
 def _array(name: str, value: Any) -> np.ndarray:
-    import torch
-
+    torch = needs.module("torch")
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} is {type(value).__name__}; expected a torch.Tensor")
+    if value.is_meta or value.is_quantized or value.layout != torch.strided:
+        raise ValueError(
+            f"{name} has no plain numbers ({value.layout}, {value.device}); "
+            "expected a dense tensor that holds its values"
+        )
     value = value.detach().cpu()
     if value.dtype == torch.bfloat16:
         import ml_dtypes

@@ -334,6 +334,69 @@ def test_onnx_models_that_point_elsewhere_or_claim_much(whole, tmp_path):
     assert refused(from_onnx, tmp_path / "b.onnx")
 
 
+def test_groups_that_are_there_under_many_names(tmp_path):
+    """Each level has the next one twice, so that a walk over all names would never end."""
+    import h5py
+
+    with h5py.File(tmp_path / "a.weights.h5", "w") as file:
+        below = file.create_group("layers/lstm")
+        for _ in range(60):
+            following = below.create_group("a")
+            below["b"] = following
+            below = following
+        below.create_dataset("0", data=np.zeros((9, 16), "float32"))
+    start = time.process_time()
+    assert refused(from_keras, tmp_path / "a.weights.h5")
+    assert time.process_time() - start < 1
+
+
+def test_tuples_that_are_there_many_times(tmp_path):
+    import torch
+
+    shared: object = torch.zeros(3)
+    for _ in range(60):
+        shared = (shared, shared)
+    torch.save({"weight_ih_l0": shared}, tmp_path / "a.pt")
+    start = time.process_time()
+    assert refused(from_torch, tmp_path / "a.pt")
+    assert time.process_time() - start < 1
+
+
+def odd_values(draw):
+    """Something well formed that has no place in a config."""
+    values = [None, -1, 0, 10**30, 1.5, "", "x" * 50, [], {}, [[]], {"a": 1}, True, float("nan")]
+    return values[int(draw.integers(len(values)))]
+
+
+def places(tree, path=()):
+    yield path
+    if isinstance(tree, (dict, list)):
+        for key in tree if isinstance(tree, dict) else range(len(tree)):
+            yield from places(tree[key], (*path, key))
+
+
+def test_keras_configs_with_odd_values(whole, tmp_path):
+    with zipfile.ZipFile(whole / "a.keras") as file:
+        text, weights = file.read("config.json"), file.read("model.weights.h5")
+    draw = np.random.default_rng(0)
+    every = [path for path in places(json.loads(text)) if path]
+    found = 0
+    for path in every:
+        config = json.loads(text)
+        inner = config
+        for key in path[:-1]:
+            inner = inner[key]
+        if draw.random() < 0.3 and isinstance(inner, dict):
+            del inner[path[-1]]
+        else:
+            inner[path[-1]] = odd_values(draw)
+        with zipfile.ZipFile(tmp_path / "a.keras", "w") as file:
+            file.writestr("config.json", json.dumps(config))
+            file.writestr("model.weights.h5", weights)
+        found += refused(from_keras, tmp_path / "a.keras")
+    assert found > len(every) / 10
+
+
 def test_a_header_larger_than_its_file(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", 2**62) + b"{}")
     assert refused(jlstm.load, tmp_path / "a.safetensors")

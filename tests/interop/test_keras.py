@@ -248,3 +248,34 @@ def test_layers_are_read_whatever_backend_keras_runs_on():
     )
     environment = os.environ | {"KERAS_BACKEND": "torch"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_a_weights_file_says_that_its_layers_are_taken_as_a_stack(tmp_path):
+    model = keras.Sequential([keras.Input((None, 5)), keras.layers.LSTM(4, return_sequences=True)])
+    model.add(keras.layers.LSTM(3))
+    model.save_weights(tmp_path / "a.weights.h5")
+    report = Report()
+    from_keras(tmp_path / "a.weights.h5", report=report)
+    assert "does not say what its layers read: taken as a stack, lstm, lstm_1" in str(report)
+
+
+def test_numbers_in_the_other_byte_order(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    model = keras.Sequential([keras.Input((None, 5)), keras.layers.LSTM(4)])
+    model.save_weights(tmp_path / "a.weights.h5")
+    wanted = from_keras(tmp_path / "a.weights.h5")[1]
+    with h5py.File(tmp_path / "a.weights.h5", "r+") as file:
+        variables = file["layers/lstm/cell/vars"]
+        for name in list(variables):
+            array = variables[name][()]
+            del variables[name]
+            variables[name] = array.astype(">f4")
+    assert_same(from_keras(tmp_path / "a.weights.h5")[1], wanted)
+
+
+def test_a_bidirectional_of_several_cells_is_refused():
+    cells = keras.layers.StackedRNNCells([keras.layers.LSTMCell(4), keras.layers.LSTMCell(4)])
+    layer = keras.layers.Bidirectional(keras.layers.RNN(cells, return_sequences=True))
+    layer.build((None, None, 5))
+    with pytest.raises(ValueError, match="wraps 2 cells; expected one LSTM"):
+        from_keras(layer)

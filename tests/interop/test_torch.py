@@ -154,3 +154,56 @@ def test_wrong_sources():
         from_torch({**state, "weight_hh_l0": torch.zeros(20, 4)})
     with pytest.raises(ValueError, match="bias"):
         from_torch({**state, "bias_ih_l0": torch.zeros(12)})
+
+
+def cycled():
+    state = torch.nn.LSTM(5, 4).state_dict()
+    made = {"state_dict": dict(state), "step": 3, 7: "a number as a name"}
+    made["again"] = made
+    return made
+
+
+def test_an_lstm_within_a_mapping_is_found():
+    own = torch.nn.LSTM(5, 4)
+    wanted = from_torch(own)[1]
+    for state in ({"model": own.state_dict()}, {"a": {"b": own.state_dict()}, "epoch": 3}):
+        assert_same(from_torch(state)[1], wanted)
+    both = {"model": own.state_dict(), "average": torch.nn.LSTM(5, 4).state_dict()}
+    with pytest.raises(ValueError, match=r"several LSTMs; name one.*'average\.', 'model\.'"):
+        from_torch(both)
+    for prefix in ("model.", "model"):
+        assert_same(from_torch(both, prefix=prefix)[1], wanted)
+    with pytest.raises(ValueError, match="several LSTMs"):
+        from_torch(cycled())
+
+
+def state(**changed):
+    return dict(torch.nn.LSTM(5, 4).state_dict()) | changed
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (lambda: torch.nn.GRU(5, 4).state_dict(), "a GRU's, not an LSTM's"),
+        (lambda: torch.nn.RNN(5, 4).state_dict(), "a plain RNN's, not an LSTM's"),
+        (lambda: torch.nn.LSTM(5, 4, device="meta"), "expected a dense tensor"),
+        (lambda: state(weight_ih_l0=torch.tensor(1.0)), r"weight_ih_l0 has shape \[\]"),
+        (lambda: state(bias_ih_l0=torch.tensor(1.0)), "expected one shape"),
+        (lambda: state(weight_hh_l0=torch.zeros(16, 4).to_sparse()), "expected a dense tensor"),
+    ],
+)
+def test_weights_of_other_things_are_refused(given, words):
+    with pytest.raises(ValueError, match=words):
+        from_torch(given())
+
+
+def test_a_whole_module_in_a_file_is_refused_with_advice(tmp_path):
+    torch.save(torch.nn.LSTM(5, 4), tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"holds objects.*to run code"):
+        from_torch(tmp_path / "a.pt")
+
+
+def test_arguments_in_the_wrong_order():
+    config = Config.stack(5, [4])
+    with pytest.raises(TypeError, match="Config"):
+        to_torch(jlstm.init(jax.random.key(0), config), config)
