@@ -23,6 +23,8 @@ class Builder:
             self._inputs.append(self._described("lengths", ["B"], onnx.TensorProto.INT32))
         self._lead = lead
         self._root = "xs" if time_major else self._node("Transpose", "xs", "xs_t", [1, 0, 2])
+        if lengths and any(layer.residual for layer in config.layers):
+            self._root = self._without_padding(self._root)
         self._current = self._root
 
     def layer(
@@ -41,7 +43,11 @@ class Builder:
         while given[-1] == "":
             given.pop()
         last = [f"{name}_last" for name in names] if self._carry else []
-        self._add("LSTM", [read, *given], [f"Y{n}", *last], name=f"lstm{n}", **attributes)
+        made = [f"{name}_made" for name in last] if self._lengths else last
+        self._add("LSTM", [read, *given], [f"Y{n}", *made], name=f"lstm{n}", **attributes)
+        if made != last:
+            for state in zip(made, names, last, strict=True):
+                self._held(*state)
         shape = [2 if layer.bidirectional else 1, "B", layer.hidden_size]
         if self._carry:
             self._inputs += [self._described(name, shape) for name in names]
@@ -70,6 +76,36 @@ class Builder:
         self._onnx.checker.check_model(model)
         return model
 
+    def _without_padding(self, name: str) -> str:
+        """An input [T, B, I] with zeros from each length on, whatever was there.
+
+        An LSTM node gives zeros there, but what is added to them would not be. Zeros of the input
+        stay zeros in every layer.
+        """
+        self._add("Shape", [name], ["shape"])
+        self._add("Gather", ["shape", self._integers("first", 0)], ["steps"])
+        self._add("Range", [self._integers("first", 0), "steps", self._integers("by", 1)], ["at"])
+        self._add("Unsqueeze", ["at", self._integers("columns", [1, 2])], ["at_all"])
+        self._add("Less", ["at_all", self._each_length()], ["valid"])
+        zero = self._constant("zero", np.zeros((), "float32"))
+        self._add("Where", ["valid", name, zero], [f"{name}_valid"])
+        return f"{name}_valid"
+
+    def _held(self, made: str, given: str, last: str) -> None:
+        """The last state; of a sequence of no steps that given, where ONNX Runtime has zeros."""
+        if not any("some" in node.output for node in self._nodes):
+            self._add("Less", [self._integers("none", [[[0]]]), self._each_length()], ["some"])
+        self._add("Where", ["some", made, given], [last])
+
+    def _each_length(self) -> str:
+        """The lengths [1, B, 1], int64."""
+        if not any("each_length" in node.output for node in self._nodes):
+            kind = self._onnx.TensorProto.INT64
+            self._add("Cast", [self._lengths], ["lengths_64"], to=kind)
+            rows = self._integers("rows", [0, 2])
+            self._add("Unsqueeze", ["lengths_64", rows], ["each_length"])
+        return "each_length"
+
     def _joined(self, n: int, layer: Layer, name: str) -> str:
         """The output of a layer [T, B, ..] from Y [T, D, B, H]."""
         made = f"ys{n}"
@@ -92,13 +128,13 @@ class Builder:
         return self._onnx.helper.make_tensor_value_info(name, kind, shape)
 
     def _constant(self, name: str, array: np.ndarray) -> str:
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         self._constants.append(self._onnx.numpy_helper.from_array(array, name))
         return name
 
-    def _integers(self, name: str, values: list[int]) -> str:
+    def _integers(self, name: str, values: Any) -> str:
         if name not in [tensor.name for tensor in self._constants]:
-            self._constant(name, np.array(values))
+            self._constant(name, np.array(values, np.int64))
         return name
 
     def _add(self, kind: str, read: list[str], made: list[str], **attributes: Any) -> None:

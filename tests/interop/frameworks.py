@@ -22,14 +22,24 @@ KERAS_ACTIVATIONS = ("tanh", "relu", "sigmoid", "softsign", "hard_sigmoid", "lin
 
 @st.composite
 def networks(
-    draw, *, alike=False, both=False, reverse=False, merges=("concat",), most=3, **options
+    draw,
+    *,
+    alike=False,
+    both=False,
+    reverse=False,
+    merges=("concat",),
+    most=3,
+    joins=False,
+    **options,
 ):
     """A config and distinct weights for it: layers `alike` or each with sizes of its own.
 
     `options` are the choices for each option of Layer; those of `activations` go to both of the
-    options that many frameworks set to one value.
+    options that many frameworks set to one value. With `joins`, layers may be residual and read
+    the network's input beside that of the layer below.
     """
     activations = options.pop("activations", None)
+    inputs = size = draw(st.integers(1, 5))
     layers = []
     for n in range(draw(st.integers(1, most))):
         if alike and n:
@@ -43,10 +53,17 @@ def networks(
         chosen |= {"bidirectional": way == "both", "reverse": way == "reverse"}
         chosen["merge"] = draw(st.sampled_from(merges)) if way == "both" else "concat"
         units = draw(st.integers(2, 5))
+        if joins:
+            chosen["skip"] = n > 0 and draw(st.booleans())
+            size += inputs * chosen["skip"]
+            sides = 2 if way == "both" and chosen["merge"] == "concat" else 1
+            chosen["residual"] = size % sides == 0 and draw(st.booleans())
+            units = size // sides if chosen["residual"] else units
+            size = units * sides
         if chosen.get("projection_size"):
             chosen["projection_size"] = draw(st.integers(1, units - 1))
         layers.append(Layer(units, forget_bias=0.0, **chosen))
-    config = Config(draw(st.integers(1, 5)), tuple(layers))
+    config = Config(inputs, tuple(layers))
     return make_call(config, 5, (3,), draw(st.integers(0, 2**31)))
 
 
