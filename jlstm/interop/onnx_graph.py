@@ -1,246 +1,200 @@
-"""The nodes around LSTMs in an ONNX graph, and which of them form a stack."""
+"""An ONNX graph: its LSTMs, and which of them stand upon one another."""
 
-import dataclasses
 import os
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
+from jlstm.interop import needs, onnx_file, onnx_values
+from jlstm.interop.onnx_constants import Constants
+from jlstm.interop.onnx_node import Lstm, attributes, shown
+from jlstm.interop.onnx_values import Operator, Value
 
-from jlstm.config import Config
-from jlstm.interop import needs, onnx_file
-from jlstm.interop.report import Report
-from jlstm.params import Carry, Params
-
-_INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
-_MERGES = {"ReduceSum": "sum", "ReduceMean": "average", "ReduceProd": "mul"}
-_SAME = ("Identity", "Dropout", "Cast")
-
-
-class Lstm:
-    """One LSTM node: its attributes, constants, and how a stack uses its output."""
-
-    def __init__(self, graph: "Graph", node: Any, reads: "_Value") -> None:
-        self.name = node.name or (node.output[0] if node.output else "LSTM")
-        self.reads = reads
-        self.around: dict[str, Any] = {"skip": True} if reads.kind == "skip" else {}
-        self._graph = graph
-        value_of = graph.onnx.helper.get_attribute_value
-        self._attributes = {a.name: value_of(a) for a in node.attribute}
-        names = list(node.input) + [""] * len(_INPUTS)
-        self._inputs: dict[str, str] = dict(zip(_INPUTS, names, strict=False))
-
-    def attribute(self, name: str, default: Any) -> Any:
-        """An attribute's value, text decoded."""
-        value = self._attributes.get(name, default)
-        if isinstance(value, bytes):
-            return value.decode()
-        if isinstance(value, (list, tuple)):
-            return [a.decode() if isinstance(a, bytes) else a for a in value]
-        return value
-
-    def given(self, name: str) -> bool:
-        """Whether the node has that input."""
-        return bool(self._inputs[name])
-
-    def array(self, name: str) -> np.ndarray | None:
-        """A constant input, or None if the node lacks it.
-
-        Raises:
-          ValueError: it is no constant.
-        """
-        if not self.given(name):
-            return None
-        found = self._graph.constant(self._inputs[name])
-        if found is None:
-            raise ValueError(f"{self.name}: {name} is computed by the model; expected a constant")
-        return found
-
-    def required(self, name: str) -> np.ndarray:
-        """The same of an input that every LSTM has, of three axes."""
-        found = self.array(name)
-        if found is None or found.ndim != 3:
-            shape = "missing" if found is None else list(found.shape)
-            raise ValueError(f"{self.name}: {name} is {shape}; expected three axes [D, 4H, ..]")
-        return found
-
-    def state(self, name: str) -> np.ndarray | None:
-        """A constant initial state [D, B, H], or None if the model has it as an input."""
-        return self._graph.constant(self._inputs[name])
-
-
-class _Value(NamedTuple):
-    """What is known of a value: LSTM number `lstm` made it, and it has since become `kind`.
-
-    "raw" is Y [T, D, B, H], "rows" is [T, B, D, H], "output" is what the next layer reads, "skip"
-    that beside the network's input, "other" what no stack has; without an LSTM, an input.
-    """
-
-    kind: str
-    lstm: int | None = None
-    through: str = ""
+_MOST = 200_000  # nodes, constants, and what nodes read and make; models have some thousands
+_OWN = ("", "ai.onnx")  # the domains of ONNX's own operators
 
 
 class Graph:
-    """A model's LSTM nodes and constants.
+    """A model's LSTM nodes, and what is made of their outputs.
 
     Raises:
-      ValueError: a file that is no whole model.
+      TypeError: the source is neither a model nor a path.
+      ValueError: a file that is no whole model, or nodes that are no graph in order.
     """
 
     def __init__(self, source: Any) -> None:
-        self.onnx = needs.module("onnx")
-        self._large: dict[str, onnx_file.Large] = {}
+        self._onnx = needs.module("onnx")
+        large, folder = {}, None
         if isinstance(source, (str, os.PathLike)):
-            source, self._large = self._read(source)
-        if not isinstance(source, self.onnx.ModelProto):
+            folder = os.path.dirname(source) or "."
+            source, large = onnx_file.read(source)
+        if not isinstance(source, self._onnx.ModelProto):
             raise TypeError(
                 f"source is {type(source).__name__}; expected an onnx.ModelProto or a path"
             )
         graph = source.graph
-        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self._values: dict[str, _Value] = {}
+        _require_bounded(graph)
+        self._constants = Constants(graph.initializer, large, folder)
+        self._values: dict[str, Value] = {}
+        self._seen = {value.name for value in (*graph.initializer, *graph.input)}
+        self._last: dict[int, tuple[str, Value]] = {}
         self.lstms: list[Lstm] = []
         for node in graph.node:
             self._follow(node)
 
-    def _read(self, path: str | os.PathLike) -> tuple[Any, dict[str, onnx_file.Large]]:
-        from google.protobuf.message import DecodeError
-
-        try:
-            return onnx_file.read(path)
-        except OSError as error:
-            raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-        except (DecodeError, ValueError, self.onnx.checker.ValidationError) as error:
-            raise ValueError(f"{path} is not a whole ONNX model: {error}") from None
-
-    def constant(self, name: str) -> np.ndarray | None:
-        """The array of that name, if the model holds it."""
-        tensor = self._tensors.get(name)
-        if tensor is None:
-            return None
-        try:
-            if name in self._large:
-                return self._large[name].array(tensor)
-            return self.onnx.numpy_helper.to_array(tensor)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"the array {name} cannot be read: {error}") from None
-
     def chain(self, node: str | None) -> list[Lstm]:
-        """The LSTMs of the one stack, or of that with the node of that name, lowest first."""
-        below = {n: lstm.reads.lstm for n, lstm in enumerate(self.lstms)}
-        below = {n: k if self.lstms[n].reads.kind != "other" else None for n, k in below.items()}
-        tops = set(below) - set(below.values())
-        chains = []
-        for top in sorted(tops):
-            numbers = [top]
-            while (lower := below[numbers[0]]) is not None:
-                numbers.insert(0, lower)
-            chains.append([self.lstms[n] for n in numbers])
-        named = [chain for chain in chains if node in [lstm.name for lstm in chain]]
-        chains = named or ([] if node else chains)
-        if len(chains) == 1:
-            return chains[0]
-        if not chains:
-            names = [lstm.name for lstm in self.lstms]
-            wanted = f" called {node!r}" if node else ""
-            raise ValueError(f"the model has no LSTM node{wanted}; its LSTMs: {names or 'none'}")
-        between = [
-            f"{lstm.name} reads {self.lstms[lstm.reads.lstm].name} through {lstm.reads.through}"
-            for lstm in self.lstms
-            if lstm.reads.kind == "other" and lstm.reads.lstm is not None
-        ]
+        """The LSTMs of the one stack, or of that with the node of that name, lowest first.
+
+        Raises:
+          ValueError: there is no such LSTM, or more than one stack.
+        """
+        below = [lstm.reads.origin for lstm in self.lstms]
+        above: dict[Any, list[int]] = {}
+        for n, lower in enumerate(below):
+            if isinstance(lower, int):
+                above.setdefault(lower, []).append(n)
+        tops = [n for n in range(len(below)) if n not in above]
+        named = [n for n, lstm in enumerate(self.lstms) if node in (None, lstm.name)]
+        if not named:
+            titles = [lstm.title for lstm in self.lstms[:9]]
+            wanted = "" if node is None else f" called {node!r:.80}"
+            raise ValueError(f"the model has no LSTM node{wanted}; its LSTMs: {titles or 'none'}")
+        top = named[-1]
+        while len(above.get(top, ())) == 1:
+            top = above[top][0]
+        numbers = [top]
+        while isinstance(lower := below[numbers[-1]], int):
+            numbers.append(lower)
+        if top not in above and set(named) <= set(numbers):
+            return [self.lstms[n] for n in reversed(numbers)]
+        cuts = "; ".join(lstm.cut for lstm in self.lstms if lstm.cut)
         raise ValueError(
-            f"the model has several stacks of LSTMs, {[[o.name for o in c] for c in chains]}; name "
-            f"a node of one: node=...{'; ' if between else ''}{'; '.join(between)}"
+            "the model has several stacks of LSTMs, which end at "
+            f"{[self.lstms[n].title for n in tops[:9]]}; name a node of one that no other has: "
+            f"node=...{'; ' if cuts else ''}{cuts[:400]}"
         )
+
+    def around(self, chain: list[Lstm]) -> tuple[list[dict[str, Any]], str]:
+        """Options of Layer that come from the nodes around each LSTM, and the last value's name."""
+        top = self.lstms.index(chain[-1])
+        name, last = self._last[top]
+        values = [*[lstm.reads for lstm in chain[1:]], last]
+        made = []
+        for lstm, value in zip(chain, values, strict=True):
+            options: dict[str, Any] = {"merge": value.merge} if value.merge else {}
+            options |= {"residual": True} if value.residual else {}
+            made.append(options | ({"skip": True} if lstm.reads.skip else {}))
+        return made, name
 
     def _follow(self, node: Any) -> None:
         """What a node makes of the values that it reads."""
-        read = [self._values.get(name, _Value("input", None, name)) for name in node.input]
-        made = _Value("input", None, node.output[0] if node.output else "")
-        if node.op_type == "Constant":
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    self._tensors[node.output[0]] = attribute.t
-            return
-        if node.op_type == "LSTM":
-            if not read:
-                raise ValueError(f"the LSTM node {node.name!r} has no inputs")
-            self.lstms.append(Lstm(self, node, read[0]))
-            made = _Value("raw", len(self.lstms) - 1)
-            if self.lstms[-1].attribute("layout", 0):
-                made = _Value("rows", len(self.lstms) - 1)
-        elif node.op_type in _SAME:
-            made = read[0]
-        elif node.op_type == "Transpose" and read[0].kind in ("input", "output"):
-            made = read[0]  # batch and time change places
-        elif any(value.lstm is not None for value in read):
-            made = self._shaped(node, read)
-        if node.output:
-            self._values[node.output[0]] = made
-
-    def _shaped(self, node: Any, read: list[_Value]) -> _Value:
-        """The value after a node that reads an LSTM's output."""
-        own = next(value for value in read if value.lstm is not None)
-        other = _Value("other", own.lstm, node.op_type)
-        lstm = self.lstms[own.lstm]  # type: ignore[index]
-        both = lstm.attribute("direction", "forward") == "bidirectional"
-        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
-        axes = attributes.get("axes")
-        if axes is None and len(node.input) > 1:
-            axes = self.constant(node.input[1])
-        axes = None if axes is None else np.ravel(axes).tolist()
-        output = _Value("output", own.lstm)
-        match node.op_type, own.kind:
-            case "Squeeze", "raw" | "rows" if axes == [1 if own.kind == "raw" else 2] and not both:
-                return output
-            case "Transpose", "raw" if list(attributes.get("perm", [])) == [0, 2, 1, 3]:
-                if both:
-                    lstm.around["merge"] = "none"
-                return own._replace(kind="rows")
-            case "Reshape", "rows" if axes is not None and len(axes) == 3:
-                lstm.around.pop("merge", None)
-                return output
-            case "ReduceSum" | "ReduceMean" | "ReduceProd", "raw" if axes == [1] and both:
-                if attributes.get("keepdims", 1) == 0:
-                    lstm.around["merge"] = _MERGES[node.op_type]
-                    return output
-            case "Add", "output" if lstm.reads in read:
-                lstm.around["residual"] = True
-                return output
-            case "Concat", "output" if len(read) == 2 and attributes.get("axis") in (2, -1):
-                root = self.lstms[0].reads
-                if read[0] == own and read[1] == root:
-                    return own._replace(kind="skip")
-        return other
-
-
-def with_states(
-    config: Config, params: Params, chain: Sequence[Lstm], report: Report
-) -> tuple[Config, Params]:
-    """The network with constant initial states as its learned initial carry."""
-    carries: list[Carry | None] = []
-    for lstm, layer in zip(chain, config.layers, strict=True):
-        pair = []
-        for name in ("initial_c", "initial_h"):
-            shape = (2 if layer.bidirectional else 1, layer.hidden_size)
-            found = np.zeros((shape[0], 1, shape[1])) if not lstm.given(name) else lstm.state(name)
-            if found is None:
-                report.add(f"{name} is an input of the model: pass it in the carry of apply")
-                found = np.zeros((shape[0], 1, shape[1]))
-            if found.ndim != 3 or (found != found[:, :1]).any():
+        self._seen.update(node.input)
+        outputs = [name for name in node.output if name]
+        for name in outputs:
+            if name in self._seen:
                 raise ValueError(
-                    f"{lstm.name}: {name} is a constant that differs between sequences; make it an "
-                    "input of the model, and pass it in the carry of apply"
+                    f"the value {name!r:.80} is read before it is made, or made twice; expected "
+                    "nodes in the order in which they run"
                 )
-            pair.append(found[:, 0] if layer.bidirectional else found[0, 0])
-        carries.append(Carry(*(jnp.asarray(a, config.param_dtype) for a in pair)))
-    if not any(np.any(np.asarray(a)) for carry in carries for a in carry or ()):
-        return config, params
-    report.add("constant initial states became a learned initial carry")
-    layers = tuple(
-        own._replace(initial_carry=carry) for own, carry in zip(params.layers, carries, strict=True)
-    )
-    return dataclasses.replace(config, learn_initial_carry=True), Params(layers)
+            self._seen.add(name)
+        if not node.output:
+            return
+        own = node.domain in _OWN
+        if own and node.op_type == "LSTM":
+            self._add(node)
+        elif own and node.op_type == "Constant":
+            self._constants.add(node.output[0], attributes(self._onnx, node))
+        elif own and node.op_type == "Identity" and self._constants.has(node.input):
+            self._constants.alias(node.output[0], node.input[0])
+        else:
+            read = [self._value(name) if self._varies(name) else None for name in node.input]
+            given = [value for value in read if value]
+            made = self._made(node, read) if own and given else None
+            lstm = next((value.origin for value in given if isinstance(value.origin, int)), None)
+            if lstm is not None:
+                lost = Value(lstm, None, through=shown(node.op_type))
+                self._values |= dict.fromkeys(outputs, lost)
+            if made and node.output[0]:
+                self._keep(node.output[0], made)
+
+    def _add(self, node: Any) -> None:
+        """An LSTM node, upon the one whose output it reads, if it reads it as a stack does."""
+        number, lstm = len(self.lstms), Lstm(self._onnx, node, self._constants.array)
+        value, name = self._value(node.input[0]), node.input[0]
+        if isinstance(value.origin, int) and value.axes != lstm.x_axes:
+            how = f"through {value.through}" if value.axes is None else f"as {list(value.axes)}"
+            lstm.cut = f"{lstm.title} reads {self.lstms[value.origin].title} {how}"
+            value = self._values[name] = onnx_values.of_input(name)
+        lstm.reads = value
+        lstm.root = self.lstms[value.origin].root if isinstance(value.origin, int) else number
+        self.lstms.append(lstm)
+        for output, state in zip(node.output[1:], ("Y_h", "Y_c"), strict=False):
+            self._values[output] = Value(number, None, through=state)
+        self._last[number] = node.output[0], Value(number, lstm.y_axes)
+        self._values[node.output[0]] = self._last[number][1]
+
+    def _made(self, node: Any, read: list[Value | None]) -> Value | None:
+        """The value after a node of ONNX's own, if it is still an LSTM's output or an input."""
+        if node.op_type not in onnx_values.KNOWN:
+            return None
+
+        def constant(at: int) -> Any:
+            return self._constants.array(node.input[at]) if at < len(node.input) else None
+
+        operator = Operator(node.op_type, attributes(self._onnx, node), constant)
+        first = read[0]
+        if first and not any(read[1:]):
+            lstm = self.lstms[first.origin] if isinstance(first.origin, int) else None
+            dtype = self._constants.type_of(lstm.inputs["W"]) if lstm else 0
+            return onnx_values.passed(operator, first, bool(lstm and lstm.both), dtype)
+        if len(read) != 2 or not (first and read[1]):
+            return None
+        if node.op_type == "Add":
+            return self._sum(operator, first, read[1]) or self._sum(operator, read[1], first)
+        if node.op_type == "Concat" and isinstance(first.origin, int):
+            root = self.lstms[self.lstms[first.origin].root]
+            if read[1].origin == root.reads.origin and self._axes(read[1], root) == first.axes:
+                return onnx_values.beside_input(operator, first)
+        return None
+
+    def _sum(self, operator: Operator, value: Value, other: Value) -> Value | None:
+        """The output of an LSTM with its input added, which `other` has to be."""
+        if not isinstance(value.origin, int) or "F" not in (value.axes or ()):
+            return None
+        reads = self.lstms[value.origin].reads
+        same = other._replace(axes=reads.axes) == reads
+        if value.skip or value.residual or not same or operator.attributes:
+            return None
+        if self._axes(other, self.lstms[value.origin]) != value.axes:
+            return None
+        return value._replace(residual=True)
+
+    def _axes(self, value: Value, lstm: Lstm) -> tuple[Any, ...] | None:
+        """The axes of a value by name; those of an input, as the LSTM that reads it has them."""
+        if isinstance(value.origin, int) or value.axes is None:
+            return value.axes
+        names = dict(zip(lstm.reads.axes, lstm.x_axes, strict=True))
+        return tuple(names[axis] for axis in value.axes)
+
+    def _varies(self, name: str) -> bool:
+        """Whether it is the name of a value that is no constant."""
+        return bool(name) and name not in self._constants
+
+    def _value(self, name: str) -> Value:
+        """What is known of a value; one that no node made of an LSTM's output is an input."""
+        return self._values.get(name) or onnx_values.of_input(name)
+
+    def _keep(self, name: str, value: Value) -> None:
+        self._values[name] = value
+        whole = "F" in (value.axes or ()) or value.merge == "none"
+        if isinstance(value.origin, int) and whole and not value.skip:
+            self._last[value.origin] = name, value
+
+
+def _require_bounded(graph: Any) -> None:
+    """ValueError for more nodes, or more at one node, than any network of LSTMs has."""
+    size = len(graph.node) + len(graph.initializer) + len(graph.input)
+    if size <= _MOST:
+        size += sum(len(n.input) + len(n.output) + len(n.attribute) for n in graph.node)
+    if size > _MOST:
+        raise ValueError(
+            f"the model has more than {_MOST} nodes, arrays and values; expected a network of LSTMs"
+        )

@@ -43,6 +43,8 @@ def fields(data: Any, at: int, end: int) -> Iterator[Field]:
         begin = at
         tag, at = varint(data, at)
         number, kind = tag >> 3, tag & 7
+        if number == 0:
+            raise ValueError("it has a field of number 0, which there is not")
         if kind == VARINT:
             value, after = varint(data, at)
             yield Field(number, kind, value, begin, at, after)

@@ -1,0 +1,68 @@
+"""What the LSTM nodes of a stack say of sequences: initial states and lengths."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.config import Config
+from jlstm.interop.onnx_node import Lstm, shown
+from jlstm.interop.report import Report
+from jlstm.params import Carry, Params
+
+
+def with_states(
+    config: Config, params: Params, chain: Sequence[Lstm], report: Report
+) -> tuple[Config, Params]:
+    """The network with constant initial states as its learned initial carry.
+
+    Raises:
+      ValueError: constants that no initial carry can be.
+    """
+    carries = []
+    for lstm, layer in zip(chain, config.layers, strict=True):
+        pair = [_start(lstm, name, report) for name in ("initial_c", "initial_h")]
+        kept = pair if layer.bidirectional else [a[0] for a in pair]
+        carries.append(Carry(*(jnp.asarray(a, config.param_dtype) for a in kept)))
+    if not any(np.any(np.asarray(a)) for carry in carries for a in carry):
+        return config, params
+    report.add("constant initial states became a learned initial carry")
+    layers = tuple(
+        own._replace(initial_carry=carry) for own, carry in zip(params.layers, carries, strict=True)
+    )
+    return dataclasses.replace(config, learn_initial_carry=True), Params(layers)
+
+
+def require_same_lengths(chain: Sequence[Lstm], report: Report) -> None:
+    """ValueError where the LSTMs of a stack do not all have the same sequence_lens, or none."""
+    given = {lstm.inputs["sequence_lens"]: lstm.title for lstm in chain}
+    if len(given) > 1:
+        said = [f"{title} {shown(name) or 'none'}" for name, title in given.items()]
+        raise ValueError(
+            f"the LSTMs of the stack have different sequence_lens, {', '.join(said[:9])}; expected "
+            "the same of all, as apply has one lengths"
+        )
+    if any(given):
+        report.add("sequence_lens: pass them as lengths to apply")
+
+
+def _start(lstm: Lstm, name: str, report: Report) -> np.ndarray:
+    """A node's initial state [D, H], zeros where it has none or is given it at each call."""
+    zeros = np.zeros((2 if lstm.both else 1, lstm.units))
+    if not lstm.inputs[name]:
+        return zeros
+    found = lstm.state(name)
+    if found is None:
+        report.add(f"{name} is an input of the model: pass it in the carry of apply")
+        return zeros
+    if found.dtype != lstm.required("W").dtype:
+        raise ValueError(
+            f"{lstm.title}: {name} is {found.dtype}; expected {lstm.required('W').dtype}, as W is"
+        )
+    if (found != found[:, :1]).any():
+        raise ValueError(
+            f"{lstm.title}: {name} is a constant that differs between sequences; make it an "
+            "input of the model, and pass it in the carry of apply"
+        )
+    return found[:, 0]
