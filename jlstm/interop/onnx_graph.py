@@ -8,6 +8,7 @@ from jlstm.interop.onnx_constants import Constants
 from jlstm.interop.onnx_node import Lstm, attributes, shown
 from jlstm.interop.onnx_values import Operator, Value
 
+_HIGHEST = 1_000  # LSTMs of a stack, so that a small file does not stand for much memory
 _MOST = 200_000  # nodes, constants, and what nodes read and make; models have some thousands
 _OWN = ("", "ai.onnx")  # the domains of ONNX's own operators
 
@@ -63,6 +64,8 @@ class Graph:
         numbers = [top]
         while isinstance(lower := below[numbers[-1]], int):
             numbers.append(lower)
+        if len(numbers) > _HIGHEST:
+            raise ValueError(f"a stack of the model has more than {_HIGHEST} LSTMs")
         if top not in above and set(named) <= set(numbers):
             return [self.lstms[n] for n in reversed(numbers)]
         cuts = "; ".join(lstm.cut for lstm in self.lstms if lstm.cut)
@@ -97,21 +100,21 @@ class Graph:
             self._seen.add(name)
         if not node.output:
             return
-        own = node.domain in _OWN
-        if own and node.op_type == "LSTM":
+        known = node.domain in _OWN
+        if known and node.op_type == "LSTM":
             self._add(node)
-        elif own and node.op_type == "Constant":
+        elif known and node.op_type == "Constant":
             self._constants.add(node.output[0], attributes(self._onnx, node))
-        elif own and node.op_type == "Identity" and self._constants.has(node.input):
+        elif known and node.op_type == "Identity" and self._constants.has(node.input):
             self._constants.alias(node.output[0], node.input[0])
         else:
             read = [self._value(name) if self._varies(name) else None for name in node.input]
             given = [value for value in read if value]
-            made = self._made(node, read) if own and given else None
-            lstm = next((value.origin for value in given if isinstance(value.origin, int)), None)
-            if lstm is not None:
-                lost = Value(lstm, None, through=shown(node.op_type))
-                self._values |= dict.fromkeys(outputs, lost)
+            made = self._made(node, read) if known and given else None
+            own = next((value for value in given if isinstance(value.origin, int)), None)
+            if own is not None:
+                through = own.through or shown(node.op_type)
+                self._values |= dict.fromkeys(outputs, Value(own.origin, None, through=through))
             if made and node.output[0]:
                 self._keep(node.output[0], made)
 

@@ -27,15 +27,15 @@ def layer_of(lstm: Lstm, around: dict[str, Any]) -> Layer:
     clip = lstm.attribute("clip", np.inf)
     if not clip > 0:
         raise ValueError(f"{lstm.title}: clip is {clip}; expected a bound above 0")
-    bias = lstm.array("B") is not None
+    units, bias, peepholes = lstm.units, lstm.array("B"), lstm.array("P")
     try:
         return Layer(
-            lstm.units,
+            units,
             bidirectional=lstm.both,
             reverse=lstm.direction == "reverse",
-            bias=bias,
-            forget_bias=0.0 if bias else 1.0,
-            peepholes=lstm.array("P") is not None,
+            bias=bias is not None,
+            forget_bias=1.0 if bias is None else 0.0,
+            peepholes=peepholes is not None,
             coupled_gates="forget" if lstm.attribute("input_forget", 0) else None,
             recurrent_activation=named[0],
             activation=named[1],

@@ -7,7 +7,7 @@ from hypothesis import given
 
 import jlstm
 from jlstm import Config, Layer
-from jlstm.interop import Report, from_onnx, to_onnx
+from jlstm.interop import from_onnx, to_onnx
 from tests.interop.frameworks import (
     assert_close,
     assert_fits,
@@ -20,7 +20,6 @@ from tests.interop.frameworks import (
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
-helper = onnx.helper
 
 ANY = networks(
     both=True,
@@ -121,94 +120,6 @@ def test_residual_and_skip_connections_and_unmerged_directions(layers):
     assert_same(back[1], params)
 
 
-def handmade(attributes=None, *, initial=None, names=("Y", "Y_h", "Y_c"), count=1, batch=2):
-    """A model of one node with random weights, written without this library."""
-    draw = np.random.default_rng(0)
-    arrays = {
-        "W": draw.normal(size=(count, 16, 5)) / 2,
-        "R": draw.normal(size=(count, 16, 4)) / 2,
-        "B": draw.normal(size=(count, 32)) / 2,
-        "P": draw.normal(size=(count, 12)) / 2,
-    }
-    if initial is not None:
-        arrays |= {"h": initial, "c": initial * 2}
-    constants = [
-        onnx.numpy_helper.from_array(a.astype("float32"), name) for name, a in arrays.items()
-    ]
-    states = ["h", "c"] if initial is not None else ["", ""]
-    node = helper.make_node(
-        "LSTM", ["X", "W", "R", "B", "", *states, "P"], names, hidden_size=4, **(attributes or {})
-    )
-    first = helper.make_tensor_value_info("X", 1, [None, None, 5])
-    outputs = [helper.make_tensor_value_info(name, 1, None) for name in names]
-    graph = helper.make_graph([node], "g", [first], outputs, constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
-
-
-HANDMADE = {
-    "plain": {},
-    "reverse": {"direction": "reverse"},
-    "both": {"direction": "bidirectional"},
-    "clip, input_forget": {"clip": 0.4, "input_forget": 1},
-    "activations": {
-        "activations": ["HardSigmoid", "LeakyRelu", "Affine"],
-        "activation_alpha": [0.3, 0.1, 0.8],
-        "activation_beta": [0.4, 0.1],
-    },
-    "activations in lower case, default constants": {
-        "activations": ["hardsigmoid", "elu", "softsign"],
-    },
-}
-
-
-@pytest.mark.parametrize("name", HANDMADE)
-def test_models_of_others(name):
-    both = HANDMADE[name].get("direction") == "bidirectional"
-    model = handmade(HANDMADE[name], count=2 if both else 1)
-    xs = np.random.default_rng(1).normal(size=(6, 2, 5)).astype("float32")
-    ys, h, c = session_of(model).run(None, {"X": xs})
-    (carry,), own = jlstm.apply(*from_onnx(model), None, xs)
-    wanted = np.concatenate(list(ys.swapaxes(0, 1)), -1)
-    assert_close((own, carry.h, carry.c), (wanted, h if both else h[0], c if both else c[0]))
-
-
-def test_constant_initial_states_become_a_learned_initial_carry():
-    row = np.random.default_rng(2).normal(size=(1, 1, 4))
-    model = handmade(initial=np.repeat(row, 2, 1))
-    xs = np.random.default_rng(1).normal(size=(6, 2, 5)).astype("float32")
-    ys = session_of(model).run(None, {"X": xs})[0]
-    config, params = from_onnx(model)
-    assert config.learn_initial_carry
-    assert_close(jlstm.apply(config, params, None, xs)[1], ys[:, 0], atol=1e-5)
-    with pytest.raises(ValueError, match="differs between sequences"):
-        from_onnx(handmade(initial=np.random.default_rng(3).normal(size=(1, 2, 4))))
-
-
-def test_a_chain_that_torch_exported_would_have_and_one_with_something_between():
-    config = Config.stack(5, [4, 3])
-    params = jlstm.init(jax.random.key(0), config)
-    model = to_onnx(config, params)
-    between = helper.make_node("Relu", ["ys0"], ["cut"])
-    model.graph.node.insert(2, between)
-    model.graph.node[3].input[0] = "cut"
-    with pytest.raises(ValueError, match=r"several stacks.*lstm1 reads lstm0 through Relu"):
-        from_onnx(model)
-    one, _ = from_onnx(model, node="lstm1")
-    assert (one.input_size, len(one.layers)) == (4, 1)
-
-
-def test_batch_first_layout_and_inputs_for_lengths_and_states_are_reported():
-    report = Report()
-    config = Config.stack(5, [4])
-    model = to_onnx(config, jlstm.init(jax.random.key(0), config), lengths=True, carry=True)
-    from_onnx(model, report=report)
-    assert "pass them as lengths" in str(report)
-    assert "initial_c is an input of the model" in str(report)
-    report = Report()
-    from_onnx(handmade({"layout": 1}), report=report)
-    assert "time_major=False" in str(report)
-
-
 @pytest.mark.parametrize(
     "layer, named",
     [
@@ -224,16 +135,3 @@ def test_what_onnx_lacks_is_refused_by_name(layer, named):
     config = Config(6, (layer,))
     with pytest.raises(ValueError, match=named):
         to_onnx(config, jlstm.init(jax.random.key(0), config))
-
-
-def test_models_that_cannot_be_read():
-    with pytest.raises(ValueError, match="no LSTM node"):
-        from_onnx(onnx.ModelProto())
-    with pytest.raises(TypeError, match=r"expected an onnx\.ModelProto"):
-        from_onnx(3)
-    model = handmade()
-    model.graph.initializer[1].dims[2] = 3
-    with pytest.raises(ValueError, match="R"):
-        from_onnx(model)
-    with pytest.raises(ValueError, match="Gelu"):
-        from_onnx(handmade({"activations": ["Sigmoid", "Gelu", "Tanh"]}))

@@ -1,0 +1,384 @@
+"""ONNX models of others: which nodes make a stack, and what is refused by name."""
+
+import jax
+import numpy as np
+import pytest
+
+import jlstm
+from jlstm import Config, Layer
+from jlstm.interop import Report, from_onnx, to_onnx
+from tests.interop.frameworks import assert_close, assert_same
+
+onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+helper = onnx.helper
+FLOAT, FLOAT16, DOUBLE, INT64 = (
+    getattr(onnx.TensorProto, name) for name in ("FLOAT", "FLOAT16", "DOUBLE", "INT64")
+)
+XS = np.random.default_rng(1).normal(size=(6, 2, 5)).astype("float32")
+
+
+def model_of(nodes, arrays, outputs):
+    constants = [onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items()]
+    first = helper.make_tensor_value_info("X", FLOAT, [None, None, 5])
+    made = [helper.make_tensor_value_info(name, FLOAT, None) for name in outputs]
+    graph = helper.make_graph(nodes, "g", [first], made, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+
+
+def handmade(attributes=None, *, initial=None, names=("Y", "Y_h", "Y_c"), count=1):
+    """A model of one node with random weights, written without this library."""
+    draw = np.random.default_rng(0)
+    arrays = {
+        "W": draw.normal(size=(count, 16, 5)) / 2,
+        "R": draw.normal(size=(count, 16, 4)) / 2,
+        "B": draw.normal(size=(count, 32)) / 2,
+        "P": draw.normal(size=(count, 12)) / 2,
+    }
+    arrays = {name: a.astype("float32") for name, a in arrays.items()}
+    states = ["", ""]
+    if initial is not None:
+        arrays |= {"h": initial, "c": initial * 2}
+        states = ["h", "c"]
+    given = {"hidden_size": 4} | (attributes or {})
+    node = helper.make_node("LSTM", ["X", "W", "R", "B", "", *states, "P"], names, **given)
+    return model_of([node], arrays, names)
+
+
+def two(between, directions=1, layout=0):
+    """Two LSTMs with nodes between that make "mid" of "Y0": (kind, other inputs, attributes)."""
+    draw, width = np.random.default_rng(0), 4
+    if directions == 2 and not between[-1][0].startswith("Reduce"):
+        width = 8
+    arrays, nodes = {}, []
+    for n, (count, size) in enumerate([(directions, 5), (1, width)]):
+        for name, shape in (("W", (16, size)), ("R", (16, 4)), ("B", (32,))):
+            arrays[f"{name}{n}"] = (draw.normal(size=(count, *shape)) / 2).astype("float32")
+        direction = "bidirectional" if count == 2 else "forward"
+        inputs = [["X", "mid"][n], f"W{n}", f"R{n}", f"B{n}"]
+        given = {"hidden_size": 4, "direction": direction} | ({"layout": layout} if layout else {})
+        nodes.append(helper.make_node("LSTM", inputs, [f"Y{n}"], name=f"lstm{n}", **given))
+    value = "Y0"
+    for n, (kind, others, attributes) in enumerate(between):
+        made = "mid" if n + 1 == len(between) else f"m{n}"
+        names = [f"a{n}_{k}" for k in range(len(others))]
+        arrays |= dict(zip(names, others, strict=True))
+        nodes.insert(-1, helper.make_node(kind, [value, *names], [made], **attributes))
+        value = made
+    return model_of(nodes, arrays, ["Y1"])
+
+
+def run_of(model):
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"X": XS})
+
+
+HANDMADE = {
+    "plain": {},
+    "reverse": {"direction": "reverse"},
+    "both": {"direction": "bidirectional"},
+    "clip, input_forget": {"clip": 0.4, "input_forget": 1},
+    "no clip": {"clip": float("inf")},
+    "activations": {
+        "activations": ["HardSigmoid", "LeakyRelu", "Affine"],
+        "activation_alpha": [0.3, 0.1, 0.8],
+        "activation_beta": [0.4, 0.1],
+    },
+    "activations in lower case, default constants": {
+        "activations": ["hardsigmoid", "elu", "softsign"],
+    },
+    "constants that no activation takes": {"activation_alpha": [0.3, 0.3, 0.3]},
+}
+
+
+@pytest.mark.parametrize("name", HANDMADE)
+def test_models_of_others(name):
+    both = HANDMADE[name].get("direction") == "bidirectional"
+    model = handmade(HANDMADE[name], count=2 if both else 1)
+    ys, h, c = run_of(model)
+    (carry,), own = jlstm.apply(*from_onnx(model), None, XS)
+    wanted = np.concatenate(list(ys.swapaxes(0, 1)), -1)
+    assert_close((own, carry.h, carry.c), (wanted, h if both else h[0], c if both else c[0]))
+
+
+def ints(*values):
+    return np.array(values, np.int64)
+
+
+SQUEEZE = ("Squeeze", [ints(1)], {})
+ROWS = ("Transpose", [], {"perm": [0, 2, 1, 3]})
+SWAP = ("Transpose", [], {"perm": [1, 0, 2]})
+JOINED = ("Reshape", [ints(0, 0, -1)], {})
+
+STACKS = {
+    "squeezed": (1, [SQUEEZE]),
+    "squeezed, counted from the last axis": (1, [("Squeeze", [ints(-3)], {})]),
+    "squeezed after directions moved": (1, [ROWS, ("Squeeze", [ints(2)], {})]),
+    "joined, of one direction": (1, [ROWS, JOINED]),
+    "batch and time swapped twice": (1, [SQUEEZE, SWAP, SWAP]),
+    "the same": (1, [SQUEEZE, ("Identity", [], {}), ("Dropout", [np.float32(0.5)], {})]),
+    "wider numbers": (1, [SQUEEZE, ("Cast", [], {"to": DOUBLE}), ("Cast", [], {"to": FLOAT})]),
+    "joined": (2, [ROWS, JOINED]),
+    "joined, of known size": (2, [ROWS, ("Reshape", [ints(0, 0, 8)], {})]),
+    "summed": (2, [("ReduceSum", [ints(1)], {"keepdims": 0})]),
+    "multiplied": (2, [ROWS, ("ReduceProd", [], {"axes": [-2], "keepdims": 0})]),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_nodes_that_keep_the_meaning_of_every_axis_make_a_stack(name):
+    directions, between = STACKS[name]
+    model = two(between, directions)
+    (ys,) = run_of(model)
+    config, params = from_onnx(model)
+    assert len(config.layers) == 2
+    assert_close(jlstm.apply(config, params, None, XS)[1], ys[:, 0])
+
+
+def reshape(*shape, **attributes):
+    return ("Reshape", [ints(*shape)], attributes)
+
+
+NO_STACKS = {
+    "batch and time swapped": (1, [SQUEEZE, SWAP], r"as \['B', 'T', 'F'\]"),
+    "batch and features swapped": (
+        1,
+        [SQUEEZE, ("Transpose", [], {"perm": [0, 2, 1]})],
+        "'F', 'B'",
+    ),
+    "all axes reversed": (1, [SQUEEZE, ("Transpose", [], {})], r"as \['F', 'B', 'T'\]"),
+    "no permutation": (1, [SQUEEZE, ("Transpose", [], {"perm": [0, 0, 2]})], "through Transpose"),
+    "units before directions": (
+        2,
+        [("Transpose", [], {"perm": [0, 2, 3, 1]}), JOINED],
+        "through Reshape",
+    ),
+    "batch beside units": (2, [JOINED], "through Reshape"),
+    "time and batch mixed": (2, [ROWS, reshape(2, 6, 8)], "through Reshape"),
+    "time and batch inferred": (2, [ROWS, reshape(-1, 2, 8)], "through Reshape"),
+    "zeros that are zeros": (2, [ROWS, reshape(0, 0, 8, allowzero=1)], "through Reshape"),
+    "of two axes": (1, [SQUEEZE, reshape(-1, 4)], "through Reshape"),
+    "all axes of one squeezed": (1, [("Squeeze", [], {})], "through Squeeze"),
+    "another axis squeezed": (1, [("Squeeze", [ints(0)], {})], "through Squeeze"),
+    "summed over time": (2, [("ReduceSum", [ints(0)], {"keepdims": 0})], "through ReduceSum"),
+    "summed, the axis kept": (2, [("ReduceSum", [ints(1)], {}), JOINED], "through ReduceSum"),
+    "whole numbers": (1, [SQUEEZE, ("Cast", [], {"to": INT64})], "through Cast"),
+    "narrower numbers": (1, [SQUEEZE, ("Cast", [], {"to": FLOAT16})], "through Cast"),
+    "no such numbers": (1, [SQUEEZE, ("Cast", [], {"to": 99})], "through Cast"),
+    "dropout in training": (
+        1,
+        [SQUEEZE, ("Dropout", [np.float32(0.5), np.True_], {})],
+        "through Dropout",
+    ),
+    "another function": (1, [SQUEEZE, ("Relu", [], {})], "through Relu"),
+    "something added": (1, [SQUEEZE, ("Add", [np.float32(1)], {})], "through Add"),
+    "an unknown attribute": (1, [SQUEEZE, ("Identity", [], {"scale": 2.0})], "through Identity"),
+    "an attribute of another type": (1, [("Squeeze", [], {"axes": "a"})], "through Squeeze"),
+    "an operator of others": (1, [SQUEEZE, ("Identity", [], {"domain": "my"})], "through Identity"),
+    "control characters": (1, [SQUEEZE, ("\x1b[2J", [], {})], r"through '\\x1b\[2J'"),
+}
+
+
+@pytest.mark.parametrize("name", NO_STACKS)
+def test_nodes_that_change_numbers_or_axes_make_none(name):
+    directions, between, how = NO_STACKS[name]
+    model = two(between, directions)
+    with pytest.raises(ValueError, match=rf"several stacks.*lstm1 reads lstm0 .*{how}") as caught:
+        from_onnx(model)
+    assert str(caught.value).isprintable()
+    one, _ = from_onnx(model, node="lstm1")
+    assert len(one.layers) == 1
+
+
+def test_with_layout_1_the_batch_comes_first_everywhere():
+    between = [("Squeeze", [ints(2)], {})]
+    report = Report()
+    config, params = from_onnx(two(between, layout=1), report=report)
+    assert "time_major=False" in str(report)
+    wanted = from_onnx(two([SQUEEZE]))
+    assert config == wanted[0]
+    assert_same(params, wanted[1])
+    joined = from_onnx(two([JOINED], directions=2, layout=1))
+    assert_same(joined[1], from_onnx(two([ROWS, JOINED], directions=2))[1])
+    for nodes in ([SQUEEZE], [*between, SWAP]):
+        with pytest.raises(ValueError, match="lstm1 reads lstm0"):
+            from_onnx(two(nodes, layout=1))
+
+
+def test_the_next_layer_reads_a_residual_sum_only_where_the_model_does():
+    config = Config(5, (Layer(5, residual=True), Layer(3)))
+    model = to_onnx(config, jlstm.init(jax.random.key(0), config))
+    node = next(node for node in model.graph.node if node.name == "lstm1")
+    node.input[0] = "ys0"
+    model.graph.output[0].name = "Y1"
+    found, params = from_onnx(model)
+    assert not found.layers[0].residual
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (ys,) = session.run(["Y1"], {"xs": XS})
+    assert_close(jlstm.apply(found, params, None, XS)[1], ys[:, 0])
+
+
+def test_of_several_stacks_one_is_named():
+    config = Config.stack(5, [4, 4])
+    model = to_onnx(config, jlstm.init(jax.random.key(0), config))
+    second = onnx.NodeProto.FromString(model.graph.node[2].SerializeToString())
+    second.name, second.output[0] = "other", "Y"
+    model.graph.node.append(second)
+    for node in (None, "lstm0"):
+        with pytest.raises(ValueError, match=r"end at \['lstm1', 'other'\]; name a node"):
+            from_onnx(model, node=node)
+    assert len(from_onnx(model, node="other")[0].layers) == 2
+    with pytest.raises(ValueError, match="no LSTM node called 'none'"):
+        from_onnx(model, node="none")
+
+
+def test_constant_initial_states_become_a_learned_initial_carry():
+    row = np.random.default_rng(2).normal(size=(1, 1, 4)).astype("float32")
+    model = handmade(initial=np.repeat(row, 2, 1))
+    ys = run_of(model)[0]
+    config, params = from_onnx(model)
+    assert config.learn_initial_carry
+    assert_close(jlstm.apply(config, params, None, XS)[1], ys[:, 0], atol=1e-5)
+    first = from_onnx(handmade({"layout": 1}, initial=np.repeat(row, 3, 0)))
+    assert_same(first[1], params)
+
+
+@pytest.mark.parametrize(
+    "attributes, initial, words",
+    [
+        ({}, np.eye(2, 4, dtype="float32")[None], "differs between sequences"),
+        ({"layout": 1}, np.eye(2, 4, dtype="float32")[:, None], "differs between sequences"),
+        ({}, np.zeros((1, 0, 4), "float32"), r"initial_c is \[1, 0, 4\].* B of at least 1"),
+        ({}, np.zeros((1, 2, 3), "float32"), r"initial_c is \[1, 2, 3\]; expected \[1, B, 4\]"),
+        ({}, np.zeros(4, "float32"), r"initial_c is \[4\]"),
+        ({}, np.zeros((1, 2, 4), "int64"), "initial_c is int64; expected float32"),
+    ],
+)
+def test_constants_that_are_no_initial_carry(attributes, initial, words):
+    with pytest.raises(ValueError, match=words):
+        from_onnx(handmade(attributes, initial=initial))
+
+
+def test_the_report_says_where_inputs_and_outputs_of_the_model_went():
+    report = Report()
+    config = Config.stack(5, [4])
+    params = jlstm.init(jax.random.key(0), config)
+    from_onnx(to_onnx(config, params, lengths=True, carry=True), report=report)
+    assert "pass them as lengths" in str(report)
+    assert "initial_c is an input of the model" in str(report)
+    assert "the outputs are the model's ys" in str(report)
+    for model in (handmade({"layout": 1}), to_onnx(config, params, time_major=False)):
+        report = Report()
+        from_onnx(model, report=report)
+        assert "time_major=False" in str(report)
+
+
+def test_a_stack_has_one_lengths():
+    model = to_onnx(
+        Config.stack(5, [4, 4]),
+        jlstm.init(jax.random.key(0), Config.stack(5, [4, 4])),
+        lengths=True,
+    )
+    next(node for node in model.graph.node if node.name == "lstm1").input[4] = ""
+    with pytest.raises(ValueError, match="different sequence_lens, lstm0 lengths, lstm1 none"):
+        from_onnx(model)
+
+
+ODD = [
+    ({"direction": "foo"}, "direction is 'foo'"),
+    ({"direction": "Forward"}, "did you mean 'forward'"),
+    ({"direction": "\x1b[31m"}, r"direction is '\\x1b\[31m'"),
+    ({"layout": 2}, "layout is 2; expected 0 or 1"),
+    ({"input_forget": 3}, "input_forget is 3; expected 0 or 1"),
+    ({"clip": "a"}, "clip is 'a', of type STRING; expected FLOAT"),
+    ({"clip": -1.0}, r"clip is -1\.0; expected a bound above 0"),
+    ({"clip": float("nan")}, "clip is nan"),
+    ({"hidden_size": 10**12}, "hidden_size is 1000000000000, but R has 4 units"),
+    ({"hidden_size": 0}, "hidden_size is 0, but R has 4"),
+    ({"hidden_size": -4}, "hidden_size is -4, but R has 4"),
+    ({"hidden_size": [4]}, r"hidden_size is \[4\], of type INTS"),
+    ({"activations": ["Tanh"]}, "names 1 activations.*expected 3"),
+    ({"activations": ["Sigmoid", "Gelu", "Tanh"]}, "'Gelu' has no counterpart"),
+    ({"activations": ["Sigmoid", "\x1b", "Tanh"]}, r"'\\x1b' has no counterpart"),
+    ({"activations": ["Elu"] * 3, "activation_alpha": [float("nan")]}, "'nan' is not a finite"),
+    ({"activation_alpha": 1.0}, "activation_alpha is 1.0, of type FLOAT; expected FLOATS"),
+    ({"scale": 1}, "attribute 'scale', which ONNX's LSTM lacks"),
+    ({"direction": "bidirectional"}, r"W is \[1, 16, 5\]; expected \[2, 16, 5\]"),
+]
+
+
+@pytest.mark.parametrize("attributes, words", ODD, ids=[str(words) for _, words in ODD])
+def test_odd_attributes_are_refused_by_name(attributes, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        from_onnx(handmade(attributes))
+    assert str(caught.value).isprintable()
+
+
+def no_inputs(model):
+    del model.graph.node[0].input[:]
+
+
+def no_name(model):
+    model.graph.node[0].input[1] = ""
+
+
+def computed(model):
+    model.graph.node.insert(0, helper.make_node("Neg", ["W"], ["V"]))
+    model.graph.node[1].input[1] = "V"
+
+
+def other_shape(model):
+    model.graph.initializer[1].CopyFrom(
+        onnx.numpy_helper.from_array(np.zeros((1, 16, 3), "float32"), "R")
+    )
+
+
+def other_numbers(model):
+    model.graph.initializer[2].CopyFrom(onnx.numpy_helper.from_array(np.zeros((1, 32)), "B"))
+
+
+def elsewhere(model):
+    model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+
+
+def backwards(model):
+    model.graph.node.append(helper.make_node("Relu", ["Y"], ["X"]))
+
+
+CHANGED = [
+    (no_inputs, "LSTM node Y has no inputs"),
+    (no_name, "W is missing"),
+    (computed, "W is computed by the model"),
+    (other_shape, "hidden_size is 4, but R has 3 units"),
+    (other_numbers, "B is float64; expected float32"),
+    (elsewhere, "lies in a file"),
+    (backwards, "'X' is read before it is made"),
+    (lambda m: m.graph.node.append(m.graph.node[0]), "'Y' is read before it is made, or made tw"),
+    (lambda m: m.graph.initializer.append(m.graph.initializer[0]), "two arrays 'W'"),
+    (lambda m: m.graph.node[0].input.extend("abcd"), "has 12 inputs"),
+    (lambda m: m.graph.node[0].attribute.append(m.graph.node[0].attribute[0]), "_size' twice"),
+    (
+        lambda m: m.graph.node[0].attribute[0].ClearField("type"),
+        "hidden_size is None, of type UNDEFINED",
+    ),
+    (lambda m: setattr(m.graph.initializer[0], "data_type", 99), "'W' cannot be read.*is 99"),
+    (lambda m: setattr(m.graph.initializer[0], "data_type", 0), "'W' cannot be read.*is 0"),
+    (lambda m: m.graph.initializer[1].dims.__setitem__(2, 3), "'R' cannot be read"),
+    (lambda m: m.graph.initializer[1].dims.__setitem__(2, -1), "no extent below 0"),
+    (lambda m: m.graph.initializer[1].dims.__setitem__(2, 2**60), "'R' cannot be read"),
+    (lambda m: m.graph.Clear(), "no LSTM node; its LSTMs: none"),
+]
+
+
+@pytest.mark.parametrize("change, words", CHANGED, ids=[str(words) for _, words in CHANGED])
+def test_malformed_models_are_refused_in_words(change, words):
+    model = handmade()
+    change(model)
+    with pytest.raises(ValueError, match=words):
+        from_onnx(model)
+
+
+@pytest.mark.parametrize("source", [12345, None, b"model.onnx"])
+def test_what_is_neither_a_model_nor_a_path(source):
+    with pytest.raises(TypeError, match=r"expected an onnx\.ModelProto or a path"):
+        from_onnx(source)
