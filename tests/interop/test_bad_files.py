@@ -397,6 +397,76 @@ def test_keras_configs_with_odd_values(whole, tmp_path):
     assert found > len(every) / 10
 
 
+def odd_onnx(data, draw):
+    """A model that is well-formed, but for a few values in it."""
+    import onnx
+
+    model = onnx.ModelProto.FromString(bytes(data))
+    numbers = (-1, 0, 1, 2, 3, 5, 99, 2**31 - 1, 2**62, -(2**62))
+    texts = ("", "a", "foo", "Y0", "W0", "xs", "LSTM", "Transpose", "\x1b[31m\n", "x" * 10_000)
+
+    def any_of(values):
+        return values[int(draw.integers(len(values)))]
+
+    for _ in range(draw.integers(1, 4)):
+        node, tensor = any_of(model.graph.node), any_of(model.graph.initializer)
+        attribute = any_of(node.attribute) if node.attribute else node.attribute.add(name="axis")
+        match int(draw.integers(8)):
+            case 0:
+                attribute.i, attribute.f = any_of(numbers), any_of((-1.0, np.nan, np.inf))
+                attribute.type = any_of(range(15))
+            case 1:
+                attribute.s = any_of(texts).encode() + any_of((b"", b"\xff"))
+                attribute.ints[:] = [any_of(numbers) for _ in range(draw.integers(5))]
+            case 2:
+                attribute.name = any_of(texts)
+            case 3:
+                names = any_of((node.input, node.output))
+                names[:] = [any_of(texts) if draw.random() < 0.3 else name for name in names]
+            case 4:
+                names = any_of((node.input, node.output, node.attribute))
+                del names[int(draw.integers(len(names) + 1)) :]
+            case 5:
+                node.op_type = any_of(texts)
+            case 6:
+                tensor.dims[int(draw.integers(len(tensor.dims)))] = any_of(numbers)
+            case 7:
+                tensor.data_type = any_of(range(30))
+    return model.SerializeToString()
+
+
+def test_onnx_models_of_odd_values(whole, tmp_path):
+    draw, found = np.random.default_rng(0), 0
+    data, path = content(whole, ".onnx"), tmp_path / "a.onnx"
+    for _ in range(300):
+        path.write_bytes(odd_onnx(data, draw))
+        try:
+            found += refused(from_onnx, path)
+            from_onnx(path)
+        except ValueError as error:
+            assert str(error).isprintable()
+            assert len(str(error)) < 1000
+    assert found > 100
+
+
+def test_onnx_files_of_many_small_parts_are_refused_at_once(tmp_path):
+    from jlstm.interop.protobuf import as_bytes
+
+    graph = 7
+    for data in (
+        bytes(8_000_000),
+        b"\x08\x00" * 4_000_000,
+        b"\xff" * 8_000_000,
+        as_bytes(graph, b"\x0a\x00" * 500_000),
+        as_bytes(graph, as_bytes(1, b"\x0a\x01a" * 500_000)),
+        as_bytes(graph, as_bytes(5, b"\x08\x01" * 4_000_000)),
+    ):
+        (tmp_path / "a.onnx").write_bytes(data)
+        began = time.perf_counter()
+        assert refused(from_onnx, tmp_path / "a.onnx")
+        assert time.perf_counter() - began < 4
+
+
 def test_a_header_larger_than_its_file(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", 2**62) + b"{}")
     assert refused(jlstm.load, tmp_path / "a.safetensors")
