@@ -3,6 +3,8 @@
 import importlib
 from typing import Any
 
+_PACKAGES = {"google_crc32c": "google-crc32c", "haiku": "dm-haiku"}  # named otherwise than modules
+
 
 def module(name: str) -> Any:
     """The module of that name.
@@ -15,7 +17,8 @@ def module(name: str) -> Any:
     except ModuleNotFoundError as error:
         if not name.startswith(error.name or name):
             raise
+        package = name.partition(".")[0]
         raise ImportError(
-            f"this conversion needs {name.partition('.')[0]}, which is not installed: "
-            "pip install 'jlstm[interop]' has what files need, 'jlstm[peers]' the frameworks"
+            f"this conversion needs {package}, which is not installed: "
+            f"pip install {_PACKAGES.get(package, package)}"
         ) from None

@@ -2,14 +2,13 @@
 
 import os
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jlstm.config import Config, Layer
-from jlstm.interop import needs
+from jlstm.interop import needs, torch_files
 from jlstm.interop.report import Report
 from jlstm.interop.sides import Gates, Side, join, network, require, sides_of, split
 from jlstm.params import Params
@@ -58,7 +57,7 @@ def from_torch(
     dropout = 0.0
     state: Any = source
     if isinstance(source, (str, os.PathLike)):
-        state = _read(source)
+        state = torch_files.read(source)
     elif isinstance(source, (torch.nn.LSTM, torch.nn.LSTMCell)):
         dropout = getattr(source, "dropout", 0.0)
         if getattr(source, "batch_first", False):
@@ -162,48 +161,6 @@ def to_torch(
     module.load_state_dict({k: _tensor(torch, a) for k, a in state.items()}, assign=True)
     module.flatten_parameters()
     return module
-
-
-def _read(path: str | os.PathLike) -> Any:
-    torch = needs.module("torch")
-    try:
-        made = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        _check_storages(path, made)
-        return made
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # torch's reader raises whatever a changed byte leads to
-        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
-            why = "it holds objects, perhaps a whole module, which to load would be to run code"
-        else:
-            why = ascii(str(error).strip().partition("\n")[0])[1:-1]
-        raise ValueError(
-            f"{path} is not a file of tensors as torch.save(module.state_dict(), path) writes it, "
-            f"by a version of torch since 1.6: {why}"
-        ) from None
-
-
-def _check_storages(path: str | os.PathLike, state: Any) -> None:
-    """ValueError where tensors claim more bytes than the file has for them, which torch maps."""
-    torch = needs.module("torch")
-    seen: set[int] = set()  # what a pickle shares is there once
-
-    def tensors(value: Any) -> Iterator[Any]:
-        if id(value) in seen:
-            return
-        seen.add(id(value))
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, (Mapping, list, tuple)):
-            for part in value.values() if isinstance(value, Mapping) else value:
-                yield from tensors(part)
-
-    storages = [tensor.untyped_storage() for tensor in tensors(state)]
-    claimed = {storage.data_ptr(): storage.nbytes() for storage in storages if storage.nbytes()}
-    with zipfile.ZipFile(path) as archive:
-        sizes = [e.file_size for e in archive.infolist() if "/data/" in e.filename]
-    if sorted(claimed.values()) != sorted(size for size in sizes if size):
-        raise ValueError("its tensors do not have the sizes that it says")
 
 
 def _flat(state: Mapping[Any, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
