@@ -19,6 +19,9 @@ _OPTIONS = (
     *("activation", "recurrent_activation", "cell_activation", "residual", "skip"),
 )
 
+# What a model that is malformed in some further way may lead to.
+_UNFORESEEN = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError)
+
 
 def from_onnx(
     source: "onnx.ModelProto | str | os.PathLike",
@@ -37,13 +40,19 @@ def from_onnx(
       report: what was done is added to it.
 
     Returns:
-      config and params. Initial states that are constants, the same for all sequences, become a
-      learned initial carry; those that are inputs of the model are `carry` in apply, as
-      sequence_lens are `lengths`. With layout=1 pass time_major=False.
+      Config and params; the report says which values of the model the network's input and
+      outputs are. Between two LSTMs of a stack may stand what joins directions, adds an LSTM's
+      input to its output or puts the network's input beside it, and what leaves values as they
+      are; two directions that nothing joins count as concatenated. Initial states that are
+      constants, the same for all sequences, become a learned initial carry; those that are inputs
+      of the model are `carry` in apply, as sequence_lens are `lengths`. With layout=1 pass
+      time_major=False.
 
     Raises:
-      ValueError: not a whole model, no LSTM in it, several chains, or something between two LSTMs
-        of a chain that changes numbers.
+      ValueError: not a whole model, no LSTM in it, several chains, something between two LSTMs
+        that changes numbers or the meaning of an axis, or attributes and arrays that fit no LSTM.
+      TypeError: source is neither a model nor a path.
+      ImportError: onnx is not installed.
 
     >>> import jax
     >>> from jlstm import init
@@ -52,7 +61,10 @@ def from_onnx(
     >>> from_onnx(to_onnx(config, params))[0] == config
     True
     """
+    onnx = needs.module("onnx")
     report = Report() if report is None else report
+    if not isinstance(source, (str, os.PathLike, onnx.ModelProto)):
+        raise TypeError(f"source is {type(source).__name__}; expected an onnx.ModelProto or a path")
     try:
         return _read(source, node, report)
     except ValueError as error:
@@ -60,7 +72,7 @@ def from_onnx(
         if text.isprintable():
             raise
         raise ValueError("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)) from None
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError) as error:
+    except _UNFORESEEN as error:
         raise ValueError(
             f"the model cannot be understood: {type(error).__name__} {str(error)!r:.200}; check it "
             "with onnx.checker.check_model"
@@ -79,16 +91,22 @@ def to_onnx(
     """A model with one native LSTM node a layer; batch and time are free.
 
     Args:
-      config, params: the network.
+      config: the network.
+      params: its parameters, in float32.
       lengths: give the model an input "lengths" [B], int32.
       carry: give it inputs "c0", "h0", "c1", ... [D, B, H], a pair a layer, and outputs
         "c0_last", "h0_last", ...; else it starts from zeros.
       time_major: its input "xs" and output "ys" are [T, B, ..], else [B, T, ..].
       report: what was done is added to it.
 
+    Returns:
+      The model. Past each length its outputs are zero, and its last states are those of the last
+      step within it, as those of apply are.
+
     Raises:
-      ValueError: an option that ONNX's LSTM lacks, or float64 or bfloat16 parameters, which ONNX
-        Runtime does not run.
+      TypeError, ValueError: params that do not fit config, an option that ONNX's LSTM lacks, or
+        float64 or bfloat16 parameters, which ONNX Runtime does not run.
+      ImportError: onnx is not installed.
 
     >>> import jax
     >>> from jlstm import init

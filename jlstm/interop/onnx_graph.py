@@ -14,10 +14,9 @@ _OWN = ("", "ai.onnx")  # the domains of ONNX's own operators
 
 
 class Graph:
-    """A model's LSTM nodes, and what is made of their outputs.
+    """The LSTM nodes of a model, or of the file at a path, and what is made of their outputs.
 
     Raises:
-      TypeError: the source is neither a model nor a path.
       ValueError: a file that is no whole model, or nodes that are no graph in order.
     """
 
@@ -27,10 +26,6 @@ class Graph:
         if isinstance(source, (str, os.PathLike)):
             folder = os.path.dirname(source) or "."
             source, large = onnx_file.read(source)
-        if not isinstance(source, self._onnx.ModelProto):
-            raise TypeError(
-                f"source is {type(source).__name__}; expected an onnx.ModelProto or a path"
-            )
         graph = source.graph
         _require_bounded(graph)
         self._constants = Constants(graph.initializer, large, folder)

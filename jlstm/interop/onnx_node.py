@@ -18,10 +18,14 @@ _ATTRIBUTES = {
 }
 
 
-def shown(text: str) -> str:
-    """Text of a file as it may be printed: short, and without control characters."""
-    text = text if len(text) <= 80 else f"{text[:77]}..."
-    return text if text.isprintable() else repr(text)
+def shown(text: str | bytes) -> str:
+    """Text of a file as it may be printed: short, and without control characters.
+
+    Of text that is no UTF-8, protobuf gives the bytes.
+    """
+    short = text if len(text) <= 80 else text[:80]
+    plain = isinstance(short, str) and short.isprintable()
+    return f"{short if plain else repr(short)}{'...' if short != text else ''}"
 
 
 def attributes(onnx: Any, node: Any) -> dict[str, tuple[str, Any]]:

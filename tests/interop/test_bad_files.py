@@ -428,7 +428,7 @@ def odd_onnx(data, draw):
                 del names[int(draw.integers(len(names) + 1)) :]
             case 5:
                 node.op_type = any_of(texts)
-            case 6:
+            case 6 if tensor.dims:
                 tensor.dims[int(draw.integers(len(tensor.dims)))] = any_of(numbers)
             case 7:
                 tensor.data_type = any_of(range(30))

@@ -327,6 +327,14 @@ def computed(model):
     model.graph.node[1].input[1] = "V"
 
 
+def no_text(model):
+    node = model.graph.node[0]
+    node.name, node.attribute[0].i = "abc", 7
+    data = model.SerializeToString().replace(b"\x1a\x03abc", b"\x1a\x03\xff\x1bc")
+    model.Clear()
+    model.MergeFromString(data)
+
+
 def other_shape(model):
     model.graph.initializer[1].CopyFrom(
         onnx.numpy_helper.from_array(np.zeros((1, 16, 3), "float32"), "R")
@@ -349,6 +357,7 @@ CHANGED = [
     (no_inputs, "LSTM node Y has no inputs"),
     (no_name, "W is missing"),
     (computed, "W is computed by the model"),
+    (no_text, r"b'\\xff\\x1bc': hidden_size is 7"),
     (other_shape, "hidden_size is 4, but R has 3 units"),
     (other_numbers, "B is float64; expected float32"),
     (elsewhere, "lies in a file"),
