@@ -54,7 +54,10 @@ def _start(lstm: Lstm, name: str, report: Report) -> np.ndarray:
         return zeros
     found = lstm.state(name)
     if found is None:
-        report.add(f"{name} is an input of the model: pass it in the carry of apply")
+        report.add(
+            f"{name} is an input of the model, or computed by it: unless it is zeros, pass it in "
+            "the carry of apply"
+        )
         return zeros
     if found.dtype != lstm.required("W").dtype:
         raise ValueError(

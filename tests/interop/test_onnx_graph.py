@@ -135,6 +135,24 @@ def test_nodes_that_keep_the_meaning_of_every_axis_make_a_stack(name):
     assert_close(jlstm.apply(config, params, None, XS)[1], ys[:, 0])
 
 
+@pytest.mark.filterwarnings("ignore")  # the exporter warns of itself, and of its tracing
+def test_a_stack_that_torch_exported(tmp_path):
+    torch = pytest.importorskip("torch")
+    lstm = torch.nn.LSTM(5, 4, num_layers=2, bidirectional=True, batch_first=True)
+    xs = torch.tensor(XS)
+    torch.onnx.export(
+        lstm,
+        (xs,),
+        tmp_path / "a.onnx",
+        dynamo=False,
+        input_names=["xs"],
+        dynamic_axes={"xs": {0: "batch", 1: "time"}},
+    )
+    config, params = from_onnx(tmp_path / "a.onnx")
+    own = jlstm.apply(config, params, None, XS, time_major=False)[1]
+    assert_close(own, lstm(xs)[0].detach().numpy())
+
+
 def reshape(*shape, **attributes):
     return ("Reshape", [ints(*shape)], attributes)
 
@@ -385,6 +403,22 @@ def test_malformed_models_are_refused_in_words(change, words):
     change(model)
     with pytest.raises(ValueError, match=words):
         from_onnx(model)
+
+
+def test_arrays_in_a_file_beside_the_model(tmp_path):
+    wanted = from_onnx(handmade())[1]
+    onnx.save(
+        handmade(), tmp_path / "a.onnx", save_as_external_data=True, location="a", size_threshold=0
+    )
+    assert_same(from_onnx(tmp_path / "a.onnx")[1], wanted)
+    model = onnx.load(tmp_path / "a.onnx", load_external_data=False)
+    model.graph.initializer[0].dims[2] = 10**12
+    (tmp_path / "b.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ValueError, match="'W' cannot be read: it takes 64000000000000 bytes"):
+        from_onnx(tmp_path / "b.onnx")
+    (tmp_path / "a").unlink()
+    with pytest.raises(ValueError, match="'R' cannot be read"):
+        from_onnx(tmp_path / "a.onnx")
 
 
 @pytest.mark.parametrize("source", [12345, None, b"model.onnx"])
