@@ -112,4 +112,8 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
             "name, in a file that ends in .npz"
         )
     made = tensorflow.to_tensorflow(config, params, report=report)
+    for name, array in made.items():
+        if array.dtype.kind not in "fiu":
+            made[name] = array.astype("float32")
+            report.add(f"{array.dtype} became float32, as .npz files have no {array.dtype}")
     return writing.write_by(path, lambda beside: np.savez(beside, **made), ".npz")  # type: ignore[arg-type]

@@ -22,6 +22,12 @@ def read(part: keras_files.Part, report: Report, last: bool) -> list[tuple[Layer
     if part.kind in SILENT:
         return []
     options, weights = part.options, list(part.weights)
+    policy = options.get("dtype")
+    policy = policy["config"]["name"] if isinstance(policy, Mapping) else str(policy)
+    if policy.startswith("mixed_"):
+        report.add(
+            f"{part.name} computes as {policy} says; here products are in the weights' format"
+        )
     if part.kind == "Bidirectional":
         return [_both(part, report, last)]
     if part.kind == "RNN":

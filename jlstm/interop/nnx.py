@@ -68,7 +68,7 @@ def to_nnx(config: Config, params: Params, *, report: Report | None = None) -> l
     """
     nnx = needs.module("flax.nnx")
     report = Report() if report is None else report
-    flax.require_cells(config, params, "nnx's OptimizedLSTMCell", report)
+    flax.require_cells(config, params, "nnx's OptimizedLSTMCell", report, "dtype")
     made = []
     for layer, own, size in zip(config.layers, params.layers, config.input_sizes, strict=True):
         (side,) = sides_of(layer, own)

@@ -151,6 +151,10 @@ def require(
             f"{framework} has no learned initial carry; convert a config with "
             "learn_initial_carry=False, and pass the carry at each call"
         )
+    if config.dtype != config.param_dtype and "dtype" not in can:
+        report.add(
+            f"products are in {config.dtype} here, in the weights' {config.param_dtype} there"
+        )
     for n, layer in enumerate(config.layers):
         plain, runs = Layer(layer.hidden_size), layer.without_key
         for name, value in vars(runs).items():

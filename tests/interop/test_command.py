@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jlstm
-from jlstm import Config
+from jlstm import Config, Layer
 from jlstm.interop.command import convert
 from tests.interop.frameworks import assert_fits, assert_same
 
@@ -84,6 +84,17 @@ def test_endings_may_be_in_capitals(tmp_path):
         convert(path, tmp_path / name)
         path = tmp_path / name
     convert(path, tmp_path / "b.safetensors")
+
+
+def test_bfloat16_becomes_what_npz_files_hold(tmp_path, capsys):
+    config = Config(5, (Layer(4),), dtype="bfloat16", param_dtype="bfloat16")
+    params = jlstm.init(jax.random.key(0), config)
+    jlstm.save(tmp_path / "a.safetensors", config, params)
+    convert(tmp_path / "a.safetensors", tmp_path / "a.npz")
+    assert "bfloat16 became float32" in capsys.readouterr().out
+    convert(tmp_path / "a.npz", tmp_path / "b.safetensors")
+    found = jlstm.load(tmp_path / "b.safetensors")[1].layers[0]
+    np.testing.assert_array_equal(found.w_x, params.layers[0].w_x.astype("float32"))
 
 
 def test_folders_are_refused_in_words(tmp_path):

@@ -279,3 +279,15 @@ def test_a_bidirectional_of_several_cells_is_refused():
     layer.build((None, None, 5))
     with pytest.raises(ValueError, match="wraps 2 cells; expected one LSTM"):
         from_keras(layer)
+
+
+def test_a_policy_of_mixed_formats_is_reported():
+    layer = L.LSTM(4, dtype="mixed_bfloat16")
+    layer.build((None, None, 5))
+    report = Report()
+    config, _ = from_keras(layer, report=report)
+    assert (config.dtype, config.param_dtype) == ("float32", "float32")
+    assert "computes in mixed_bfloat16" in str(report)
+    mixed = Config(5, (Layer(4),), dtype="bfloat16")
+    to_keras(mixed, jlstm.init(jax.random.key(0), mixed), report=report)
+    assert "products are in bfloat16 here, in the weights' float32 there" in str(report)
