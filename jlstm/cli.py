@@ -89,6 +89,12 @@ class Convert:
     """TensorFlow: where the cells stand; several, lowest layer first, form one stack."""
     forget_bias: float | None = None
     """TensorFlow: what the cells add to the forget gate; 1 by default."""
+    cell_clip: float | None = None
+    """TensorFlow: the cells' cell_clip."""
+    projection_clip: float | None = None
+    """TensorFlow: the cells' proj_clip."""
+    activation: str | None = None
+    """TensorFlow: the cells' activation; tanh by default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,16 +175,7 @@ def _run(command: object) -> None:
     elif isinstance(command, Convert):
         from jlstm.interop import command as interop
 
-        interop.convert(
-            command.source,
-            command.out,
-            command.from_,
-            command.to,
-            prefix=command.prefix,
-            node=command.node,
-            scope=command.scope,
-            forget_bias=command.forget_bias,
-        )
+        interop.convert(**vars(command))
     elif isinstance(command, Export):
         from jlstm.export import write
 

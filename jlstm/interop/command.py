@@ -24,7 +24,9 @@ _ENDINGS = {
 }
 
 
-_OPTIONS = {"prefix": "torch", "node": "onnx", "scope": "tensorflow", "forget_bias": "tensorflow"}
+_OPTIONS = {"prefix": "torch", "node": "onnx"} | dict.fromkeys(
+    ("scope", "forget_bias", "cell_clip", "projection_clip", "activation"), "tensorflow"
+)
 
 
 def convert(
@@ -39,7 +41,7 @@ def convert(
     Args:
       source, out: the files; their endings say what they are unless `from_` and `to` do.
       from_, to: one of KINDS.
-      options: `prefix` of `from_torch`, `node` of `from_onnx`, `scope` and `forget_bias` of
+      options: `prefix` of `from_torch`, `node` of `from_onnx`, and all those of
         `from_tensorflow`; None is as good as absent.
 
     Raises:

@@ -25,9 +25,7 @@ def read(part: keras_files.Part, report: Report, last: bool) -> list[tuple[Layer
     policy = options.get("dtype")
     policy = policy["config"]["name"] if isinstance(policy, Mapping) else str(policy)
     if policy.startswith("mixed_"):
-        report.add(
-            f"{part.name} computes as {policy} says; here products are in the weights' format"
-        )
+        report.add(f"{part.name} computes in {policy}, the network in its weights' format")
     if part.kind == "Bidirectional":
         return [_both(part, report, last)]
     if part.kind == "RNN":

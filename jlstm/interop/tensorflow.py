@@ -21,7 +21,7 @@ from jlstm.interop.sides import (
     split_joint,
 )
 from jlstm.interop.tensorflow_names import PEEPHOLES, Cell
-from jlstm.params import Carry, Params
+from jlstm.params import Params
 
 _ORDER = "igfo"
 _OPTIONS = ("bidirectional", "projection_size", "peepholes", "cell_clip", "projection_clip")
@@ -159,58 +159,6 @@ def to_tensorflow(
             if side.projection is not None:
                 made[f"{name}/projection/kernel"] = side.projection
     return made
-
-
-def carry_from_tensorflow(config: Config, state: Any) -> tuple[Carry, ...]:
-    """A carry from a TensorFlow 1 state: (c, h) a layer, or [B, H + P] with state_is_tuple=False.
-
-    A whole stack's state that is no tuple, [B, sum of H + P], is taken apart as well.
-
-    Raises:
-      ValueError: the state does not fit config, or config runs both ways.
-
-    >>> carry_from_tensorflow(Config.stack(6, [1, 2]), np.arange(6.0)[None])[1].c.tolist()
-    [[2.0, 3.0]]
-    """
-    import jax.numpy as jnp
-
-    sizes = [size for layer in config.layers for size in (layer.hidden_size, layer.state_size)]
-    if any(layer.bidirectional for layer in config.layers):
-        raise ValueError("TensorFlow 1 keeps one state a direction; convert each on its own")
-    if not isinstance(state, (tuple, list)):
-        if np.shape(state)[-1:] != (sum(sizes),):
-            raise ValueError(
-                f"the state is {list(np.shape(state))}; expected [B, {sum(sizes)}], c and h of "
-                "each layer side by side"
-            )
-        arrays = np.split(np.asarray(state), np.cumsum(sizes)[:-1], -1)
-    else:
-        one = len(config.layers) == 1 and len(state) == 2 and np.ndim(state[0]) == 2
-        arrays, listed = [], [state] if one else state
-        if len(listed) != len(config.layers):
-            raise ValueError(
-                f"the state has {len(listed)} parts; expected one for each of the "
-                f"{len(config.layers)} layers"
-            )
-        for layer, own in zip(config.layers, listed, strict=True):
-            if not isinstance(own, (tuple, list)):
-                own = np.split(np.asarray(own), [layer.hidden_size], -1)
-            arrays += list(own)
-    found = [np.shape(a)[-1] if np.ndim(a) else 0 for a in arrays]
-    if found != sizes:
-        raise ValueError(f"the state's arrays have {found} features; expected {sizes}")
-    return tuple(
-        Carry(jnp.asarray(c), jnp.asarray(h))
-        for c, h in zip(arrays[::2], arrays[1::2], strict=True)
-    )
-
-
-def carry_to_tensorflow(
-    carry: Sequence[Carry], *, state_is_tuple: bool = True
-) -> tuple[tuple[np.ndarray, np.ndarray], ...] | np.ndarray:
-    """The opposite of `carry_from_tensorflow`."""
-    pairs = tuple((np.asarray(own.c), np.asarray(own.h)) for own in carry)
-    return pairs if state_is_tuple else np.concatenate([a for pair in pairs for a in pair], -1)
 
 
 def _read(source: Any, choose: Any) -> dict[str, np.ndarray]:

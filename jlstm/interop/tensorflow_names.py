@@ -12,7 +12,11 @@ PEEPHOLES = ("w_i_diag", "w_f_diag", "w_o_diag")
 _VARIABLES = ("kernel", "bias", *PEEPHOLES, "projection/kernel", "projection/bias")
 _EARLIER = {"weights": "kernel", "biases": "bias"}  # before TensorFlow 1.2
 _CELL = re.compile(r"lstm|cell", re.IGNORECASE)
-_OTHER = re.compile(r"gru|layer_?norm|conv|(?<!lstm_)rnn_?cell|nas_?cell", re.IGNORECASE)
+_OTHER = re.compile(
+    r"gru|layer_?norm|conv_|phased|time_freq|grid|glstm|coupled|intersection|(?<!lstm_)rnn_?cell"
+    r"|nas_?cell",
+    re.IGNORECASE,
+)
 
 
 class Cell(NamedTuple):
@@ -49,8 +53,11 @@ def layers(names: Collection[str], scope: str) -> list[list[Cell]]:
             f'scope="{cells[0].prefix}", or a list of such scopes for those that form one stack, '
             "lowest first"
         )
+    numbers = sorted({cell.layer for cell in cells})
+    if numbers != list(range(len(numbers))):
+        raise ValueError(f"{stacks[0]} has the cells {numbers}; expected all, from 0 on")
     made = []
-    for layer in sorted({cell.layer for cell in cells}):
+    for layer in numbers:
         own = sorted((cell for cell in cells if cell.layer == layer), key=lambda cell: cell.way)
         made.append(own[::-1])  # fw before bw
     return made
@@ -91,6 +98,8 @@ def _cell(prefix: str, variables: dict[str, str], scope: str) -> Cell:
             f"{prefix} has {', '.join(unknown)}, which an LSTM cell lacks; known are "
             f"{', '.join(_VARIABLES)}"
         )
+    if "bias" not in variables:
+        raise ValueError(f"{prefix} has no bias, which all of TensorFlow 1's LSTM cells have")
     parts = prefix.removeprefix(scope).strip("/").split("/")[:-1]  # what is left to tell apart
     ways = [n for n, part in enumerate(parts) if part in ("fw", "bw")]
     numbers = [n for n, part in enumerate(parts) if re.fullmatch(r"cell_\d+", part)]

@@ -282,8 +282,14 @@ OTHERS = [
     (below(rnn__layer_norm_basic_lstm_cell=lstm(5)), "by its name no LSTM cell"),
     (below(rnn__lstm_cell=lstm(5) | {"gamma": np.zeros(4)}), "has gamma, which an LSTM cell lacks"),
     (below(rnn__gru_cell__gates=lstm(5)), "no LSTM cell"),
+    (below(rnn__coupled_input_forget_gate_lstm_cell=lstm(5)), "by its name no LSTM cell"),
+    ({"rnn/lstm_cell/kernel": lstm(5)["kernel"]}, "has no bias"),
+    (below(rnn__cell_1__lstm_cell=lstm(5)), r"the cells \[1\]; expected all, from 0 on"),
     (below(rnn__dense=lstm(5)), "no LSTM cell"),
-    ({"rnn/lstm_cell/kernel": np.float32(1)}, r"rnn/lstm_cell/kernel is \[\]"),
+    (
+        {"rnn/lstm_cell/kernel": np.float32(1), "rnn/lstm_cell/bias": np.ones(16)},
+        r"rnn/lstm_cell/kernel is \[\]",
+    ),
     (below(rnn__lstm_cell=lstm(5) | {"bias": np.float32(1)}), r"shape \[\]"),
     (below(rnn__lstm_cell=lstm(5) | {"w_i_diag": np.zeros(4)}), "1 of three peepholes"),
     (below(rnn__lstm_cell=lstm(5) | {"projection/kernel": np.zeros(4)}), "expected \\[H, P\\]"),
@@ -303,9 +309,11 @@ def test_checkpoints_of_tensorflow_2_are_refused_by_name(tmp_path):
         from_tensorflow(path)
 
 
-@pytest.mark.parametrize("state", [np.zeros((2, 5)), np.float32(1), [np.zeros((2, 8))] * 3, []])
+@pytest.mark.parametrize(
+    "state", [np.zeros((2, 5)), np.float32(1), [np.zeros((2, 8))] * 3, [], ["c", "h"], None]
+)
 def test_states_that_do_not_fit(state):
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises((ValueError, TypeError), match="expected"):
         carry_from_tensorflow(Config.stack(5, [4]), state)
 
 
@@ -336,7 +344,7 @@ def test_what_is_no_cell_is_refused():
     with pytest.raises(ValueError, match="no LSTM cell"):
         from_tensorflow({"dense/kernel": np.zeros((3, 4), "float32")})
     with pytest.raises(ValueError, match="rows of the input above those of the state"):
-        from_tensorflow({"lstm_cell/kernel": np.zeros((3, 16), "float32")})
+        from_tensorflow(below(lstm_cell={"kernel": np.zeros((3, 16)), "bias": np.zeros(16)}))
     with pytest.raises(TypeError, match="expected arrays by name"):
         from_tensorflow(3)
     config = Config.stack(5, [4], coupled_gates="input")
