@@ -7,9 +7,11 @@ import sys
 
 import pytest
 
+FRAMEWORKS = ("torch", "keras", "tensorflow", "linen", "nnx", "haiku", "equinox", "cudnn", "onnx")
+
 
 @pytest.mark.long
-@pytest.mark.parametrize("framework", ["torch", "keras", "tensorflow", "jax", "onnx"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_thousand_random_networks(framework):
     file = pathlib.Path(__file__).with_name(f"test_{framework}.py")
     done = subprocess.run(
