@@ -14,9 +14,7 @@ from jlstm import Config, Layer
 from jlstm.kernels import cpu
 from tests import reference
 
-# A compiled program takes some hundred of a process's 65,530 memory maps, which long runs of random
-# networks would use up: then the process dies.
-_made = itertools.count(1)
+_drawn = itertools.count(1)
 MERGES = ("concat", "sum", "mul", "average")
 
 
@@ -112,7 +110,7 @@ def variant_calls(draw, streams=False, noisy=False, given=("lengths", "mask", "r
         stack[-1] = dataclasses.replace(stack[-1], merge=rarely(draw, stack[-1].merge, "none"))
     config = Config(input_size, tuple(stack), learn_initial_carry=draw(st.booleans()))
     chosen = draw(st.sets(st.sampled_from(sorted(given)))) if given else set()
-    return make_call(config, draw(st.integers(1, 5)), (2,), draw(st.integers(0, 2**31)), chosen)
+    return random_call(config, draw(st.integers(1, 5)), (2,), draw(st.integers(0, 2**31)), chosen)
 
 
 @st.composite
@@ -140,13 +138,21 @@ def calls(draw, streams=False, given=("lengths", "mask", "resets"), dtype="float
     batch_shape = draw(st.sampled_from([(), (3,), (2, 2)])) if batch else ()
     seed = draw(st.integers(0, 2**32 - 1))
     chosen = draw(st.sets(st.sampled_from(sorted(given)))) if given else set()
-    return make_call(config, time, batch_shape, seed, chosen, dtype)
+    return random_call(config, time, batch_shape, seed, chosen, dtype)
+
+
+def random_call(*what):
+    """`make_call` for one of many examples, so that compiled programs are given back at times.
+
+    A program takes some hundred of a process's 65,530 memory maps; without them the process dies.
+    """
+    if next(_drawn) % 50 == 0:
+        jax.clear_caches()
+    return make_call(*what)
 
 
 def make_call(config, time, batch_shape, seed, given=(), dtype="float32"):
     """The call that a seed stands for."""
-    if next(_made) % 50 == 0:
-        jax.clear_caches()
     single = dataclasses.replace(config, dtype="float32", param_dtype="float32")
     shapes = jax.eval_shape(lambda: jlstm.init(jax.random.key(0), single))
     params = random_like(seed, shapes, dtype)
@@ -221,12 +227,12 @@ def expected(call, masks=None):
     return tuple(carry), ys.reshape(len(call.xs), *batch_shape, *ys.shape[2:])
 
 
-def assert_close(seen, wanted, atol=1e-5):
+def assert_close(seen, wanted, atol=1e-5, rtol=None):
     """Both trees have one structure and nearly equal arrays of equal shape."""
     assert jax.tree.structure(seen) == jax.tree.structure(wanted)
     for a, b in zip(jax.tree.leaves(seen), jax.tree.leaves(wanted), strict=True):
         assert a.shape == b.shape
-        np.testing.assert_allclose(a, b, atol=atol, rtol=atol)
+        np.testing.assert_allclose(a, b, atol=atol, rtol=atol if rtol is None else rtol)
 
 
 def loss(out):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
-from tests.networks import assert_close, loss, make_call
+from tests.networks import assert_close, loss, random_call
 
 EXAMPLES = int(os.environ.get("JLSTM_EXAMPLES", 10))
 random_networks = settings(max_examples=EXAMPLES, deadline=None)
@@ -64,7 +64,7 @@ def networks(
             chosen["projection_size"] = draw(st.integers(1, units - 1))
         layers.append(Layer(units, forget_bias=0.0, **chosen))
     config = Config(inputs, tuple(layers))
-    return make_call(config, 5, (3,), draw(st.integers(0, 2**31)))
+    return random_call(config, 5, (3,), draw(st.integers(0, 2**31)))
 
 
 def halved(call):
@@ -143,7 +143,10 @@ def assert_agrees(config, params, theirs, own, back, xs):
     assert_close(out, expected)
     # What is added on the way, such as a forget bias, is no part of a gradient.
     added = back(jax.tree.map(jnp.zeros_like, own))
-    assert_close((jax.tree.map(jnp.subtract, back(slopes[0]), added), slopes[1]), wanted)
+    slopes = jax.tree.map(jnp.subtract, back(slopes[0]), added), slopes[1]
+    # Where states grow, small slopes are differences of large ones, as uncertain as those are.
+    largest = max(np.abs(a).max() for a in jax.tree.leaves(wanted))
+    assert_close(slopes, wanted, atol=1e-5 * max(1.0, largest), rtol=1e-5)
 
 
 __all__ = ["assert_agrees", "assert_close", "halved", "networks", "random_networks"]

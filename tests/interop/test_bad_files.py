@@ -258,7 +258,8 @@ def test_pickles_are_not_run(tmp_path):
     assert refused(from_torch, tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(pickle.dumps(Harm(harm)))
     assert refused(from_torch, tmp_path / "b.pt")
-    np.savez(tmp_path / "a.npz", **{"rnn/lstm_cell/kernel": np.array([Harm(harm)], dtype=object)})
+    kernel, bias = np.array([Harm(harm)], dtype=object), np.zeros(16)
+    np.savez(tmp_path / "a.npz", **{"lstm_cell/kernel": kernel, "lstm_cell/bias": bias})
     with pytest.raises(ValueError, match="not a whole"):
         convert(tmp_path / "a.npz", tmp_path / "b.safetensors")
     assert not harm.exists()
