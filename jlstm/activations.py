@@ -53,6 +53,7 @@ NAMES = tuple(_NAMED)
 def check(what: str, activation: Activation) -> None:
     """TypeError or ValueError, naming the option `what`, unless it is a name or a function."""
     if callable(activation):
+        _check_function(what, activation)
         return
     if not isinstance(activation, str):
         raise TypeError(f"{what} is {activation!r}; expected a name, one of {NAMES}, or a function")
@@ -78,6 +79,28 @@ def function(activation: Activation) -> Callable[[jax.Array], jax.Array]:
     [0.0, 0.5, 0.699999988079071]
     """
     return activation if callable(activation) else _parsed(activation)
+
+
+def _check_function(what: str, activation: Callable[[jax.Array], jax.Array]) -> None:
+    try:
+        hash(activation)
+    except TypeError:
+        raise TypeError(
+            f"{what} is a {type(activation).__name__}, which cannot be hashed, as compiled "
+            "programs are kept by their options; wrap it in a function"
+        ) from None
+    try:
+        made = jax.eval_shape(activation, jax.ShapeDtypeStruct((2, 3), jnp.float32))
+    except Exception as error:
+        raise TypeError(
+            f"{what} is a function that JAX cannot trace for an array [2, 3]: "
+            f"{str(error).splitlines()[0]} Write it with jax.numpy"
+        ) from error
+    if getattr(made, "shape", None) != (2, 3):
+        raise ValueError(
+            f"{what} makes {made} of an array [2, 3]; expected a function that gives one number "
+            "for each, in an array of the same shape"
+        )
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from jax.core import Tracer
 
 from jlstm.config import Config
 from jlstm.dtypes import require_floating, require_x64
-from jlstm.layer import Layer
+from jlstm.layer import Layer, require_joinable
 from jlstm.params import Carry, LayerParams, Params, layer_shapes
 
 # Which option says whether a layer has these parameters.
@@ -215,13 +215,26 @@ def layer_of(value: Any, layer: Layer | None) -> Layer:
                 f"params.w_h has shape {jnp.shape(value.w_h)}; expected [H, 4H]. For parameters "
                 "of two directions pass layer=Layer(..., bidirectional=True)"
             )
+        for name in ("norms", "highway"):
+            if getattr(value, name) is not None:
+                raise ValueError(
+                    f"params.{name} is there, which a plain layer lacks; pass the layer that the "
+                    f"parameters belong to, which has {OPTION_OF[name]}: layer=config.layers[0]"
+                )
         layer = Layer(
             value.w_h.shape[1] // 4,
             bias=value.b is not None,
             peepholes=value.peepholes is not None,
             projection_size=None if value.projection is None else value.w_h.shape[0],
         )
-    layer_params("params", value, layer, jnp.shape(value.w_x)[-2] if jnp.ndim(value.w_x) > 1 else 0)
+    if layer.skip:
+        raise ValueError(
+            "layer has skip=True, which joins a network's input to that of a layer; one layer by "
+            "itself has no other input: join the two and leave skip out, or use apply"
+        )
+    size = jnp.shape(value.w_x)[-2] if jnp.ndim(value.w_x) > 1 else 0
+    layer_params("params", value, layer, size)
+    require_joinable("layer", layer, size)
     return layer
 
 

@@ -19,8 +19,8 @@ arXiv:1308.0850), equations 7 to 11. A layer's options change it where they are 
     peepholes      z_i += p_i * c', z_f += p_f * c', z_o += p_o * c (Gers & Schmidhuber, 2000)
     gate_clip      z <- min(max(z, -bound), bound), peepholes included
     coupled_gates  i = 1 - f, or f = 1 - i (Greff et al., 2017, appendix A)
-    cell_clip      c <- min(max(c, -bound), bound), before o sees it
     layer_norm     c <- N(c) for all that follows, or for the output alone: h = o * tanh(N(c))
+    cell_clip      c <- min(max(c, -bound), bound), before o sees it
     projection     h <- h W_p, bounded by projection_clip (Sak et al., 2014, equation 7)
     zoneout        the carry is d * c' + (1 - d) * c and d * h' + (1 - d) * h, d a mask, or the
                    chance itself where nothing is drawn (Krueger et al., 2017, equations 3 and 4)
@@ -38,6 +38,7 @@ from jlstm.params import Affine, Carry, LayerParams, start_of_layer
 
 # What is added to the variance: as in TensorFlow's contrib.layers, PyTorch and haste.
 EPSILON = {"gates_and_cell": 1e-12, "products_and_cell": 1e-5, "products_and_output": 1e-5}
+OUTPUT_ALONE = "products_and_output"
 
 
 class Gates(NamedTuple):
@@ -125,14 +126,14 @@ def advance(
     if layer.coupled_gates is not None:
         i, f = (1 - f, f) if layer.coupled_gates == "input" else (i, 1 - i)
     g = activations.function(layer.activation)(clipped(z_g, layer.gate_clip))
-    c = clipped(new_cell(i, f, g if masks.g is None else g * masks.g, carry.c), layer.cell_clip)
+    c = new_cell(i, f, g if masks.g is None else g * masks.g, carry.c)
+    norm, for_output_alone = params.norms and params.norms.c, layer.layer_norm == OUTPUT_ALONE
+    c = c if norm is None or for_output_alone else normalised(layer, c, norm)
+    c = clipped(c, layer.cell_clip)
     if params.peepholes is not None:
         z_o = z_o + p_o * c
     o = gate(clipped(z_o, layer.gate_clip))
-    seen = c
-    if params.norms is not None and params.norms.c is not None:
-        seen = normalised(layer, c, params.norms.c)
-        c = c if layer.layer_norm == "products_and_output" else seen
+    seen = normalised(layer, c, norm) if norm is not None and for_output_alone else c
     return Gates(i, f, g, o), c, o * activations.function(layer.cell_activation)(seen)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from jax.core import Tracer
 
 from jlstm import validation
-from jlstm.layer import Layer
+from jlstm.layer import Layer, require_joinable
 
 DTYPES = ("float32", "bfloat16", "float64")
 INITIALIZERS = ("keras", "torch", "flax", "haiku")
@@ -53,12 +53,7 @@ class Config:
             validation.known_name("initializer", self.initializer, INITIALIZERS)
         validation.boolean("learn_initial_carry", self.learn_initial_carry)
         for n, (layer, size) in enumerate(zip(self.layers, self.input_sizes, strict=True)):
-            kind = "residual" if layer.residual else "highway"
-            if (layer.residual or layer.highway) and layer.output_size != size:
-                raise ValueError(
-                    f"layer {n} has {kind}=True, but {size} inputs and {layer.output_size} "
-                    "outputs, which cannot be added; make the two sizes equal"
-                )
+            require_joinable(f"layer {n}", layer, size)
             if layer.merge == "none" and n + 1 < len(self.layers):
                 raise ValueError(
                     f"layer {n} has merge='none', which keeps two outputs apart, and a layer "
@@ -85,6 +80,7 @@ class Config:
                     f"dataclasses.replace(Config.stack(...), {name}=...)"
                 )
         validation.known_keys("Layer", layer_options, known)
+        hidden_sizes = getattr(hidden_sizes, "tolist", lambda: hidden_sizes)()  # of an array
         if isinstance(hidden_sizes, (str, int)) or not isinstance(hidden_sizes, Sequence):
             raise TypeError(
                 f"hidden_sizes is {hidden_sizes!r}; expected a list with one size a layer: [4, 5]"

@@ -4,6 +4,7 @@ The gates and the carry are images; their arithmetic is that of `jlstm.cell`, at
 al., 2015, equation 3, without its peepholes).
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -77,6 +78,8 @@ def conv_lstm(
 ) -> tuple[Carry, jax.Array]:
     """A ConvLSTM over sequences of images, as Keras's ConvLSTM1D, 2D and 3D.
 
+    For use within a `jax.jit` of one's own.
+
     Args:
       params: its parameters.
       carry: Carry of [batch, *space after the input's convolution, F] each; None for zeros.
@@ -132,12 +135,14 @@ def conv_lstm(
 
     def step(carry: Carry, step: tuple) -> tuple[Carry, jax.Array]:
         z, valid, reset = step
-        carry = scan.select(reset, start, carry)
+        held = scan.select(reset, start, carry)
+        # What is held may be NaN, and must not reach a gradient through a step not taken.
+        carry = Carry(*(scan.where(valid, a, 0.0) for a in held))
         h = carry.h.astype(dtype)
         same = _convolve(h, params.w_h.astype(dtype), padding="SAME", window_strides=(1,) * dims)
         _, c, h = cell.advance(layer, plain, z + same.astype(state), carry, cell.NO_MASKS)
         after = Carry(c, h)
-        after = after if valid is None else scan.select(valid, after, carry)
+        after = after if valid is None else scan.select(valid, after, held)
         return after, scan.where(valid, h, 0.0)
 
     return lax.scan(step, carry, (z, mask, resets))
@@ -201,7 +206,9 @@ def _checked(params: Any, layer: Any, xs: jax.Array) -> Layer:
         raise ValueError(
             f"xs has shape {xs.shape}; expected [T, batch, {dims} dimensions of space, {w_x[-2]}]"
         )
-    require_floating("xs", xs.dtype)
+    for name, a in (("xs", xs), *params._asdict().items()):
+        if a is not None:
+            require_floating(name, jnp.result_type(a))
     if not isinstance(layer, Layer | None):
         raise TypeError(f"layer is {layer!r:.60}; expected a Layer such as Layer({filters})")
     layer = layer or Layer(filters, bias=b is not None)
@@ -215,9 +222,13 @@ def _checked(params: Any, layer: Any, xs: jax.Array) -> Layer:
         gate_clip=layer.gate_clip,
         cell_clip=layer.cell_clip,
     )
-    if layer != known or layer.hidden_size != filters:
-        raise ValueError(
-            f"layer is {layer}; a ConvLSTM of {filters} filters knows activations, clips of gates "
-            f"and cell, and coupled gates, of a layer of as many units, with a bias if b is there"
-        )
+    if layer.hidden_size != filters:
+        raise ValueError(f"layer has {layer.hidden_size} units, but w_x is of {filters} filters")
+    for field in dataclasses.fields(layer):
+        given, option = getattr(layer, field.name), getattr(known, field.name)
+        if given != option:
+            raise ValueError(
+                f"layer has {field.name}={given!r}; expected {option!r}: a ConvLSTM knows "
+                "activations, clips of gates and cell, coupled gates, and a bias if b is there"
+            )
     return layer

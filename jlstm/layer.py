@@ -33,14 +33,17 @@ class Layer:
         pre-activation and the carried cell state, as TensorFlow does; "products_and_cell", both
         products and the carried cell state, as PyTorch's fastrnns; "products_and_output", both
         products without shift, and the cell state on its way to the output only, as haste.
-      activation: of the candidate; a name of `jlstm.activations`, or a function, whose slope is
-        finite everywhere: padded steps are computed too, of zeros, before they are left out.
+      activation: of the candidate; a name of `jlstm.activations`, or a function of an array, whose
+        slope is finite everywhere: padded steps are computed too, of zeros, before they are left
+        out. It closes over nothing that is differentiated, and is made once, as programs are
+        compiled for each function anew.
       recurrent_activation: of the gates.
       cell_activation: of the cell state on its way to the output.
       gate_clip: bound of the gates' and the candidate's pre-activations, as ONNX Runtime's clip.
       cell_clip: bound of the new cell state, as TensorFlow's.
       projection_clip: bound of the projected hidden state.
-      residual: add the layer's input to its output; both must have one size.
+      residual: add the layer's input to its output, both of one size; the input as it is after
+        dropout.
       highway: mix the layer's input into its output by a learned gate (Srivastava et al., 2015).
       skip: read the network's input beside the outputs of the layer below (Graves, 2013).
       dropout: the fraction of the layer's input that is zeroed, the rest being scaled up by
@@ -145,6 +148,16 @@ class Layer:
     def streams(self) -> bool:
         """Whether the layer can run one step at a time, first to last."""
         return not (self.bidirectional or self.reverse)
+
+
+def require_joinable(what: str, layer: Layer, input_size: int) -> None:
+    """ValueError where a layer's input cannot be joined to its output."""
+    if (layer.residual or layer.highway) and layer.output_size != input_size:
+        kind = "residual" if layer.residual else "highway"
+        raise ValueError(
+            f"{what} has {kind}=True, but {input_size} inputs and {layer.output_size} "
+            "outputs, which cannot be added; make the two sizes equal"
+        )
 
 
 def _without_effect(layer: Layer) -> list[str]:

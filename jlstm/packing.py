@@ -56,6 +56,11 @@ def pack(sequences: Sequence[Any], row_length: int) -> Packed:
     arrays = [np.asarray(a) for a in sequences]
     if not arrays:
         raise ValueError("sequences is empty; expected at least one array [T, I]")
+    if arrays[0].ndim != 2:
+        raise ValueError(
+            f"sequences[0] has shape {list(arrays[0].shape)}; expected [T, I]. One sequence by "
+            "itself goes into a list, and features are there for no steps too: [0, I]"
+        )
     for n, a in enumerate(arrays):
         if a.ndim != 2 or a.shape[1:] != arrays[0].shape[1:] or a.dtype != arrays[0].dtype:
             raise ValueError(
@@ -91,12 +96,14 @@ def unpack(packed: Packed, ys: Any) -> list[Any]:
     """What belongs to each sequence of `packed` in an array [T, rows, ..], in the order given.
 
     Raises:
-      ValueError: an array that has not the steps and rows of `packed`.
+      TypeError, ValueError: not what `pack` gives, or an array without its steps and rows.
 
     >>> packed = pack([np.ones((3, 2)), np.zeros((2, 2))], row_length=5)
     >>> [a.shape for a in unpack(packed, packed.xs)]
     [(3, 2), (2, 2)]
     """
+    if not isinstance(packed, Packed):
+        raise TypeError(f"packed is {type(packed).__name__}; expected what pack gives")
     ys = arguments.as_array("ys", ys)
     if tuple(ys.shape[:2]) != packed.mask.shape:
         raise ValueError(

@@ -123,8 +123,8 @@ def _each_step(draw: Callable[..., Any], keys: jax.Array, *of_steps: jax.Array) 
 
 
 def _drop(key: jax.Array, dropped: float, a: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """`a` times a mask of this shape; multiplied in the state's dtype, in which 1/(1-p) is exact
-    enough to keep the mean where `a` has few bits."""
+    """`a` times a mask of this shape."""
+    # In the state's dtype, in which 1/(1-p) is exact enough to keep the mean of a with few bits.
     return (a * _scaled(key, dropped, shape, state_dtype(a.dtype))).astype(a.dtype)
 
 

@@ -124,7 +124,7 @@ def lstm(
     """One layer, all steps.
 
     Products are taken in the wider of the dtypes of xs and w_x. The arguments mean what they mean
-    in `apply`, which runs a stack.
+    in `apply`, which runs a stack; unlike it, this is for use within a `jax.jit` of one's own.
 
     Args:
       params: the layer's parameters, with a leading axis of 2 if it is bidirectional.
@@ -178,9 +178,10 @@ def to_time_major(
     resets = None if resets is None else jnp.asarray(arguments.as_array("resets", resets))
     if time_major or xs.ndim < 2:
         return xs, mask, resets
-    mask, resets = (
-        a if a is None or a.ndim == 0 else jnp.moveaxis(a, -1, 0) for a in (mask, resets)
-    )
+    for name, a in (("mask", mask), ("resets", resets)):
+        if a is not None:
+            arguments.flags(name, a, xs.shape[:-1], "batch by time steps")
+    mask, resets = (a if a is None else jnp.moveaxis(a, -1, 0) for a in (mask, resets))
     return jnp.moveaxis(xs, -2, 0), mask, resets
 
 

@@ -76,15 +76,17 @@ def step(o, p, c, h, x, masks):
     elif o.get("coupled_gates") == "forget":
         f = 1 - i
     g = activate(o.get("activation", "tanh"), clip(z_g, bound)) * masks.get("g", 1)
-    new_c = clip(f * c + i * g, o.get("cell_clip"))
+    new_c = f * c + i * g
+    epsilon = 1e-12 if form == "gates_and_cell" else 1e-5
+    if form in ("gates_and_cell", "products_and_cell"):  # then clip and peephole, as in TensorFlow
+        new_c = norm(new_c, p["c_scale"], p["c_shift"], epsilon)
+    new_c = clip(new_c, o.get("cell_clip"))
     if o.get("peepholes"):
         z_o = z_o + p["peepholes"][2] * new_c
     out = activate(gate, clip(z_o, bound))
     seen = new_c
-    if form is not None:
-        epsilon = 1e-12 if form == "gates_and_cell" else 1e-5
+    if form == "products_and_output":
         seen = norm(new_c, p["c_scale"], p["c_shift"], epsilon)
-        new_c = new_c if form == "products_and_output" else seen
     new_h = out * activate(o.get("cell_activation", "tanh"), seen)
     if p.get("projection") is not None:
         new_h = clip(new_h @ p["projection"], o.get("projection_clip"))

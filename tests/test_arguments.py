@@ -13,6 +13,12 @@ CONFIG = Config.stack(6, [4, 5])
 PARAMS = jlstm.init(jax.random.key(0), CONFIG)
 XS = jnp.ones((3, 2, 6))
 START = jlstm.initial_carry(CONFIG, batch_shape=(2,))
+NARROW = jlstm.LayerParams(
+    jnp.ones((1, 16)),
+    jnp.ones((4, 16)),
+    jnp.ones(16),
+    highway=jlstm.params.Highway(jnp.ones((1, 4)), jnp.ones(4)),
+)
 
 
 def apply(config=CONFIG, params=PARAMS, carry=None, xs=XS, **options):
@@ -87,6 +93,27 @@ WRONG = [
     (lambda: apply(key=3), TypeError, "key is 3; expected a random key"),
     (lambda: step(key=jax.random.split(jax.random.key(0))), ValueError, "key has shape (2,)"),
     (lambda: jlstm.lstm(PARAMS.layers[0], None, XS, key=0), TypeError, "expected a random key"),
+    (
+        lambda: jlstm.lstm(PARAMS.layers[0], None, XS, Layer(4, residual=True)),
+        ValueError,
+        "layer has residual=True, but 6 inputs and 4 outputs",
+    ),
+    (
+        lambda: jlstm.lstm_cell(NARROW, None, XS[0, :, :1], Layer(4, highway=True)),
+        ValueError,
+        "layer has highway=True, but 1 inputs and 4 outputs",
+    ),
+    (
+        lambda: jlstm.lstm(PARAMS.layers[0], None, XS, Layer(4, skip=True)),
+        ValueError,
+        "layer has skip=True, which joins",
+    ),
+    (lambda: jlstm.lstm(NARROW, None, XS), ValueError, "pass the layer that the parameters belong"),
+    (
+        lambda: apply(mask=np.ones((2, 3), bool), time_major=False),
+        ValueError,
+        "mask has shape (2, 3); expected (3, 2): batch by time steps",
+    ),
     (lambda: step(x=jnp.ones(7)), ValueError, "x has shape (7,)"),
     (lambda: step(x=jnp.ones(())), ValueError, "x has shape ()"),
     (lambda: step(reset=jnp.ones(3, bool)), ValueError, "reset has shape (3,); expected (2,)"),

@@ -47,6 +47,15 @@ def test_sizes_follow_the_layers():
     assert config.output_size == 5
 
 
+class Unhashable:
+    """A function of one's own that holds something, and is compared by it."""
+
+    __hash__ = None
+
+    def __call__(self, x):
+        return x
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
@@ -65,6 +74,9 @@ def test_sizes_follow_the_layers():
         (lambda: Layer(4, forget_bias=float("nan")), ValueError, "finite"),
         (lambda: Layer(4, cell_clip=10**400), ValueError, "cell_clip is inf; expected a finite"),
         (lambda: Layer(4, activation="elu(nan)"), ValueError, "'nan' is not a finite number"),
+        (lambda: Layer(4, activation=Unhashable()), TypeError, "cannot be hashed"),
+        (lambda: Layer(4, activation=np.linalg.inv), TypeError, "is a function that JAX cannot"),
+        (lambda: Layer(4, cell_activation=lambda x: x.sum()), ValueError, "makes ShapeDtypeStruct"),
         (lambda: Layer(4, bias=False, forget_bias=2.0), ValueError, "no bias to add it to"),
         (lambda: Config(0, (Layer(4),)), ValueError, "input_size is 0"),
         (lambda: Config(3, ()), ValueError, "at least one layer"),

@@ -101,6 +101,21 @@ def test_conv_lstm_does_not_look_at_padding():
     assert_close(seen, wanted, atol=0)
 
 
+def test_a_carry_that_plays_no_part_in_a_conv_lstm_may_be_nan():
+    """It reaches no gradient of parameters."""
+    (params, _, xs), _ = images()
+    xs, start = np.concatenate([xs, xs], axis=1), jlstm.conv_lstm(params, None, xs)[0]
+    clean = jax.tree.map(lambda a: jnp.concatenate([a, a]), start)
+    broken = jax.tree.map(lambda a: a.at[0].set(jnp.nan), clean)
+    mask = np.array([[False, True]] * len(xs))
+
+    def total(params, carry):
+        return loss(jlstm.conv_lstm(params, carry, xs, mask=mask)[1])
+
+    slope, wanted = (jax.grad(total)(params, carry) for carry in (broken, clean))
+    assert_close(slope, wanted, atol=1e-5)
+
+
 def test_conv_lstm_takes_products_in_the_dtype_of_its_weights_and_keeps_its_state_in_float32():
     args, _ = images()
     half = jax.tree.map(lambda a: jnp.asarray(a, "bfloat16"), args)
@@ -116,6 +131,7 @@ def test_strides_and_dilation_may_differ_by_dimension():
 
 WIDE = jlstm.ConvParams(np.ones((3, 3, 3, 16)), np.ones((3, 3, 1, 16)))
 LONG_BIAS = jlstm.ConvParams(np.ones((3, 3, 3, 16)), np.ones((3, 3, 4, 16)), np.ones(1))
+WHOLE = jlstm.ConvParams(np.ones((3, 3, 3, 16), int), np.ones((3, 3, 4, 16)))
 
 
 @pytest.mark.parametrize(
@@ -134,12 +150,14 @@ LONG_BIAS = jlstm.ConvParams(np.ones((3, 3, 3, 16)), np.ones((3, 3, 4, 16)), np.
             r"shape \(1, 2\); expected \(2, 1\)",
         ),
         ({"mask": [[1], [0]]}, TypeError, "mask has dtype int32; expected booleans"),
-        ({"layer": Layer(4, peepholes=True)}, ValueError, "a ConvLSTM of 4 filters knows"),
-        ({"layer": Layer(4, bias=False)}, ValueError, "with a bias if b is there"),
+        ({"layer": Layer(4, peepholes=True)}, ValueError, "layer has peepholes=True; expected"),
+        ({"layer": Layer(4, bias=False)}, ValueError, "layer has bias=False; expected True"),
+        ({"layer": Layer(3)}, ValueError, "layer has 3 units, but w_x is of 4 filters"),
         ({"layer": "tanh"}, TypeError, "layer is 'tanh'; expected a Layer"),
         ({"carry": (1, 2)}, TypeError, "carry is tuple; expected jlstm.Carry"),
         ({"carry": Carry(*2 * [np.ones((1, 8, 8, 4))])}, ValueError, "carry.c has shape"),
         ({"params": 3}, TypeError, "params is int; expected ConvParams"),
+        ({"params": WHOLE}, TypeError, "w_x has dtype int"),
         ({"params": WIDE}, ValueError, r"w_h has shape \(3, 3, 1, 16\); expected"),
         ({"params": LONG_BIAS}, ValueError, r"b has shape \(1,\); expected \(16,\)"),
     ],

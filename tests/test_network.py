@@ -263,6 +263,41 @@ def test_dropout_zeroes_its_fraction_of_a_layers_input_and_scales_up_the_rest():
     assert all(abs(rate - 0.7) < 0.05 for rate in np.concatenate(rates))
 
 
+def test_a_held_mask_of_inputs_is_one_for_all_steps_of_a_sequence():
+    config = Config(50, (Layer(50, dropout=0.3, residual=True, held_masks=True),))
+    params = jax.tree.map(jnp.zeros_like, jlstm.init(jax.random.key(0), config))
+    _, ys = jlstm.apply(config, params, None, jnp.ones((4, 30, 50)), key=jax.random.key(1))
+    assert jnp.array_equal(ys[0], ys[3]) and not jnp.array_equal(ys[:, 0], ys[:, 1])
+    assert abs(float((ys != 0).mean()) - 0.7) < 0.05
+
+
+def test_zoneout_keeps_its_share_of_the_carry():
+    layer = Layer(50, zoneout_c=0.2, zoneout_h=0.7)
+    params = jax.tree.map(jnp.zeros_like, jlstm.init(jax.random.key(0), Config(1, (layer,))))
+    start = jlstm.Carry(*2 * [jnp.ones((200, 50))])
+    xs = jnp.ones((1, 200, 1))
+    last, _ = jlstm.lstm(params.layers[0], start, xs, layer, key=jax.random.key(1))
+    assert abs(float((last.c == 1).mean()) - 0.2) < 0.02
+    assert abs(float((last.h == 1).mean()) - 0.7) < 0.02
+
+
+@pytest.mark.parametrize("option", ["recurrent_dropout", "weight_dropout"])
+def test_what_is_dropped_on_the_way_from_h_is_its_fraction_and_the_rest_is_scaled_up(option):
+    # W_h takes each unit's h to its own candidate, so that what is dropped shows as a zero there.
+    config = Config(1, (Layer(50, forget_bias=0.0, **{option: 0.3}),))
+    w_h = jnp.zeros((50, 200)).at[:, 100:150].set(jnp.eye(50))
+    params = jlstm.Params((jlstm.LayerParams(jnp.zeros((1, 200)), w_h, jnp.zeros(200)),))
+    candidates = []
+    for seed in range(40):
+        carry = (jlstm.Carry(jnp.zeros((1, 50)), jnp.ones((1, 50))),)
+        key = jax.random.key(seed)
+        last, _ = jlstm.apply(config, params, carry, jnp.ones((1, 1, 1)), key=key)
+        candidates.append(jnp.arctanh(2 * last[0].c))  # c = i g, and i is one half
+    kept = jnp.stack(candidates) != 0
+    assert abs(float(kept.mean()) - 0.7) < 0.04
+    np.testing.assert_allclose(jnp.stack(candidates)[kept], 1 / 0.7, rtol=1e-4)
+
+
 def test_layers_drop_independently():
     """Contract 11."""
     layer = Layer(50, dropout=0.5, residual=True)

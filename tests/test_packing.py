@@ -59,6 +59,7 @@ def test_packed_sequences_give_what_they_give_alone(lengths, both, learned):
         ([np.ones((3, 2)), np.ones((3, 4))], r"sequences\[1\] is float64\[3, 4\]"),
         ([np.ones((3, 2)), np.ones((9, 2))], "has 9 steps, a row 5"),
         ([np.ones(3)], "expected \\[T, I\\]"),
+        (np.ones((3, 2)), "One sequence by itself goes into a list"),
     ],
 )
 def test_what_cannot_be_packed_is_refused(sequences, words):
@@ -69,6 +70,11 @@ def test_what_cannot_be_packed_is_refused(sequences, words):
 def test_what_are_no_sequences_is_refused():
     with pytest.raises(TypeError, match="sequences is None; expected arrays"):
         jlstm.pack(None, row_length=5)
+
+
+def test_what_is_not_packed_is_not_unpacked():
+    with pytest.raises(TypeError, match="packed is list; expected what pack gives"):
+        jlstm.unpack([1, 2], np.ones((3, 2)))
 
 
 def test_lists_are_unpacked_too():
