@@ -7,7 +7,7 @@ import jax
 
 from jlstm import validation
 from jlstm.config import Config, require_config
-from jlstm.kernels import cpu, fused, scan
+from jlstm.kernels import cpu, fused, options, scan, tpu
 from jlstm.layer import Layer
 
 
@@ -32,6 +32,7 @@ def _serves_everything(layer: Layer, dtype: str, platform: str) -> None:
 # Fastest first.
 IMPLEMENTATIONS = (
     Implementation("cpu", fused.run, cpu.refusal),
+    Implementation("tpu", fused.run, tpu.refusal),
     Implementation("scan", scan.run, _serves_everything),
 )
 
@@ -49,8 +50,8 @@ def implementations(config: Config, platform: str | None = None) -> list[tuple[s
     Raises:
       TypeError, ValueError: not a config, or a platform that is not one of the four.
 
-    >>> implementations(Config.stack(6, [4, 5]), "tpu")
-    [('cpu', False, 'layer 0: it serves the CPU only, not tpu'), ('scan', True, '')]
+    >>> implementations(Config.stack(6, [4, 5]), "tpu")[1:]
+    [('tpu', True, ''), ('scan', True, '')]
     """
     require_config(config)
     platform = validation.known_name(
@@ -83,6 +84,10 @@ def choose(
         reason = _refusal(implementation, layers, dtype, platform)
         if reason is not None:
             refusals.append(f"{implementation.name}: {reason}")
+        elif name == "auto" and implementation.run is scan.run and platform == "cpu":
+            # A program that is traced here may be lowered for another chip, which has a kernel.
+            fits = all(options.refusal(layer, dtype) is None for layer in layers)
+            return fused.run if fits else scan.run
         elif name in ("auto", implementation.name):
             return implementation.run
     raise ValueError(

@@ -7,26 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.kernels import library, partition
-from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made, names
+from jlstm.kernels import library, options, partition
+from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made, names, result_names
 from jlstm.layer import Layer
 from jlstm.params import Carry
-
-# The only values that the kernels know of these options.
-KNOWN = {
-    "projection_size": None,
-    "peepholes": False,
-    "coupled_gates": None,
-    "layer_norm": None,
-    "activation": "tanh",
-    "recurrent_activation": "sigmoid",
-    "cell_activation": "tanh",
-    "gate_clip": None,
-    "cell_clip": None,
-    "recurrent_dropout": 0.0,
-    "zoneout_c": 0.0,
-    "zoneout_h": 0.0,
-}
 
 # Results of the run that it is not asked for, operands that a call lacks.
 NOTHING = (0,)
@@ -36,14 +20,7 @@ def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
     """Why the kernels cannot serve a layer, or None."""
     if platform != "cpu":
         return f"it serves the CPU only, not {platform}"
-    if dtype not in ("float32", "bfloat16"):
-        return f"its arithmetic is float32, too narrow for {dtype}"
-    for option, plain in KNOWN.items():
-        if getattr(layer, option) != plain:
-            anyway = ", though calls without a key do without it" if "dropout" in option else ""
-            return f"its kernels have no {option}{anyway}"
-    _, reason = library.load()
-    return reason or None
+    return options.refusal(layer, dtype) or library.load()[1] or None
 
 
 def lowering(
@@ -72,15 +49,7 @@ def lowering(
 
     if partition.local(ctx.module_context.axis_context):
         return call
-    if isinstance(given, Forward):
-        results = ["carry", "carry", "hs", *(Kept._fields if keep else ())]
-    else:
-        results = [
-            "d_z",
-            "d_carry",
-            "d_carry",
-            *(["d_initial"] * 2 if given.resets is not None else ()),
-        ]
+    results = result_names(given, keep)
     return partition.over_batch(call, names(given), ctx.avals_in, results, ctx.avals_out)
 
 
@@ -182,9 +151,9 @@ def _directions(reverse: tuple[bool, ...]) -> dict[str, Any]:
     }
 
 
-def _foreign(name: str, shapes: list[Any], **options: Any) -> Callable[..., Any]:
+def _foreign(name: str, shapes: list[Any], **settings: Any) -> Callable[..., Any]:
     return jax.ffi.ffi_call(
-        name, [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes], **options
+        name, [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes], **settings
     )
 
 

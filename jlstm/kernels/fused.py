@@ -16,9 +16,9 @@ from jax.interpreters import ad, batching
 
 from jlstm.cell import Masks
 from jlstm.kernels import batching as folding
-from jlstm.kernels import cpu, products, reference, types
+from jlstm.kernels import cpu, products, reference, tpu, types
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made, names
-from jlstm.kernels.operation import operation, through_meaning
+from jlstm.kernels.operation import Lowering, operation, through_meaning
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
@@ -87,14 +87,18 @@ def _result_types(*avals: Any, tree: Any, **options: Any) -> Any:
     return jax.tree.leaves(_result(jax.tree.unflatten(tree, avals), **options))
 
 
-def _on_cpu(ctx: Any, *, tree: Any, **options: Any) -> Any:
-    return cpu.lowering(ctx, jax.tree.unflatten(tree, ctx.avals_in), **options)
+def _lowered(by: Callable[..., Any]) -> Lowering:
+    def lowering(ctx: Any, *, tree: Any, **options: Any) -> Any:
+        return by(ctx, jax.tree.unflatten(tree, ctx.avals_in), **options)
+
+    return lowering
 
 
+LOWERINGS = {"cpu": _lowered(cpu.lowering), "tpu": _lowered(tpu.lowering)}
 _run, _derivative, _backward = map(_flat, (reference.run, reference.derivative, reference.backward))
-run_p = operation("lstm_run", _run, _result_types, _on_cpu)
+run_p = operation("lstm_run", _run, _result_types, LOWERINGS)
 derivative_p = operation("lstm_derivative", _derivative, _result_types)
-backward_p = operation("lstm_backward", _backward, _result_types, _on_cpu)
+backward_p = operation("lstm_backward", _backward, _result_types, LOWERINGS)
 
 
 def _batched(

@@ -141,3 +141,10 @@ def names(operands: Any) -> list[str]:
     for name, value in operands._asdict().items():
         found += names(value) if isinstance(value, Kept) else [name] * len(jax.tree.leaves(value))
     return found
+
+
+def result_names(given: Forward | Backward, keep: bool = False) -> list[str]:
+    """The same of what an operation gives for such operands; `keep` as for a run."""
+    if isinstance(given, Forward):
+        return ["carry", "carry", "hs", *(Kept._fields if keep else ())]
+    return ["d_z", "d_carry", "d_carry", *(["d_initial"] * 2 if given.resets is not None else ())]

@@ -4,7 +4,7 @@ The function says all: derivatives and batching come from it until a better rule
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,13 +15,15 @@ from jax.interpreters import ad, batching, mlir
 from jlstm.kernels import partition, types
 
 Arrays = Sequence[jax.Array]
+# (lowering context, **options) -> a function of the operands; None where the meaning has to serve.
+Lowering = Callable[..., Callable[..., Arrays] | None]
 
 
 def operation(
     name: str,
     meaning: Callable[..., Arrays],
     result_types: Callable[..., Sequence[Any]],
-    on_cpu: Callable[..., Callable[..., Arrays] | None] | None = None,
+    lowerings: Mapping[str, Lowering] | None = None,
 ) -> Primitive:
     """A primitive.
 
@@ -30,8 +32,7 @@ def operation(
       meaning: (*operands, **options) -> results.
       result_types: (*types of operands, **options) -> types of results, for operands that are not
         laid out over devices; else they are found from the meaning.
-      on_cpu: (lowering context, **options) -> a function of the operands that serves on a CPU, or
-        None where only the meaning does.
+      lowerings: what serves better than the meaning, by platform.
     """
     primitive = Primitive(name)
     primitive.multiple_results = True
@@ -57,9 +58,8 @@ def operation(
         out = jax.vmap(functools.partial(meaning, **options), tuple(dims))(*args)
         return out, [0] * len(out)
 
-    def lower_on_cpu(ctx: Any, *args: Any, **options: Any) -> Any:
-        assert on_cpu is not None  # registered where there is one
-        function = on_cpu(ctx, **options) or functools.partial(meaning, **options)
+    def lower(lowering: Lowering, ctx: Any, *args: Any, **options: Any) -> Any:
+        function = lowering(ctx, **options) or functools.partial(meaning, **options)
         return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
 
     primitive.def_impl(evaluate)
@@ -67,8 +67,8 @@ def operation(
     ad.primitive_jvps[primitive] = jvp
     batching.primitive_batchers[primitive] = batched
     mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
-    if on_cpu:
-        mlir.register_lowering(primitive, lower_on_cpu, platform="cpu")
+    for platform, lowering in (lowerings or {}).items():
+        mlir.register_lowering(primitive, functools.partial(lower, lowering), platform=platform)
         partition.needs_devices(primitive)
     return primitive
 

@@ -92,7 +92,7 @@ def _types_of_gradients(w_x: Any, w_h: Any, xs: Any, *_: Any, wanted: Wanted) ->
 
 
 products_p = operation("lstm_products", _products, _type_of_products)
-gradients_p = operation("lstm_gradients", _gradients, _types_of_gradients, cpu.gradients)
+gradients_p = operation("lstm_gradients", _gradients, _types_of_gradients, {"cpu": cpu.gradients})
 
 
 def _transpose(cts: Sequence[Any], *args: Any, tree: Any) -> list[Any]:

@@ -44,7 +44,7 @@ def run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) ->
             PLAIN, reverse, dtype, params, given.carry, initial, steps, cell.NO_MASKS, stack
         )
         made = Made(last, *stacked)
-        return _with_rounded_h(made) if rounded else made
+        return with_rounded_h(made) if rounded else made
 
     return _each_group(one, given, reverse)
 
@@ -91,7 +91,8 @@ def backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
     return jax.vjp(tangents, at)[1](Made(given.d_last, given.d_hs))[0]
 
 
-def _with_rounded_h(made: Made) -> Made:
+def with_rounded_h(made: Made) -> Made:
+    """`made` with h as products read it."""
     kept = made.kept
     if kept is not None:
         kept = kept._replace(h_before=round_to_bfloat16(kept.h_before))

@@ -1,0 +1,30 @@
+"""What the fused operations know of a layer's options."""
+
+from jlstm.layer import Layer
+
+# The only values that they know of these.
+KNOWN = {
+    "projection_size": None,
+    "peepholes": False,
+    "coupled_gates": None,
+    "layer_norm": None,
+    "activation": "tanh",
+    "recurrent_activation": "sigmoid",
+    "cell_activation": "tanh",
+    "gate_clip": None,
+    "cell_clip": None,
+    "recurrent_dropout": 0.0,
+    "zoneout_c": 0.0,
+    "zoneout_h": 0.0,
+}
+
+
+def refusal(layer: Layer, dtype: str) -> str | None:
+    """Why no kernel can serve a layer, or None."""
+    if dtype not in ("float32", "bfloat16"):
+        return f"its arithmetic is float32, too narrow for {dtype}"
+    for option, plain in KNOWN.items():
+        if getattr(layer, option) != plain:
+            anyway = ", though calls without a key do without it" if "dropout" in option else ""
+            return f"its kernels have no {option}{anyway}"
+    return None
