@@ -33,6 +33,11 @@ class Bench:
     """Names of the contenders to compare with; all unless said otherwise."""
     compare: pathlib.Path | None = None
     """Records of an earlier run; what got slower or faster since then is said at the end."""
+    compile_only: bool = False
+    """Compile for --target and run nothing: compile time, memory, collectives, and the compiler's
+    estimate of cycles a step for the scan and for the kernels."""
+    target: str = "v5e"
+    """A TPU that need not be here, v4, v5e, v5p, v6e or tpu7x, or a slice of it: v5e:2x2."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +154,10 @@ def _run(command: object) -> None:
         from jlstm import info
 
         info.show()
+    elif isinstance(command, Bench) and command.compile_only:
+        from jlstm.bench import cases, compiled
+
+        compiled.run(cases.from_file(command.suite or cases.QUICK), command.target)
     elif isinstance(command, Bench):
         from jlstm.bench import command as bench
 

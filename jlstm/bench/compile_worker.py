@@ -1,0 +1,114 @@
+"""Compiles one program for a TPU that is not here, in a process of its own, and says what is in it.
+
+    python -m jlstm.bench.compile_worker '{"target": "v5e", ...}'
+
+prints one line of JSON. The compiler may end the process when it cannot analyse a program.
+"""
+
+import functools
+import json
+import re
+import sys
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import jlstm
+from jlstm import config_toml
+
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute", "all-to-all")
+
+
+def compiled(
+    target: str,
+    network: str,
+    time_steps: int,
+    batch_size: int,
+    mode: str,
+    implementation: str,
+    precision: str | None = None,
+) -> dict[str, Any]:
+    """What the compiler makes of a network for a chip, or for a slice of several: "v5e:2x2".
+
+    Args:
+      target: as libtpu names topologies; one chip if no shape follows.
+      network: a config as TOML.
+      time_steps, batch_size: the shape of the input; the batch is divided over the chips.
+      mode: "forward", or "training": gradients for parameters and input.
+      implementation: "scan", or "auto" for the kernels.
+      precision: of float32 products; JAX's default if None.
+    """
+    config = config_toml.loads(network)
+    devices = topologies.get_topology_desc(platform="tpu", topology_name=_topology(target)).devices
+    mesh = Mesh(np.array(devices), ("batch",))
+
+    def placed(a: Any, *axes: str | None) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(
+            a.shape, a.dtype, sharding=NamedSharding(mesh, PartitionSpec(*axes))
+        )
+
+    key = jax.ShapeDtypeStruct((2,), jnp.uint32)
+    params = jax.eval_shape(functools.partial(jlstm.init, config=config), key)
+    xs = jax.ShapeDtypeStruct((time_steps, batch_size, config.input_size), jnp.float32)
+
+    def forward(params: Any, xs: jax.Array) -> jax.Array:
+        return jlstm.apply(config, params, None, xs, implementation=implementation)[1]
+
+    def training(params: Any, xs: jax.Array) -> Any:
+        def loss(params: Any, xs: jax.Array) -> jax.Array:
+            return jnp.sum(jnp.square(forward(params, xs).astype(jnp.float32)))
+
+        return jax.grad(loss, (0, 1))(params, xs)
+
+    start = time.perf_counter()
+    with jax.default_matmul_precision(precision or "default"):
+        lowered = jax.jit(training if mode == "training" else forward).lower(
+            jax.tree.map(placed, params), placed(xs, None, "batch")
+        )
+        program = lowered.compile()
+    text, memory = program.as_text() or "", program.memory_analysis()
+    return {
+        "chip": devices[0].device_kind,
+        "chips": len(devices),
+        "seconds": time.perf_counter() - start,
+        "temporary_bytes": memory.temp_size_in_bytes if memory else None,
+        "collectives": {
+            name: len(re.findall(rf"= [^=\n]* {name}(?:-start)?\(", text)) for name in COLLECTIVES
+        },
+        "kernels": kernels(text),
+        "in_loops": in_loops(text),
+        "bfloat16": "bf16[" in text,
+    }
+
+
+def kernels(text: str) -> list[str]:
+    """Names of the calls of Pallas kernels in a compiled program."""
+    return re.findall(r"%([\w.\-]+) = [^\n]*custom_call_target=\"tpu_custom_call\"", text)
+
+
+def in_loops(text: str) -> list[str]:
+    """Names of the operations within the bodies of loops."""
+    bodies = set(re.findall(r"body=%([\w.\-]+)", text))
+    found, inside = [], False
+    for line in text.splitlines():
+        begins = re.match(r"(?:ENTRY )?%([\w.\-]+) \(", line)
+        if begins:
+            inside = begins.group(1) in bodies
+        elif inside and (operation := re.match(r"\s+(?:ROOT )?%([\w.\-]+) = ", line)):
+            found.append(operation.group(1))
+    return found
+
+
+def _topology(target: str) -> str:
+    if ":" in target:
+        return target
+    return f"{target}:1x1x1" if target in ("v4", "v5p", "tpu7x") else f"{target}:1x1"
+
+
+if __name__ == "__main__":
+    print(json.dumps(compiled(**json.loads(sys.argv[1]))))

@@ -1,0 +1,151 @@
+"""Programs for TPUs that are not here: compile time, memory, collectives, estimates of cycles.
+
+Nothing is run. Cycles are the compiler's own estimate of its instructions, in which the chip's main
+memory costs nothing; nobody has held them beside a chip.
+"""
+
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jlstm import config_toml, validation
+from jlstm.bench.cases import Case
+
+TARGETS = ("v4", "v5e", "v5p", "v6e", "tpu7x")
+IMPLEMENTATIONS = {"scan": "scan", "tpu": "auto"}
+_LIMIT = 600
+_ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_LOG_DIR": "disabled",  # gigabytes otherwise
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+
+def missing() -> str | None:
+    """What to install before anything can be compiled for a TPU, or None."""
+    if importlib.util.find_spec("libtpu") is None:
+        return "compiling for a TPU takes libtpu: pip install 'jlstm[tpu]'"
+    return None
+
+
+def compile_one(case: Case, target: str, mode: str, name: str, precision: str | None = None) -> Any:
+    """What the worker says of one program, with "cycles" a step, or "error".
+
+    Args:
+      case: the network and the shape of its input.
+      target: a chip of TARGETS, or a slice of it such as "v5e:2x2".
+      mode: "forward" or "training".
+      name: "scan" or "tpu".
+      precision: of float32 products.
+    """
+    asked = {
+        "target": target,
+        "network": config_toml.dumps(case.config),
+        "time_steps": case.shape.time_steps,
+        "batch_size": case.shape.batch_size,
+        "mode": mode,
+        "implementation": IMPLEMENTATIONS[name],
+        "precision": precision,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        found = _worker(asked, {})
+        if "error" not in found:
+            # The analysis may end the process, so that it has one of its own.
+            profile = {"LIBTPU_INIT_ARGS": f"--xla_jf_dump_static_llo_profile_to={folder}"}
+            _worker(asked, profile)
+            found["cycles"] = cycles_a_step(found, _estimates(folder), case.shape.time_steps)
+    return found
+
+
+def cycles_a_step(found: dict[str, Any], estimates: dict[str, int], steps: int) -> float | None:
+    """The estimated cycles of a step of the recurrence, or None where one is lacking.
+
+    What stands in a loop is counted once and runs at each step; a kernel runs once for all steps.
+    Products before and after are left out, as both implementations have the same.
+    """
+    if found["kernels"]:
+        # An estimate of 0 says that the analysis gave up.
+        own = [estimates.get(name) or None for name in found["kernels"]]
+        return None if None in own else sum(n for n in own if n is not None) / steps
+    own = [estimates[name] for name in found["in_loops"] if name in estimates]
+    return float(sum(own)) if own else None
+
+
+def run(suite: Iterable[Case], target: str) -> None:
+    """Compiles every case for a target, both ways, and prints what came of it.
+
+    Raises:
+      ValueError: a target that is not known, or no libtpu.
+    """
+    validation.known_name("--target", target.split(":")[0], TARGETS)
+    if (reason := missing()) is not None:
+        raise ValueError(reason)
+    console = Console()
+    table = Table(title=f"{target}: compiled, not run; cycles are the compiler's estimate")
+    for column in ("case", "mode", "implementation", "compile", "memory", "collectives"):
+        table.add_column(column)
+    table.add_column("estimated cycles a step", justify="right")
+    for case in suite:
+        for mode in ("forward", "training"):
+            for name in IMPLEMENTATIONS:
+                console.print(f"{case.name}, {mode}, {name} …", highlight=False)
+                table.add_row(*_row(case, mode, name, compile_one(case, target, mode, name)))
+    console.print(table)
+
+
+def _row(case: Case, mode: str, name: str, found: dict[str, Any]) -> list[str]:
+    if "error" in found:
+        return [case.name, mode, name, f"failed: {found['error']}", "", "", ""]
+    if name == "tpu" and not found["kernels"]:
+        name = "tpu (the scan serves)"
+    collectives = ", ".join(f"{n} {k}" for k, n in found["collectives"].items() if n) or "none"
+    cycles = "none given" if found["cycles"] is None else f"{found['cycles']:.0f}"
+    size = found["temporary_bytes"]
+    memory = "not told" if size is None else f"{size / 2**20:.1f} MiB"
+    return [case.name, mode, name, f"{found['seconds']:.1f} s", memory, collectives, cycles]
+
+
+def _worker(asked: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "jlstm.bench.compile_worker", json.dumps(asked)],
+            env={**os.environ, **_ENVIRONMENT, **environment},
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"not compiled within {_LIMIT} s"}
+    lines = done.stdout.splitlines()
+    if done.returncode == 0 and lines:
+        return json.loads(lines[-1])
+    text = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+    told = [line for line in text if re.search(r"Error|RESOURCE|Ran out", line)]
+    return {"error": (told or text)[-1][:300]}
+
+
+def _estimates(folder: str) -> dict[str, int]:
+    """Cycles of each operation that the compiler wrote down, by its name in the program."""
+    found = {}
+    for path in pathlib.Path(folder).iterdir():
+        text = path.read_text()
+        named = re.search(r'hlo_op_name: "([^"]+)"', text)
+        cycles = re.search(r"estimated_cycles: (\d+)", text)
+        if named and cycles:
+            name = re.sub(r"\.refs_[\w.]*$", "", named.group(1))
+            found[name] = found.get(name, 0) + int(cycles.group(1))
+    return found
