@@ -1,7 +1,7 @@
 """Haiku: the parameters of LSTM, alone or in a DeepRNN."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from jlstm.interop.sides import (
 from jlstm.params import Params
 
 _ORDER = "igfo"
-_NAME = re.compile(r"(.*/|)([^/]*?lstm[^/]*?)(?:_(\d+))?/linear")  # above, name, number
+_NAME = re.compile(r"((?:.*/)?([^/]+?))(?:_(\d+))?/linear")  # path and name, without its number
 
 
 def from_haiku(
@@ -37,6 +37,7 @@ def from_haiku(
     Args:
       params: Haiku's, with names like "lstm/linear" and "lstm_1/linear".
       scope: what the names of the wanted LSTMs begin with, "encoder/" or "lstm/"; all by default.
+        LSTMs with names of your own are found by these alone: "my_lstm".
       report: what was done is added to it.
 
     Raises:
@@ -52,20 +53,7 @@ def from_haiku(
     """
     report = Report() if report is None else report
     _require_mappings(params)
-    found = [
-        match for name in params if name.startswith(scope) and (match := _NAME.fullmatch(name))
-    ]
-    where = f" below {scope!r}" if scope else ""
-    if not found:
-        raise ValueError(f"no LSTM (a name like lstm/linear) among {sorted(params)[:8]}{where}")
-    stacks = sorted({match[1] + match[2] for match in found})
-    if len(stacks) > 1:
-        raise ValueError(
-            f"several LSTMs{where}, {stacks[:8]}, which are not numbered as one stack is; choose "
-            f'one: scope="{stacks[0]}", or give a mapping in which those of one stack are '
-            "lstm/linear, lstm_1/linear"
-        )
-    names = [match[0] for match in sorted(found, key=lambda match: int(match[3] or 0))]
+    names = _chosen(params, scope)
     sides, layers = [], []
     for name in names:
         if missing := {"w", "b"} - set(params[name]):
@@ -113,6 +101,44 @@ def to_haiku(
             "b": jnp.asarray(join(shifted(bias_of(side), -1), _ORDER)),
         }
     return made
+
+
+def _chosen(names: Collection[str], scope: str) -> list[str]:
+    """Names of the linear modules of one stack of LSTMs, lowest first.
+
+    Any module may have a linear one below it, so that only Haiku's own name says that it is an
+    LSTM, or the scope.
+    """
+    own, where = scope.strip("/"), f" below {scope!r}" if scope else ""
+    below = [m for name in names if name.startswith(scope) and (m := _NAME.fullmatch(name))]
+    alone = [match for match in below if match[0] == f"{own}/linear"]
+    found = (
+        [match for match in below if match[1] == own]
+        or alone
+        or [match for match in below if match[2] == "lstm"]
+    )
+    if not found:
+        raise ValueError(
+            f"no LSTM (a name like lstm/linear) among {sorted(names)[:8]}{where}; one with a name "
+            'of your own is chosen by that: scope="my_lstm"'
+        )
+    stacks = sorted({match[1] for match in found})
+    if len(stacks) > 1:
+        raise ValueError(
+            f"several LSTMs{where}, {stacks[:8]}, which are not numbered as one stack is; choose "
+            f'one: scope="{stacks[0]}", or give a mapping in which those of one stack are '
+            "lstm/linear, lstm_1/linear"
+        )
+    found.sort(key=lambda match: int(match[3] or 0))
+    taken = [match[0] for match in found]
+    numbers = [int(match[3] or 0) for match in found]
+    if numbers != list(range(len(numbers))) and found != alone:
+        raise ValueError(
+            f"the LSTMs {taken[:8]}{where} have the numbers {numbers[:8]}; expected all from 0 on, "
+            f'each once, no number being 0: choose one, scope="{taken[0].removesuffix("/linear")}"'
+            ", or give a mapping in which those of one stack are lstm/linear, lstm_1/linear"
+        )
+    return taken
 
 
 def _require_mappings(params: Any) -> None:

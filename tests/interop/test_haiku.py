@@ -72,10 +72,46 @@ def test_networks_apart_are_not_stacked():
     ):
         from_haiku(own)
     assert from_haiku(own, scope="encoder/")[0] == Config(6, (Layer(4),))
-    named = {"lstm_encoder/linear": linear(6), "lstm/linear": linear(4), "lstm_1/linear": linear(4)}
-    with pytest.raises(ValueError, match="several LSTMs"):
-        from_haiku(named)
-    assert len(from_haiku(named, scope="lstm/")[0].layers) == 1
+    numbered = {"lstm/linear": linear(4), "lstm_1/linear": linear(4)}
+    assert len(from_haiku(numbered, scope="lstm/")[0].layers) == 1
+    assert len(from_haiku(numbered, scope="lstm_1")[0].layers) == 1
+
+
+def test_a_linear_module_below_another_is_no_lstm_unless_it_is_named():
+    class LstmHead(hk.Module):
+        def __call__(self, xs):
+            return hk.Linear(8)(xs)
+
+    def unroll(xs):
+        core = hk.DeepRNN([hk.LSTM(16, name="first"), hk.LSTM(16, name="first")])
+        below = hk.dynamic_unroll(core, xs, core.initial_state(xs.shape[1]))[0]
+        core = hk.DeepRNN([hk.LSTM(16), hk.LSTM(16)])
+        return LstmHead()(hk.dynamic_unroll(core, below, core.initial_state(xs.shape[1]))[0])
+
+    own = hk.transform(unroll).init(jax.random.key(0), XS)
+    assert from_haiku(own)[0] == Config.stack(16, [16, 16])
+    assert from_haiku(own, scope="first")[0] == Config.stack(3, [16, 16])
+    assert from_haiku(own, scope="first_1")[0] == Config.stack(16, [16])
+    with pytest.raises(ValueError, match=r'no LSTM.*chosen by that: scope="my_lstm"'):
+        from_haiku({"lstm_head/linear": linear(6, 2)})
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers"),
+    [(("lstm", "lstm_2"), "0, 2"), (("lstm_1",), "1"), (("lstm", "lstm_0", "lstm_1"), "0, 0, 1")],
+)
+def test_numbers_that_no_stack_has(names, numbers):
+    own = {f"{name}/linear": linear(4) for name in names}
+    with pytest.raises(ValueError, match=rf"the numbers \[{numbers}\]; expected all from 0 on"):
+        from_haiku(own)
+    assert len(from_haiku(own, scope=f"{names[-1]}/")[0].layers) == 1
+
+
+def test_numbers_may_begin_with_a_written_0():
+    own = {f"lstm_{n}/linear": linear(4) for n in (1, 0)}
+    report = Report()
+    assert from_haiku(own, report=report)[0] == Config.stack(4, [4, 4])
+    assert "lowest first: lstm_0/linear, lstm_1/linear" in str(report)
 
 
 @pytest.mark.parametrize(
