@@ -1,13 +1,31 @@
 """Checks whose failures say what came, what was expected and how to mend it."""
 
+import contextlib
 import difflib
 import math
 import numbers
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
+
+
+def printable(text: str) -> str:
+    """`text` as it may be printed: what a terminal would act on is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """TypeErrors and ValueErrors in here are printable, whatever a file's names have in them."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if str(error).isprintable():
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(printable(str(error))) from None
 
 
 def nearest(word: str, known: Collection[str]) -> str:
