@@ -3,6 +3,8 @@
 import os
 from typing import TYPE_CHECKING
 
+import jax
+
 from jlstm.config import Config
 from jlstm.interop import needs, onnx_builder, onnx_layers, onnx_states
 from jlstm.interop.onnx_graph import Graph
@@ -140,6 +142,7 @@ def _read(
     around, output = graph.around(chain)
     layers = [onnx_layers.layer_of(*pair) for pair in zip(chain, around, strict=True)]
     sides = [onnx_layers.sides_from(lstm) for lstm in chain]
+    graph.constants.require_held(sum(array.nbytes for array in jax.tree.leaves(sides)))
     root = chain[0]
     # The input's axes, in the order that it has where the model is given it.
     axes = [name for _, name in sorted(zip(root.reads.axes, root.x_axes, strict=True))]

@@ -1,5 +1,6 @@
 """The arrays that an ONNX model holds, read when they are asked for."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from jlstm.interop import needs
 
 _PLAIN = {"value_int": "int64", "value_ints": "int64"}
 _PLAIN |= {"value_float": "float32", "value_floats": "float32"}
+# Weights that LSTMs share stand for more than is there: a little, or some times as much.
+_LITTLE, _TIMES = 1 << 26, 8
 
 
 class Constants:
@@ -25,6 +28,9 @@ class Constants:
     def __init__(self, tensors: Any, large: dict[str, np.ndarray], folder: str | None) -> None:
         self._onnx, self._large, self._folder = needs.module("onnx"), large, folder
         self._found: dict[str, Any] = {}
+        self._read: dict[int, np.ndarray] = {}  # by the id of what stands in _found
+        self._files: dict[str, int] = {}  # sizes of the files that were read from
+        self._loaded = 0  # bytes that were
         for tensor in tensors:
             if tensor.name in self._found:
                 raise ValueError(f"the model has two arrays {tensor.name!r:.80}; expected one")
@@ -64,15 +70,30 @@ class Constants:
         found = self._found.get(name)
         if found is None or isinstance(found, np.ndarray):
             return found
+        if id(found) in self._read:
+            return self._read[id(found)]
         try:
-            return self._read(name, found)
+            return self._read.setdefault(id(found), self._array(name, found))
         except OSError as error:
             reason: Any = error.strerror or error
         except (ValueError, TypeError, self._onnx.checker.ValidationError) as error:
             reason = error
         raise ValueError(f"the array {name!r:.80} cannot be read: {reason}")
 
-    def _read(self, name: str, tensor: Any) -> np.ndarray:
+    def require_held(self, size: int) -> None:
+        """ValueError where weights of `size` bytes are much more than the arrays that were read.
+
+        A small file would stand for much memory, did hundreds of LSTMs have the same weights.
+        """
+        held = sum(array.nbytes for array in self._read.values()) - self._loaded
+        held += sum(self._files.values())
+        if size > max(_LITTLE, _TIMES * held):
+            raise ValueError(
+                f"the model's LSTMs have weights of {size} bytes, but share arrays of {held}; "
+                f"expected at most {_TIMES} times as much: give LSTMs arrays of their own"
+            )
+
+    def _array(self, name: str, tensor: Any) -> np.ndarray:
         types, shape = self._onnx.helper.get_all_tensor_dtypes(), tuple(tensor.dims)
         if tensor.data_type not in types or tensor.data_type == self._onnx.TensorProto.UNDEFINED:
             raise ValueError(f"its number format is {tensor.data_type}, which ONNX does not have")
@@ -104,4 +125,10 @@ class Constants:
             raise ValueError(
                 f"it takes {size} bytes, but its file is said to hold {lengths[0]!r:.80}"
             )
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                path = os.path.join(self._folder, entry.value)
+                self._files[entry.value] = os.path.getsize(path)
+        self.require_held(self._loaded + size)
+        self._loaded += size
         self._onnx.external_data_helper.load_external_data_for_tensor(tensor, self._folder)

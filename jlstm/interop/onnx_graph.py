@@ -28,7 +28,7 @@ class Graph:
             source, large = onnx_file.read(source)
         graph = source.graph
         _require_bounded(graph)
-        self._constants = Constants(graph.initializer, large, folder)
+        self.constants = Constants(graph.initializer, large, folder)
         self._values: dict[str, Value] = {}
         self._seen = {value.name for value in (*graph.initializer, *graph.input)}
         self._last: dict[int, tuple[str, Value]] = {}
@@ -99,9 +99,9 @@ class Graph:
         if known and node.op_type == "LSTM":
             self._add(node)
         elif known and node.op_type == "Constant":
-            self._constants.add(node.output[0], attributes(self._onnx, node))
-        elif known and node.op_type == "Identity" and self._constants.has(node.input):
-            self._constants.alias(node.output[0], node.input[0])
+            self.constants.add(node.output[0], attributes(self._onnx, node))
+        elif known and node.op_type == "Identity" and self.constants.has(node.input):
+            self.constants.alias(node.output[0], node.input[0])
         else:
             read = [self._value(name) if self._varies(name) else None for name in node.input]
             given = [value for value in read if value]
@@ -115,7 +115,7 @@ class Graph:
 
     def _add(self, node: Any) -> None:
         """An LSTM node, upon the one whose output it reads, if it reads it as a stack does."""
-        number, lstm = len(self.lstms), Lstm(self._onnx, node, self._constants.array)
+        number, lstm = len(self.lstms), Lstm(self._onnx, node, self.constants.array)
         value, name = self._value(node.input[0]), node.input[0]
         if isinstance(value.origin, int) and value.axes != lstm.x_axes:
             how = f"through {value.through}" if value.axes is None else f"as {list(value.axes)}"
@@ -135,13 +135,13 @@ class Graph:
             return None
 
         def constant(at: int) -> Any:
-            return self._constants.array(node.input[at]) if at < len(node.input) else None
+            return self.constants.array(node.input[at]) if at < len(node.input) else None
 
         operator = Operator(node.op_type, attributes(self._onnx, node), constant)
         first = read[0]
         if first and not any(read[1:]):
             lstm = self.lstms[first.origin] if isinstance(first.origin, int) else None
-            dtype = self._constants.type_of(lstm.inputs["W"]) if lstm else 0
+            dtype = self.constants.type_of(lstm.inputs["W"]) if lstm else 0
             return onnx_values.passed(operator, first, bool(lstm and lstm.both), dtype)
         if len(read) != 2 or not (first and read[1]):
             return None
@@ -174,7 +174,7 @@ class Graph:
 
     def _varies(self, name: str) -> bool:
         """Whether it is the name of a value that is no constant."""
-        return bool(name) and name not in self._constants
+        return bool(name) and name not in self.constants
 
     def _value(self, name: str) -> Value:
         """What is known of a value; one that no node made of an LSTM's output is an input."""

@@ -335,6 +335,41 @@ def test_onnx_models_that_point_elsewhere_or_claim_much(whole, tmp_path):
     assert refused(from_onnx, tmp_path / "b.onnx")
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_onnx_models_whose_lstms_share_what_is_there(beside, tmp_path):
+    """Many LSTMs have the same arrays, or arrays of their own in the same bytes of a file."""
+    import onnx
+    from onnx import helper
+
+    units, path = 500, tmp_path / "a.onnx"
+    w = onnx.numpy_helper.from_array(np.zeros((1, 4 * units, units), "float32"), "w")
+    axis = onnx.numpy_helper.from_array(np.array([1]), "axis")
+    if beside:
+        (tmp_path / "raw").write_bytes(w.raw_data)
+        w.ClearField("raw_data")
+        w.data_location = onnx.TensorProto.EXTERNAL
+        w.external_data.add(key="location", value="raw")
+    for count in (6, 400):
+        names = [f"w{n}" if beside else "w" for n in range(count)]
+        nodes, arrays = [], [axis]
+        for n, name in enumerate(names):
+            inputs = [f"xs{n}", name, name]
+            nodes.append(helper.make_node("LSTM", inputs, [f"Y{n}"], hidden_size=units))
+            nodes.append(helper.make_node("Squeeze", [f"Y{n}", "axis"], [f"xs{n + 1}"]))
+            if beside or n == 0:
+                arrays.append(onnx.TensorProto.FromString(w.SerializeToString()))
+                arrays[-1].name = name
+        graph = helper.make_graph(nodes, "g", [], [], arrays)
+        path.write_bytes(helper.make_model(graph).SerializeToString())
+        if count == 6:
+            assert len(from_onnx(path)[0].layers) == 6
+    start = time.process_time()
+    assert refused(from_onnx, path)
+    assert time.process_time() - start < 1
+    with pytest.raises(ValueError, match=r"share arrays of .* give LSTMs arrays of their own"):
+        from_onnx(path)
+
+
 def test_groups_that_are_there_under_many_names(tmp_path):
     """Each level has the next one twice, so that a walk over all names would never end."""
     import h5py
