@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-# Our name, and the constants alpha and beta where a model leaves them out.
+# Our name, and its constants alpha and beta; some are ONNX's where a model leaves them out.
 _KNOWN: dict[str, tuple[str, tuple[float, ...]]] = {
     "Affine": ("affine", (1.0, 0.0)),
     "Elu": ("elu", (1.0,)),
@@ -17,6 +17,8 @@ _KNOWN: dict[str, tuple[str, tuple[float, ...]]] = {
     "Tanh": ("tanh", ()),
     "ThresholdedRelu": ("thresholded_relu", (1.0,)),
 }
+# Runtimes disagree on what these are where a model leaves their constants out.
+_UNSURE = ("Affine", "ScaledTanh", "ThresholdedRelu")
 _OURS = {ours: (name, constants) for name, (ours, constants) in _KNOWN.items()}
 # What ours are where our name has no constants.
 _DEFAULTS = {"hard_sigmoid": (1 / 6, 0.5), "scaled_tanh": (1.7159, 2 / 3)}
@@ -33,6 +35,12 @@ def from_onnx(names: Sequence[str], alphas: Sequence[float], betas: Sequence[flo
             )
         ours, constants = _KNOWN[known[name.lower()]]
         lists = (alphas, betas)[: len(constants)]
+        if known[name.lower()] in _UNSURE and not all(lists):
+            raise ValueError(
+                f"{name} lacks its {' and '.join(('alpha', 'beta')[: len(constants)])}, for which "
+                "runtimes take different numbers; put them into activation_alpha and "
+                "activation_beta"
+            )
         taken = [of.pop(0) if of else default for of, default in zip(lists, constants, strict=True)]
         made.append(f"{ours}({', '.join(_text(a) for a in taken)})" if taken else ours)
     return made

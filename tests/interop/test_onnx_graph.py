@@ -87,6 +87,12 @@ HANDMADE = {
     "activations in lower case, default constants": {
         "activations": ["hardsigmoid", "elu", "softsign"],
     },
+    "more default constants": {"activations": ["Sigmoid", "LeakyRelu", "Tanh"]},
+    "constants of all": {
+        "activations": ["Affine", "ThresholdedRelu", "ScaledTanh"],
+        "activation_alpha": [0.3, 0.1, 0.8],
+        "activation_beta": [0.4, 0.7],
+    },
     "constants that no activation takes": {"activation_alpha": [0.3, 0.3, 0.3]},
 }
 
@@ -319,6 +325,12 @@ ODD = [
     ({"activations": ["Sigmoid", "Gelu", "Tanh"]}, "'Gelu' has no counterpart"),
     ({"activations": ["Sigmoid", "\x1b", "Tanh"]}, r"'\\x1b' has no counterpart"),
     ({"activations": ["Elu"] * 3, "activation_alpha": [float("nan")]}, "'nan' is not a finite"),
+    ({"activations": ["Affine", "Tanh", "Tanh"]}, "Affine lacks its alpha and beta, for which run"),
+    (
+        {"activations": ["Elu", "Tanh", "ScaledTanh"], "activation_alpha": [1.0, 1.0]},
+        "ScaledTanh lacks its alpha and beta",
+    ),
+    ({"activations": ["Relu", "ThresholdedRelu", "Relu"]}, "ThresholdedRelu lacks its alpha,"),
     ({"activation_alpha": 1.0}, "activation_alpha is 1.0, of type FLOAT; expected FLOATS"),
     ({"scale": 1}, "attribute 'scale', which ONNX's LSTM lacks"),
     ({"direction": "bidirectional"}, r"W is \[1, 16, 5\]; expected \[2, 16, 5\]"),
