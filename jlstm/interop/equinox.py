@@ -26,7 +26,8 @@ def from_equinox(
       report: what was done is added to it.
 
     Raises:
-      TypeError, ValueError: not such a cell, or shapes that do not fit each other.
+      TypeError, ValueError: not such a cell, one with a __call__ of its own, or shapes that do not
+        fit each other.
       ImportError: Equinox is not installed.
 
     >>> import equinox
@@ -43,6 +44,7 @@ def from_equinox(
     for cell in listed:
         if not isinstance(cell, equinox.nn.LSTMCell):
             raise TypeError(f"cells holds {type(cell).__name__}; expected equinox.nn.LSTMCell")
+        needs.own_methods(cell, equinox.nn.LSTMCell, "__call__")
         b = None if cell.bias is None else split(np.asarray(cell.bias))
         w_x, w_h = (np.asarray(w).T for w in (cell.weight_ih, cell.weight_hh))
         sides.append([Side(split(w_x), split(w_h), b)])

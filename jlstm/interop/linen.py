@@ -23,8 +23,8 @@ def from_linen(
     """A network with the weights of flax.linen's LSTMCell or OptimizedLSTMCell.
 
     Linen keeps a kernel a gate, ii to io [I, H] and hi to ho [H, H], the latter with biases.
-    Variables do not say whether an RNN ran with reverse=True, or how Bidirectional merged: it
-    counts as forward and concatenated.
+    Variables do not say whether an RNN ran with reverse=True or time_major=True, or how
+    Bidirectional merged: it counts as forward, batch-major and concatenated.
 
     Args:
       variables: one cell's, with or without "params" around them; those of RNN or Bidirectional
@@ -49,7 +49,7 @@ def from_linen(
     listed = list(variables) if isinstance(variables, (list, tuple)) else [variables]
     if not listed:
         raise ValueError("there are no variables in the list; expected those of a cell a layer")
-    sides = [[_side(cell) for cell in _directions(own)] for own in listed]
+    sides = [[_side(cell) for cell in _directions(own, report)] for own in listed]
     report.add("kernels of single gates were put side by side")
     layers = [flax.layer_of(own, activation, recurrent_activation) for own in sides]
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
@@ -99,7 +99,7 @@ def to_linen(config: Config, params: Params, *, report: Report | None = None) ->
     return made
 
 
-def _directions(variables: Any) -> list[Any]:
+def _directions(variables: Any, report: Report) -> list[Any]:
     if not isinstance(variables, Mapping):
         raise TypeError(
             f"variables holds {type(variables).__name__}; expected what cell.init(...) or "
@@ -108,6 +108,8 @@ def _directions(variables: Any) -> list[Any]:
     own = variables.get("params", variables)
     if not isinstance(own, Mapping):
         raise TypeError(f'"params" holds {type(own).__name__}; expected the cell\'s variables')
+    if {"cell", "forward_rnn", "backward_rnn"} & set(own):
+        report.add("linen's RNN is batch-major unless it is told: pass time_major=False to apply")
     if "forward_rnn" in own or "backward_rnn" in own:
         cells = [own.get(name) for name in ("forward_rnn", "backward_rnn")]
         return [cell.get("cell") if isinstance(cell, Mapping) else cell for cell in cells]

@@ -1,4 +1,4 @@
-"""Libraries that a conversion needs, imported where it is used."""
+"""What a conversion needs: libraries, imported where it is used, and their own classes."""
 
 import importlib
 from typing import Any
@@ -22,3 +22,15 @@ def module(name: str) -> Any:
             f"this conversion needs {package}, which is not installed: "
             f"pip install {_PACKAGES.get(package, package)}"
         ) from None
+
+
+def own_methods(value: Any, kind: type, *names: str) -> None:
+    """TypeError where the class of a `kind` has methods of these names that are not kind's own."""
+    made = type(value)
+    for name in names:
+        if getattr(made, name) is not getattr(kind, name):
+            raise TypeError(
+                f"{made.__name__} has a {name} of its own, so that it may compute something else; "
+                f"expected {kind.__name__} itself, or a class that computes what it does: copy the "
+                "weights into one"
+            )

@@ -24,7 +24,7 @@ def from_nnx(source: Any, *, report: Report | None = None) -> tuple[Config, Para
       report: what was done is added to it.
 
     Raises:
-      TypeError: not such a cell.
+      TypeError: not such a cell, or of a class with a __call__ or a start of its own.
       ValueError: an option that a network lacks: activations, a merge_fn or a carry_init of one's
         own, outputs in reversed order, a Bidirectional whose directions differ.
       ImportError: Flax is not installed.
@@ -95,7 +95,10 @@ def _layer(nnx: Any, own: Any, report: Report) -> tuple[list[Side], Layer]:
     """The directions and the options of a cell, or of what runs one."""
     options: dict[str, Any] = {}
     rnns: Sequence[Any] = [own]
+    if isinstance(own, (nnx.Bidirectional, nnx.RNN)) and not own.time_major:
+        report.add("the input has the batch before time: pass time_major=False to apply")
     if isinstance(own, nnx.Bidirectional):
+        needs.own_methods(own, nnx.Bidirectional, "__call__")
         rnns = [own.forward_rnn, own.backward_rnn]  # Bidirectional itself says which is reversed
         options["merge"] = _merge(nnx, own.merge_fn)
     elif isinstance(own, nnx.RNN) and own.reverse:
@@ -105,6 +108,9 @@ def _layer(nnx: Any, own: Any, report: Report) -> tuple[list[Side], Layer]:
                 "which a network lacks; set keep_order=True and reverse the outputs yourself"
             )
         options["reverse"] = True
+    for rnn in rnns:
+        if isinstance(rnn, nnx.RNN):
+            needs.own_methods(rnn, nnx.RNN, "__call__")
     cells = [rnn.cell if isinstance(rnn, nnx.RNN) else rnn for rnn in rnns]
     sides = [_side(nnx, cell) for cell in cells]
     names = {(flax.named(cell.activation_fn), flax.named(cell.gate_fn)) for cell in cells}
@@ -144,6 +150,9 @@ def _side(nnx: Any, cell: Any) -> Side:
     def array(variable: Any) -> np.ndarray:
         return np.asarray(variable[...])
 
+    for kind in (nnx.OptimizedLSTMCell, nnx.LSTMCell):
+        if isinstance(cell, kind):
+            needs.own_methods(cell, kind, "__call__", "initialize_carry")
     if isinstance(cell, nnx.OptimizedLSTMCell):
         w_x, w_h = array(cell.dense_i.kernel), array(cell.dense_h.kernel)
         return Side(split(w_x), split(w_h), split(array(cell.dense_h.bias)))

@@ -68,6 +68,19 @@ def test_what_is_no_such_cell(given):
         from_equinox(given)
 
 
+def test_classes_that_compute_something_else_are_refused():
+    class Named(equinox.nn.LSTMCell):
+        pass
+
+    class Odd(equinox.nn.LSTMCell):
+        def __call__(self, x, state, *, key=None):
+            return state
+
+    assert from_equinox(Named(3, 4, key=jax.random.key(0)))[0].input_size == 3
+    with pytest.raises(TypeError, match="Odd has a __call__ of its own"):
+        from_equinox(Odd(3, 4, key=jax.random.key(0)))
+
+
 def test_no_cells():
     with pytest.raises(ValueError, match="no cells in the list"):
         from_equinox([])

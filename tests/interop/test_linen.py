@@ -8,7 +8,7 @@ from hypothesis import given
 
 import jlstm
 from jlstm import Config, Layer
-from jlstm.interop import from_linen, to_linen
+from jlstm.interop import Report, from_linen, to_linen
 from tests.interop.frameworks import (
     assert_agrees,
     assert_close,
@@ -92,7 +92,9 @@ def test_linens_own_weights_and_activations():
     cell = linen.OptimizedLSTMCell(4, activation_fn=jax.nn.relu, gate_fn=jax.nn.hard_sigmoid)
     rnn = linen.RNN(cell, time_major=True)
     variables = rnn.init(jax.random.key(0), XS)
-    config, params = from_linen(variables, activation="relu", recurrent_activation="hard_sigmoid")
+    own = {"activation": "relu", "recurrent_activation": "hard_sigmoid"}
+    config, params = from_linen(variables, **own, report=(report := Report()))
+    assert "pass time_major=False" in str(report)
     assert_close(run(config, params, XS)[1], rnn.apply(variables, XS))
 
 

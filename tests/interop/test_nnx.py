@@ -131,6 +131,35 @@ def test_cells_that_compute_in_another_format_are_reported():
     assert "computes in bfloat16" in str(report)
 
 
+@pytest.mark.parametrize("time_major", [True, False])
+def test_where_the_batch_stands_is_reported(time_major):
+    rnn = nnx.RNN(cell(0), time_major=time_major)
+    for source in (rnn, nnx.Bidirectional(rnn, nnx.RNN(cell(1)), time_major=time_major)):
+        from_nnx(source, report=(report := Report()))
+        assert ("time_major=False" in str(report)) != time_major
+    from_nnx(cell(0), report=(report := Report()))
+    assert "time_major" not in str(report)
+
+
+@KINDS
+def test_classes_that_compute_something_else_are_refused(kind):
+    def odd(kind, *names):
+        return type("Odd", (kind,), dict.fromkeys(names, lambda self, *_, **__: None))
+
+    own = cell(0, odd(kind))
+    assert from_nnx(own)[0] == Config.stack(3, [4], forget_bias=0.0)
+    for source in (
+        cell(0, odd(kind, "__call__")),
+        cell(0, odd(kind, "initialize_carry")),
+        odd(nnx.RNN, "__call__")(own),
+        odd(nnx.Bidirectional, "__call__")(nnx.RNN(own), nnx.RNN(own)),
+        nnx.Bidirectional(nnx.RNN(own), odd(nnx.RNN, "__call__")(own)),
+        nnx.RNN(cell(0, odd(kind, "__call__"))),
+    ):
+        with pytest.raises(TypeError, match=r"Odd has a .* of its own"):
+            from_nnx(source)
+
+
 @pytest.mark.parametrize(
     "given", [3, None, "cell", nnx.LSTMCell, nnx.RNN(nnx.GRUCell(3, 4, rngs=nnx.Rngs(0)))]
 )
