@@ -15,6 +15,7 @@ from jlstm.interop.protobuf import Field
 _GRAPH, _INITIALIZER, _NAME, _RAW_DATA = 7, 5, 8, 9
 _LARGE = 1 << 20  # bytes; smaller arrays stay in the model
 _MOST = 100_000  # fields of a message that are looked at one by one
+_MOST_NODES = 200_000  # and constants, and what nodes read and make; models have some thousands
 
 
 class _ManyFieldsError(Exception):
@@ -51,6 +52,18 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, np.ndarray]]:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except (decode_error, ValueError) as error:
         raise ValueError(f"{path} is not a whole ONNX model: {error}") from None
+
+
+def require_bounded(graph: Any) -> None:
+    """ValueError for more nodes, or more at one node, than any network of LSTMs has."""
+    size = len(graph.node) + len(graph.initializer) + len(graph.input)
+    if size <= _MOST_NODES:
+        size += sum(len(n.input) + len(n.output) + len(n.attribute) for n in graph.node)
+    if size > _MOST_NODES:
+        raise ValueError(
+            f"the model has more than {_MOST_NODES} nodes, arrays and values; expected a network "
+            "of LSTMs"
+        )
 
 
 def _without_large(

@@ -9,7 +9,6 @@ from jlstm.interop.onnx_node import Lstm, attributes, shown
 from jlstm.interop.onnx_values import Operator, Value
 
 _HIGHEST = 1_000  # LSTMs of a stack, so that a small file does not stand for much memory
-_MOST = 200_000  # nodes, constants, and what nodes read and make; models have some thousands
 _OWN = ("", "ai.onnx")  # the domains of ONNX's own operators
 
 
@@ -27,11 +26,13 @@ class Graph:
             folder = os.path.dirname(source) or "."
             source, large = onnx_file.read(source)
         graph = source.graph
-        _require_bounded(graph)
+        onnx_file.require_bounded(graph)
         self.constants = Constants(graph.initializer, large, folder)
         self._values: dict[str, Value] = {}
         self._seen = {value.name for value in (*graph.initializer, *graph.input)}
-        self._last: dict[int, tuple[str, Value]] = {}
+        self._last: dict[int, tuple[int, str, Value]] = {}
+        self._given = {value.name for value in graph.output}
+        self._read = {name for node in graph.node for name in node.input}
         self.lstms: list[Lstm] = []
         for node in graph.node:
             self._follow(node)
@@ -73,7 +74,7 @@ class Graph:
     def around(self, chain: list[Lstm]) -> tuple[list[dict[str, Any]], str]:
         """Options of Layer that come from the nodes around each LSTM, and the last value's name."""
         top = self.lstms.index(chain[-1])
-        name, last = self._last[top]
+        _, name, last = self._last[top]
         values = [*[lstm.reads for lstm in chain[1:]], last]
         made = []
         for lstm, value in zip(chain, values, strict=True):
@@ -124,10 +125,15 @@ class Graph:
         lstm.reads = value
         lstm.root = self.lstms[value.origin].root if isinstance(value.origin, int) else number
         self.lstms.append(lstm)
+        for state in ("initial_h", "initial_c"):
+            if isinstance(start := self._value(lstm.inputs[state]).origin, int):
+                lstm.starts[state] = self.lstms[start]
         for output, state in zip(node.output[1:], ("Y_h", "Y_c"), strict=False):
-            self._values[output] = Value(number, None, through=state)
-        self._last[number] = node.output[0], Value(number, lstm.y_axes)
-        self._values[node.output[0]] = self._last[number][1]
+            if output:
+                self._values[output] = Value(number, None, through=state)
+        self._values[node.output[0]] = made = Value(number, lstm.y_axes)
+        use = 2 if node.output[0] in self._given else 0  # what reads it tells more than it does
+        self._last[number] = use, node.output[0], made
 
     def _made(self, node: Any, read: list[Value | None]) -> Value | None:
         """The value after a node of ONNX's own, if it is still an LSTM's output or an input."""
@@ -181,18 +187,11 @@ class Graph:
         return self._values.get(name) or onnx_values.of_input(name)
 
     def _keep(self, name: str, value: Value) -> None:
+        """A value; of an LSTM's whole outputs the last is kept, one that the model gives first."""
         self._values[name] = value
+        if not isinstance(value.origin, int) or value.skip:
+            return
+        use = 2 if name in self._given else int(name in self._read)
         whole = "F" in (value.axes or ()) or value.merge == "none"
-        if isinstance(value.origin, int) and whole and not value.skip:
-            self._last[value.origin] = name, value
-
-
-def _require_bounded(graph: Any) -> None:
-    """ValueError for more nodes, or more at one node, than any network of LSTMs has."""
-    size = len(graph.node) + len(graph.initializer) + len(graph.input)
-    if size <= _MOST:
-        size += sum(len(n.input) + len(n.output) + len(n.attribute) for n in graph.node)
-    if size > _MOST:
-        raise ValueError(
-            f"the model has more than {_MOST} nodes, arrays and values; expected a network of LSTMs"
-        )
+        if whole and use >= self._last[value.origin][0]:
+            self._last[value.origin] = use, name, value

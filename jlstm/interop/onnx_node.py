@@ -55,7 +55,7 @@ class Lstm:
 
     `array_of` gives the constant of a name, or None. Set by the graph: `reads`, the value that the
     node reads; `root`, the number of the lowest LSTM of its chain; `cut`, why it stands upon no
-    other LSTM though it reads what one made.
+    other LSTM though it reads what one made; `starts`, the LSTMs that its initial states come from.
 
     Raises:
       ValueError: attributes that ONNX's LSTM lacks, or with values that it does not take.
@@ -68,6 +68,7 @@ class Lstm:
     def __init__(self, onnx: Any, node: Any, array_of: Callable[[str], np.ndarray | None]) -> None:
         self.name = node.name or (node.output[0] if node.output else "LSTM")
         self.title = shown(self.name)
+        self.starts: dict[str, Lstm] = {}
         self._array_of = array_of
         if not node.input or not node.input[0]:
             raise ValueError(f"the LSTM node {self.title} has no inputs; expected X, W and R")

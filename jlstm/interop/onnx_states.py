@@ -18,10 +18,17 @@ def with_states(
     """The network with constant initial states as its learned initial carry.
 
     Raises:
-      ValueError: constants that no initial carry can be.
+      ValueError: constants that no initial carry can be, or what another LSTM of the stack gives.
     """
     carries = []
     for lstm, layer in zip(chain, config.layers, strict=True):
+        for name, other in lstm.starts.items():
+            if other in chain:
+                raise ValueError(
+                    f"{lstm.title}: {name} comes from {other.title}, an LSTM of the same stack; "
+                    "expected a constant or an input of the model, as apply is given the carry of "
+                    "all layers before any of them runs"
+                )
         pair = [_start(lstm, name, report) for name in ("initial_c", "initial_h")]
         kept = pair if layer.bidirectional else [a[0] for a in pair]
         carries.append(Carry(*(jnp.asarray(a, config.param_dtype) for a in kept)))
@@ -54,9 +61,11 @@ def _start(lstm: Lstm, name: str, report: Report) -> np.ndarray:
         return zeros
     found = lstm.state(name)
     if found is None:
+        whence = "an input of the model, or computed by it"
+        if name in lstm.starts:
+            whence = f"made of what {lstm.starts[name].title} gives"
         report.add(
-            f"{name} is an input of the model, or computed by it: unless it is zeros, pass it in "
-            "the carry of apply"
+            f"{name} of {lstm.title} is {whence}: unless it is zeros, pass it in the carry of apply"
         )
         return zeros
     if found.dtype != lstm.required("W").dtype:

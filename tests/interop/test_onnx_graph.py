@@ -289,12 +289,47 @@ def test_the_report_says_where_inputs_and_outputs_of_the_model_went():
     params = jlstm.init(jax.random.key(0), config)
     from_onnx(to_onnx(config, params, lengths=True, carry=True), report=report)
     assert "pass them as lengths" in str(report)
-    assert "initial_c is an input of the model" in str(report)
+    assert "initial_c of lstm0 is an input of the model" in str(report)
     assert "the outputs are the model's ys" in str(report)
     for model in (handmade({"layout": 1}), to_onnx(config, params, time_major=False)):
         report = Report()
         from_onnx(model, report=report)
         assert "time_major=False" in str(report)
+
+
+@pytest.mark.parametrize("given", [["s"], ["s", "Y0"], []])
+def test_what_nobody_reads_says_nothing_of_how_directions_are_joined(given):
+    model = two([ROWS, JOINED], directions=2)
+    nodes, graph = model.graph.node, model.graph
+    del nodes[-1], graph.output[:]
+    nodes[-1].output[0] = "s"
+    nodes.append(helper.make_node("ReduceSum", ["Y0", "axis"], ["u"], keepdims=0))
+    graph.initializer.append(onnx.numpy_helper.from_array(ints(1), "axis"))
+    if not given:
+        nodes.append(helper.make_node("Relu", ["s"], ["relu"]))
+    graph.output.extend(helper.make_tensor_value_info(n, FLOAT, None) for n in given or ["relu"])
+    report = Report()
+    config, _ = from_onnx(model, report=report)
+    assert config.layers[0].merge == "concat"
+    assert "the outputs are the model's s" in str(report)
+
+
+def test_states_that_another_lstm_gives():
+    model = two([SQUEEZE])
+    first, last = model.graph.node[0], model.graph.node[-1]
+    first.output.extend(["", "c"])
+    assert len(from_onnx(model)[0].layers) == 2
+    first.output[1] = "h"
+    last.input.extend(["", "h", "c"])
+    with pytest.raises(ValueError, match="lstm1: initial_h comes from lstm0, an LSTM of the same"):
+        from_onnx(model)
+    last.input[0] = "X"
+    model.graph.initializer[3].CopyFrom(
+        onnx.numpy_helper.from_array(np.ones((1, 16, 5), "float32"), "W1")
+    )
+    report = Report()
+    assert len(from_onnx(model, node="lstm1", report=report)[0].layers) == 1
+    assert "initial_h of lstm1 is made of what lstm0 gives" in str(report)
 
 
 def test_a_stack_has_one_lengths():
