@@ -11,6 +11,7 @@ from typing import IO
 import numpy as np
 
 _LARGEST_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
+_LITTLE = 1 << 26  # bytes that may come from less, as zeros do
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 _BROKEN += (tokenize.TokenError, SyntaxError, TypeError, OverflowError)
 
@@ -26,7 +27,12 @@ def read(
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-            return {name: _array(archive, entries[name]) for name in choose(list(entries))}
+            chosen = {name: entries[name] for name in choose(list(entries))}
+            size = sum(entry.file_size for entry in chosen.values())
+            packed = sum(entry.compress_size for entry in chosen.values())
+            if size > max(_LITTLE, _LARGEST_RATIO * min(packed, os.path.getsize(path))):
+                raise zipfile.BadZipFile(f"its arrays would unpack to {size} bytes")
+            return {name: _array(archive, entry) for name, entry in chosen.items()}
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except _BROKEN as error:
@@ -34,8 +40,6 @@ def read(
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
-    if entry.file_size > _LARGEST_RATIO * max(entry.compress_size, 1):
-        raise zipfile.BadZipFile(f"{entry.filename} would unpack to {entry.file_size} bytes")
     with archive.open(entry) as file:
         shape, dtype = _header(file)
         if dtype.hasobject:

@@ -33,6 +33,8 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, np.ndarray]]:
     large: dict[str, np.ndarray] = {}
     try:
         size = os.path.getsize(path)
+        if size == 0:
+            raise ValueError("it is empty")
         rest = None
         if size >= 4 * _LARGE:
             data = np.memmap(path, np.uint8, "r").data

@@ -166,9 +166,19 @@ def test_files_that_are_not_there(kind, tmp_path):
         READERS[kind](tmp_path / f"missing{kind}")
 
 
+def test_an_empty_onnx_file_is_called_empty(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"a\.onnx is not a whole ONNX model: it is empty"):
+        from_onnx(tmp_path / "a.onnx")
+
+
 def test_archives_of_arrays_that_claim_much_or_hold_other_things(tmp_path):
     name = "rnn/lstm_cell/kernel"
     np.savez_compressed(tmp_path / "bomb.npz", **{name: np.zeros((5_000, 40_000), "float32")})
+    zeros = np.zeros((512, 1024), "float32")
+    cell = {"kernel": zeros, "bias": zeros[0]}
+    many = {f"cell_{n}/lstm_cell/{last}": a for n in range(200) for last, a in cell.items()}
+    np.savez_compressed(tmp_path / "many.npz", **many)
     np.savez(tmp_path / "objects.npz", **{name: np.array([{}], dtype=object)})
     with zipfile.ZipFile(tmp_path / "absurd.npz", "w") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**9)}
