@@ -31,6 +31,7 @@ class _Entry(NamedTuple):
     offset: int = 0
     size: int = 0
     checksum: int | None = None
+    sliced: bool = False
 
 
 def read(
@@ -59,10 +60,17 @@ def read(
         )
     chosen = choose(list(entries))
     with _whole(prefix):
+        found = {name: _entry(entries[name]) for name in chosen}
+    for name, entry in found.items():
+        if entry.sliced:
+            raise ValueError(
+                f"{prefix}: {name} is saved in slices, as a partitioner makes them; save it whole, "
+                "without one"
+            )
+    with _whole(prefix):
         files: dict[int, np.ndarray] = {}
         made = {}
-        for name in chosen:
-            entry = _entry(entries[name])
+        for name, entry in found.items():
             if entry.shard not in files:
                 file = f"{prefix}.data-{entry.shard:05d}-of-{shards:05d}"
                 files[entry.shard] = np.memmap(file, np.uint8, "r")
@@ -103,7 +111,8 @@ def _entries(index: bytes) -> Iterator[tuple[str, bytes]]:
             raise ValueError("its index has a block twice")
         read.add(handle)
         for key, value in _block(index, handle, 0):
-            yield key.decode(), value
+            if not key.startswith(b"\0"):  # that of a slice of a variable, in binary
+                yield key.decode(), value
 
 
 def _block(index: bytes, handle: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
@@ -138,7 +147,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _entry(value: bytes) -> _Entry:
-    entry, sliced = _Entry(), False
+    entry = _Entry()
     for field, given in _fields(value):
         match field, given:
             case 1, int():
@@ -155,9 +164,7 @@ def _entry(value: bytes) -> _Entry:
             case 6, int():
                 entry = entry._replace(checksum=given)
             case 7, _:
-                sliced = True
-    if sliced:
-        raise ValueError("a variable is saved in slices; save it whole, without a partitioner")
+                entry = entry._replace(sliced=True)
     return entry
 
 

@@ -6,24 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from jlstm.config import Config, Layer
-from jlstm.interop import checkpoint, npz, tensorflow_names
+from jlstm import validation
+from jlstm.config import Config
+from jlstm.interop import checkpoint, npz, tensorflow_cells, tensorflow_names
 from jlstm.interop.report import Report
 from jlstm.interop.sides import (
-    Side,
     join,
     network,
     require,
     require_one_activation,
     shifted,
     sides_of,
-    split,
-    split_joint,
 )
+from jlstm.interop.tensorflow_cells import ORDER
 from jlstm.interop.tensorflow_names import PEEPHOLES, Cell
 from jlstm.params import Params
 
-_ORDER = "igfo"
 _OPTIONS = ("bidirectional", "projection_size", "peepholes", "cell_clip", "projection_clip")
 
 
@@ -58,7 +56,7 @@ def from_tensorflow(
       `carry_from_tensorflow`.
 
     Raises:
-      TypeError: source is neither a path nor a mapping.
+      TypeError: source is neither a path nor a mapping, or an option is of another type.
       ValueError: there is no cell, or another kind of cell, or several networks; arrays do not
         fit each other; the file is not whole.
 
@@ -69,41 +67,13 @@ def from_tensorflow(
     (6, 4, 1.0)
     """
     report = Report() if report is None else report
-    scopes = [scope] if isinstance(scope, str) else list(scope)
-    stack: list[list[Cell]] = []
-
-    def choose(names: Collection[str]) -> list[str]:
-        for own in scopes:
-            stack.extend(tensorflow_names.layers(names, own))
-        return [name for layer in stack for cell in layer for name in cell.variables.values()]
-
-    arrays = _read(source, choose)
-    layers, sides = [], []
-    for own in stack:
-        cudnn = any("cudnn_compatible" in cell.prefix for cell in own)
-        added = (0.0 if cudnn else 1.0) if forget_bias is None else forget_bias
-        read = [_side(cell, arrays, added) for cell in own]
-        first = read[0]
-        if added:
-            report.add(f"the forget bias of {added:g} that is added at every step is in the bias")
-        layers.append(
-            Layer(
-                first.w_h.i.shape[-1],
-                projection_size=None if first.projection is None else first.projection.shape[-1],
-                bidirectional=len(own) == 2,
-                reverse=len(own) == 1 and "bw" in own[0].prefix.split("/"),
-                bias=first.b is not None,
-                forget_bias=added if first.b is not None else 1.0,
-                peepholes=first.peepholes is not None,
-                activation=activation,
-                cell_activation=activation,
-                cell_clip=cell_clip,
-                projection_clip=projection_clip,
-            )
-        )
-        sides.append(read)
-    report.add("gates went from the order i, g, f, o to i, f, g, o")
-    return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
+    scopes = tensorflow_names.scopes(scope)
+    if forget_bias is not None:
+        forget_bias = validation.number("forget_bias", forget_bias)
+    options: dict[str, Any] = {"activation": activation, "cell_activation": activation}
+    options |= {"cell_clip": cell_clip, "projection_clip": projection_clip}
+    with validation.plain_errors():
+        return _network(source, scopes, forget_bias, options, report)
 
 
 def to_tensorflow(
@@ -136,6 +106,7 @@ def to_tensorflow(
     {'rnn/lstm_cell/kernel': (10, 16), 'rnn/lstm_cell/bias': (16,)}
     """
     report = Report() if report is None else report
+    forget_bias = validation.number("forget_bias", forget_bias)
     require(config, params, "TensorFlow 1", (*_OPTIONS, "activation", "cell_activation"), report)
     require_one_activation(config, "TensorFlow 1")
     report.add("gates went from the order i, f, g, o to i, g, f, o")
@@ -150,15 +121,47 @@ def to_tensorflow(
             cell = f"cell_{n}/{cell}" if ways else f"multi_rnn_cell/cell_{n}/{cell}"
         for side, way in zip(sides_of(layer, own), ("fw", "bw"), strict=False):
             name = f"{scope}/{cell.format(way)}" if scope else cell.format(way)
-            rows = [join(side.w_x, _ORDER), join(side.w_h, _ORDER)]
+            rows = [join(side.w_x, ORDER), join(side.w_h, ORDER)]
             made[f"{name}/kernel"] = np.concatenate(rows)
             if side.b is not None:
-                made[f"{name}/bias"] = join(shifted(side.b, -forget_bias), _ORDER)
+                made[f"{name}/bias"] = join(shifted(side.b, -forget_bias), ORDER)
             for peephole, array in zip(PEEPHOLES, side.peepholes or (), strict=False):
                 made[f"{name}/{peephole}"] = array
             if side.projection is not None:
                 made[f"{name}/projection/kernel"] = side.projection
     return made
+
+
+def _network(
+    source: Any,
+    scopes: Sequence[str],
+    forget_bias: float | None,
+    options: dict[str, Any],
+    report: Report,
+) -> tuple[Config, Params]:
+    stack: list[list[Cell]] = []
+
+    def choose(names: Collection[str]) -> list[str]:
+        for own in scopes:
+            stack.extend(tensorflow_names.layers(names, own))
+        return [name for layer in stack for cell in layer for name in cell.variables.values()]
+
+    arrays = _read(source, choose)
+    layers, sides = [], []
+    projects = any("projection/kernel" in own[0].variables for own in stack)
+    for n, own in enumerate(stack):
+        cudnn = any("cudnn_compatible" in cell.prefix for cell in own)
+        added = (0.0 if cudnn else 1.0) if forget_bias is None else forget_bias
+        if added:
+            report.add(f"the forget bias of {added:g} that is added at every step is in the bias")
+        given = dict(options)
+        apart = projects and "projection/kernel" not in own[0].variables
+        if apart and given.pop("projection_clip") is not None:
+            report.add(f"layer {n} has no projection for projection_clip to act on, as there")
+        sides.append([tensorflow_cells.side_of(cell, arrays, added) for cell in own])
+        layers.append(tensorflow_cells.layer_of(own, sides[-1][0], added, given))
+    report.add("gates went from the order i, g, f, o to i, f, g, o")
+    return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
 
 
 def _read(source: Any, choose: Any) -> dict[str, np.ndarray]:
@@ -173,26 +176,3 @@ def _read(source: Any, choose: Any) -> dict[str, np.ndarray]:
     if odd := [name for name in source if not isinstance(name, str)]:
         raise TypeError(f"source has the name {odd[0]!r}; expected text, such as the variable's")
     return {name: np.asarray(source[name]) for name in choose(list(source))}
-
-
-def _side(cell: Cell, found: Mapping[str, np.ndarray], added: float) -> Side:
-    prefix = cell.prefix
-    arrays = {last: found[name] for last, name in cell.variables.items()}
-    kernel, projection = arrays["kernel"], arrays.get("projection/kernel")
-    if projection is not None and projection.ndim != 2:
-        raise ValueError(f"{prefix}/projection/kernel is {list(projection.shape)}; expected [H, P]")
-    if "projection/bias" in arrays:
-        raise ValueError(f"{prefix}/projection/bias: a projection with a bias is not an LSTM's")
-    state = None if projection is None else projection.shape[-1]
-    w_x, w_h = split_joint(f"{prefix}/kernel", kernel, _ORDER, state)
-    b = arrays.get("bias")
-    peepholes = [arrays[name] for name in PEEPHOLES if name in arrays]
-    if peepholes and len(peepholes) < 3:
-        raise ValueError(f"{prefix} has {len(peepholes)} of three peepholes")
-    return Side(
-        w_x,
-        w_h,
-        None if b is None else shifted(split(b, _ORDER), added),
-        peepholes or None,
-        projection,
-    )

@@ -64,9 +64,16 @@ def carry_to_tensorflow(
 
     Raises:
       TypeError: `carry` is no sequence with one Carry a layer.
+      ValueError: it is of two directions.
     """
     if isinstance(carry, Carry) or not all(isinstance(own, Carry) for own in carry):
         raise TypeError("carry does not hold a Carry for each layer; expected what apply returns")
+    for n, own in enumerate(carry):
+        if np.ndim(own.c) != 2 or np.ndim(own.h) != 2:
+            raise ValueError(
+                f"the carry of layer {n} is {list(np.shape(own.c))}; expected [B, H], as "
+                "TensorFlow 1 keeps one state a direction: convert each on its own"
+            )
     pairs = tuple((np.asarray(own.c), np.asarray(own.h)) for own in carry)
     return pairs if state_is_tuple else np.concatenate([a for pair in pairs for a in pair], -1)
 

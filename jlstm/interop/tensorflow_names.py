@@ -6,7 +6,7 @@ dynamic_rnn puts a cell below "rnn", bidirectional_dynamic_rnn below "bidirectio
 
 import re
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PEEPHOLES = ("w_i_diag", "w_f_diag", "w_o_diag")
 _VARIABLES = ("kernel", "bias", *PEEPHOLES, "projection/kernel", "projection/bias")
@@ -27,6 +27,24 @@ class Cell(NamedTuple):
     layer: int
     way: str
     variables: dict[str, str]
+
+
+def scopes(scope: Any) -> list[str]:
+    """The scopes that one scope or several are.
+
+    Raises:
+      TypeError, ValueError: they are no text, or none.
+    """
+    found = list(scope) if isinstance(scope, (list, tuple)) else [scope]
+    for own in found:
+        if not isinstance(own, str):
+            raise TypeError(
+                f"scope holds {own!r:.80}; expected where the cells stand, such as 'encoder/rnn', "
+                "or a list of these, lowest layer first"
+            )
+    if not found:
+        raise ValueError("scope is an empty list; expected one at least, or leave it out")
+    return found
 
 
 def layers(names: Collection[str], scope: str) -> list[list[Cell]]:

@@ -302,6 +302,62 @@ def test_what_is_no_lstm_cell_is_refused_by_name(names, words):
         from_tensorflow(names)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scope": []}, "scope is an empty list"),
+        ({"scope": None}, "scope holds None; expected where the cells stand"),
+        ({"scope": 3}, "scope holds 3"),
+        ({"scope": ["rnn", 3]}, "scope holds 3"),
+        ({"forget_bias": "1"}, "forget_bias is '1'; expected a number"),
+        ({"cell_clip": "1"}, "cell_clip is '1'"),
+    ],
+)
+def test_options_of_other_types(options, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        from_tensorflow(below(rnn__lstm_cell=lstm(5)), **options)
+
+
+def test_a_clip_of_projections_is_none_of_the_layers_without_one(session):
+    kinds = [cells.LSTMCell(4, num_proj=2, proj_clip=0.1), cells.LSTMCell(3, proj_clip=0.1)]
+    xs = xs_of()
+    ys, _, values = unrolled(session, cells.MultiRNNCell(kinds), xs)
+    config, params = from_tensorflow(values, projection_clip=0.1, report=(report := Report()))
+    assert [layer.projection_clip for layer in config.layers] == [0.1, None]
+    assert "layer 1 has no projection for projection_clip" in str(report)
+    assert_close(run(config, params, xs)[1], ys, atol=1e-5)
+    with pytest.raises(ValueError, match="projection_clip"):
+        from_tensorflow(below(rnn__lstm_cell=lstm(5)), projection_clip=0.1)
+
+
+@pytest.mark.parametrize("parts", [None, 2])
+def test_variables_in_slices_are_refused_where_they_are_an_lstms(session, parts, tmp_path):
+    slices = v1.fixed_size_partitioner
+    v1.get_variable("embedding", (10, 4), partitioner=slices(3))
+    with v1.variable_scope("", partitioner=parts and slices(parts)):
+        v1.nn.dynamic_rnn(cells.LSTMCell(4), tf.constant(xs_of()), dtype=tf.float32)
+    session.run(v1.global_variables_initializer())
+    path = v1.train.Saver().save(session, str(tmp_path / "model"))
+    if not parts:
+        assert from_tensorflow(path)[0] == Config.stack(5, [4])
+        return
+    with pytest.raises(ValueError, match=r"model: rnn/lstm_cell/\w+ is saved in slices"):
+        from_tensorflow(path)
+
+
+def test_zeros_in_a_packed_archive_are_read(tmp_path):
+    own = {"kernel": lstm(5, 1024)["kernel"], "bias": np.zeros(4096, "float32")}
+    np.savez_compressed(tmp_path / "a.npz", **below(lstm_cell=own))
+    assert from_tensorflow(tmp_path / "a.npz")[0] == Config.stack(5, [1024])
+
+
+def test_names_of_a_file_are_printed_without_control_characters(tmp_path):
+    np.savez(tmp_path / "a.npz", **{"\x1b[31m/lstm_cell/kernel": lstm(5)["kernel"]})
+    with pytest.raises(ValueError, match=r"\\x1b\[31m/lstm_cell has no bias") as refusal:
+        from_tensorflow(tmp_path / "a.npz")
+    assert str(refusal.value).isprintable()
+
+
 def test_checkpoints_of_tensorflow_2_are_refused_by_name(tmp_path):
     kernel = tf.Variable(np.zeros((9, 16), "float32"))
     path = tf.train.Checkpoint(lstm_cell=kernel).save(str(tmp_path / "model"))
@@ -330,6 +386,12 @@ def test_states_are_tuples_or_not():
     assert_close(carry_from_tensorflow(config, each), carry, atol=0)
     with pytest.raises(ValueError, match="features"):
         carry_from_tensorflow(config, each[::-1])
+
+
+def test_states_of_two_directions_are_refused_as_they_come_from_no_state():
+    carry = (Carry(np.zeros((2, 3, 4)), np.zeros((2, 3, 4))),)
+    with pytest.raises(ValueError, match=r"layer 0 is \[2, 3, 4\].*one state a direction"):
+        carry_to_tensorflow(carry)
 
 
 def test_state_is_tuple_false_in_tensorflow(session):
