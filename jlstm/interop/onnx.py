@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from jlstm import validation
 from jlstm.config import Config
 from jlstm.interop import needs, onnx_builder, onnx_layers, onnx_states
 from jlstm.interop.onnx_graph import Graph
@@ -68,12 +69,8 @@ def from_onnx(
     if not isinstance(source, (str, os.PathLike, onnx.ModelProto)):
         raise TypeError(f"source is {type(source).__name__}; expected an onnx.ModelProto or a path")
     try:
-        return _read(source, node, report)
-    except ValueError as error:
-        text = str(error)
-        if text.isprintable():
-            raise
-        raise ValueError("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)) from None
+        with validation.plain_errors():
+            return _read(source, node, report)
     except _UNFORESEEN as error:
         raise ValueError(
             f"the model cannot be understood: {type(error).__name__} {str(error)!r:.200}; check it "
