@@ -25,7 +25,7 @@ RANKS = [
     ("sequence",),
     ("chunks",),
     ("network",),
-    ("io", "info"),
+    ("tensor_file", "io", "info"),
     ("export", "interop", "train", "bench"),
     ("cli",),
 ]
