@@ -44,7 +44,7 @@ def compiled(
       precision: of float32 products; JAX's default if None.
     """
     config = config_toml.loads(network)
-    devices = topologies.get_topology_desc(platform="tpu", topology_name=_topology(target)).devices
+    devices = _devices(target)
     mesh = Mesh(np.array(devices), ("batch",))
 
     def placed(a: Any, *axes: str | None) -> jax.ShapeDtypeStruct:
@@ -56,8 +56,15 @@ def compiled(
     params = jax.eval_shape(functools.partial(jlstm.init, config=config), key)
     xs = jax.ShapeDtypeStruct((time_steps, batch_size, config.input_size), jnp.float32)
 
-    def forward(params: Any, xs: jax.Array) -> jax.Array:
+    def of_one_chip(params: Any, xs: jax.Array) -> jax.Array:
         return jlstm.apply(config, params, None, xs, implementation=implementation)[1]
+
+    divided = PartitionSpec(None, "batch")
+    forward = of_one_chip
+    if len(devices) > 1:
+        forward = jax.shard_map(
+            of_one_chip, mesh=mesh, in_specs=(PartitionSpec(), divided), out_specs=divided
+        )
 
     def training(params: Any, xs: jax.Array) -> Any:
         def loss(params: Any, xs: jax.Array) -> jax.Array:
@@ -104,10 +111,12 @@ def in_loops(text: str) -> list[str]:
     return found
 
 
-def _topology(target: str) -> str:
+def _devices(target: str) -> list[Any]:
     if ":" in target:
-        return target
-    return f"{target}:1x1x1" if target in ("v4", "v5p", "tpu7x") else f"{target}:1x1"
+        return topologies.get_topology_desc(platform="tpu", topology_name=target).devices
+    whole = f"{target}:1x1x1" if target in ("v4", "v5p", "tpu7x") else f"{target}:1x1"
+    one = {"chips_per_host_bounds": (1, 1, 1)}
+    return topologies.get_topology_desc(platform="tpu", topology_name=whole, **one).devices[:1]
 
 
 if __name__ == "__main__":

@@ -41,8 +41,16 @@ def missing() -> str | None:
     return None
 
 
-def compile_one(case: Case, target: str, mode: str, name: str, precision: str | None = None) -> Any:
-    """What the worker says of one program, with "cycles" a step, or "error".
+def compile_one(
+    case: Case,
+    target: str,
+    mode: str,
+    name: str,
+    *,
+    precision: str | None = None,
+    estimate: bool = False,
+) -> dict[str, Any]:
+    """What the worker says of one program, or "error".
 
     Args:
       case: the network and the shape of its input.
@@ -50,6 +58,7 @@ def compile_one(case: Case, target: str, mode: str, name: str, precision: str | 
       mode: "forward" or "training".
       name: "scan" or "tpu".
       precision: of float32 products.
+      estimate: whether "cycles" a step are wanted too.
     """
     asked = {
         "target": target,
@@ -60,13 +69,13 @@ def compile_one(case: Case, target: str, mode: str, name: str, precision: str | 
         "implementation": IMPLEMENTATIONS[name],
         "precision": precision,
     }
+    found = _worker(asked, {})
+    if "error" in found or not estimate:
+        return found
     with tempfile.TemporaryDirectory() as folder:
-        found = _worker(asked, {})
-        if "error" not in found:
-            # The analysis may end the process, so that it has one of its own.
-            profile = {"LIBTPU_INIT_ARGS": f"--xla_jf_dump_static_llo_profile_to={folder}"}
-            _worker(asked, profile)
-            found["cycles"] = cycles_a_step(found, _estimates(folder), case.shape.time_steps)
+        # The analysis may end the process, so that it has one of its own.
+        _worker(asked, {"LIBTPU_INIT_ARGS": f"--xla_jf_dump_static_llo_profile_to={folder}"})
+        found["cycles"] = cycles_a_step(found, _estimates(folder), case.shape.time_steps)
     return found
 
 
@@ -102,7 +111,8 @@ def run(suite: Iterable[Case], target: str) -> None:
         for mode in ("forward", "training"):
             for name in IMPLEMENTATIONS:
                 console.print(f"{case.name}, {mode}, {name} …", highlight=False)
-                table.add_row(*_row(case, mode, name, compile_one(case, target, mode, name)))
+                found = compile_one(case, target, mode, name, estimate=True)
+                table.add_row(*_row(case, mode, name, found))
     console.print(table)
 
 

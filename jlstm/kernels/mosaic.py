@@ -15,6 +15,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from jlstm import cell
+from jlstm.kernels import types
 from jlstm.kernels.reference import PLAIN
 from jlstm.kernels.vmem import Tiles
 from jlstm.params import Carry, LayerParams
@@ -243,10 +244,10 @@ def _call(
         specs.append(block(1, shared=flags.shape[0] == 1))
     shapes = [(groups, walk.time, batch, n * units) if n else (groups, batch, units)
               for n in made.values()]  # fmt: skip
-    names = [*operands, *made, *scratch]
+    names, given = [*operands, *made, *scratch], types.alike(list(operands.values()))
     call = pl.pallas_call(
         lambda *refs: body(SimpleNamespace(**dict(zip(names, refs, strict=True)))),
-        out_shape=[jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes],
+        out_shape=[types.struct_like(given[-1], shape, jnp.float32) for shape in shapes],
         grid=(groups, -(-batch // rows), walk.blocks),
         in_specs=specs,
         out_specs=[block(n * units) if n else state for n in made.values()],
@@ -257,7 +258,7 @@ def _call(
         ),
         interpret=interpret,
     )
-    return call(*operands.values())
+    return call(*given)
 
 
 def _limit(tiles: Tiles) -> int:

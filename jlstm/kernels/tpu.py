@@ -10,7 +10,7 @@ import numpy as np
 
 from jlstm import cell
 from jlstm.kernels import options, partition, vmem
-from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made, names, result_names
+from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made
 from jlstm.kernels.reference import PLAIN, with_rounded_h
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
@@ -54,7 +54,10 @@ def lowering(
       keep: whether a run keeps what its derivatives need.
       rounded: whether its products read h rounded to bfloat16.
     """
-    if not all(_known(a) for a in ctx.avals_in):
+    # XLA for TPU calls no partitioner of one's own (https://github.com/jax-ml/jax/issues/38196), so
+    # that of programs over several chips only those in shard_map can hold a kernel.
+    local = partition.local(ctx.module_context.axis_context)
+    if not local or not all(_known(a) for a in ctx.avals_in):
         return None
     tree, chip = jax.tree.structure(given), _chip(ctx.module_context.axis_context)
     if _tiles(given, chip, keep, rounded) is None:
@@ -65,10 +68,7 @@ def lowering(
             recurrence(jax.tree.unflatten(tree, leaves), reverse, keep, rounded, chip)
         )
 
-    if partition.local(ctx.module_context.axis_context):
-        return call
-    results = result_names(given, keep)
-    return partition.over_batch(call, names(given), ctx.avals_in, results, ctx.avals_out)
+    return call
 
 
 def recurrence(

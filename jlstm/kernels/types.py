@@ -27,6 +27,13 @@ def alike(tree: Any) -> Any:
     return jax.tree.map(lambda a: _vary(a, axes - _varying(a)), tree) if axes else tree
 
 
+def struct_like(a: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+    """A shape that varies over the axes that `a` does."""
+    name = "vma" if hasattr(jax.typeof(a), "vma") else "manual_axis_type"  # before jax 0.10
+    varying: dict[str, Any] = {name: getattr(jax.typeof(a), name, None)}
+    return jax.ShapeDtypeStruct(shape, dtype, **varying)
+
+
 def _varying(a: Any) -> set[str]:
     aval = jax.typeof(a)
     if hasattr(aval, "vma"):  # before jax 0.10

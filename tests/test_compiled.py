@@ -1,0 +1,104 @@
+"""Programs compiled for TPUs that are not here."""
+
+import pytest
+
+from jlstm import Config, Layer
+from jlstm.bench import compile_worker, compiled
+from jlstm.bench.cases import Case, Shape
+from jlstm.kernels import vmem
+
+HLO = """
+%body.1 (arg: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %copy.2 = f32[8] copy(%arg)
+  ROOT %fusion.3 = f32[8] fusion(%copy.2)
+}
+
+%condition.1 (arg: (s32[], f32[8])) -> pred[] {
+  %compare.4 = pred[] compare(%arg)
+}
+
+ENTRY %main (a: f32[8]) -> f32[8] {
+  %fusion.5 = f32[8] fusion(%a)
+  %while.6 = (s32[], f32[8]) while(%a), condition=%condition.1, body=%body.1
+  %run.7 = (f32[8], f32[8]) custom-call(%a), custom_call_target="tpu_custom_call", x={}
+}
+"""
+
+
+def test_a_step_of_a_loop_costs_what_stands_in_its_body():
+    found = {"kernels": [], "in_loops": compile_worker.in_loops(HLO)}
+    assert found["in_loops"] == ["copy.2", "fusion.3"]
+    estimates = {"copy.2": 10, "fusion.3": 100, "fusion.5": 1000}
+    assert compiled.cycles_a_step(found, estimates, steps=64) == 110
+
+
+@pytest.mark.parametrize(("estimates", "cycles"), [({"run.7": 640}, 10), ({"run.7": 0}, None)])
+def test_a_kernel_runs_once_for_all_steps_and_an_estimate_of_nothing_is_none(estimates, cycles):
+    found = {"kernels": compile_worker.kernels(HLO), "in_loops": []}
+    assert compiled.cycles_a_step(found, estimates, steps=64) == cycles
+
+
+def test_a_target_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="--target is .v5., which is not known"):
+        compiled.run([], "v5")
+
+
+def test_without_libtpu_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(compiled, "missing", lambda: "pip install it")
+    with pytest.raises(ValueError, match="pip install it"):
+        compiled.run([], "v5e:2x2")
+
+
+def program(target, mode, *layers, batch=32, name="tpu", **options):
+    """What the compiler says of a network over 16 steps of 12 features."""
+    reason = compiled.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    case = Case("case", Config(12, layers, **options.pop("of_config", {})), Shape(16, batch))
+    found = compiled.compile_one(case, target, mode, name, **options)
+    assert "error" not in found, found["error"]
+    return found
+
+
+@pytest.mark.libtpu
+@pytest.mark.parametrize(("mode", "kernels"), [("forward", 1), ("training", 2)])
+@pytest.mark.parametrize("target", ["v4", "v5e", "v5p", "v6e", "tpu7x"])
+def test_a_program_for_each_chip_holds_the_kernels(target, mode, kernels):
+    assert len(program(target, mode, Layer(256))["kernels"]) == kernels
+
+
+@pytest.mark.libtpu
+def test_a_training_step_of_a_stack_in_sizes_that_fill_no_tile():
+    layers = Layer(67, bidirectional=True), Layer(130), Layer(9, reverse=True)
+    assert len(program("v5e", "training", *layers, batch=13)["kernels"]) == 8
+
+
+@pytest.mark.libtpu
+@pytest.mark.parametrize("name", ["scan", "tpu"])
+def test_the_highest_precision_leaves_no_bfloat16(name):
+    assert not program("v5e", "training", Layer(128), name=name, precision="highest")["bfloat16"]
+    assert program("v5e", "training", Layer(128), name=name)["bfloat16"]
+
+
+@pytest.mark.libtpu
+def test_a_network_in_bfloat16():
+    found = program("v6e", "training", Layer(256), of_config={"dtype": "bfloat16"})
+    assert len(found["kernels"]) == 2
+
+
+@pytest.mark.libtpu
+@pytest.mark.parametrize(("mode", "sums"), [("forward", 0), ("training", 1)])
+def test_a_divided_batch_adds_up_gradients_and_moves_nothing_else(mode, sums):
+    """Contract 14, for four chips in shard_map."""
+    found = program("v5e:2x2", mode, Layer(128))
+    assert found["chips"] == 4 and found["kernels"]
+    assert found["collectives"].pop("all-reduce") == sums
+    assert not any(found["collectives"].values())
+
+
+@pytest.mark.libtpu
+def test_the_largest_layer_that_is_said_to_fit_compiles_and_a_larger_one_takes_the_scan():
+    """Our own estimate is refused before the compiler has to."""
+    most = vmem.largest("TPU v4", weight_bytes=2)
+    assert program("v4", "training", Layer(most), batch=8)["kernels"]
+    assert not program("v4", "forward", Layer(4 * most), batch=8)["kernels"]
