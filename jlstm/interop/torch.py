@@ -1,23 +1,19 @@
 """PyTorch: nn.LSTM and nn.LSTMCell, their state dicts, and files of these."""
 
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jlstm.config import Config, Layer
-from jlstm.interop import needs, torch_files
+from jlstm.interop import needs, torch_files, torch_states
 from jlstm.interop.report import Report
-from jlstm.interop.sides import Gates, Side, join, network, require, sides_of, split
+from jlstm.interop.sides import join, network, require, sides_of
 from jlstm.params import Params
 
 if TYPE_CHECKING:
     import torch
-
-_DEEPEST = 4  # mappings within each other that are looked through
-_WEIGHT = re.compile(r"(?P<prefix>.*?)weight_ih(?:_l(?P<layer>\d+))?")
 
 
 def from_torch(
@@ -43,8 +39,9 @@ def from_torch(
       `apply`. torch's dropout follows a layer and ours comes before one, so that it moves up.
 
     Raises:
-      TypeError: source is none of these.
-      ValueError: nothing in `source` is an LSTM, several are, or arrays do not fit each other.
+      TypeError: source is none of these, or of a class with a forward of its own.
+      ValueError: nothing in `source` is an LSTM, several are, weights are missing or are kept in
+        another form (weight norm), or arrays do not fit each other.
       ImportError: torch is not installed.
 
     >>> import torch
@@ -59,6 +56,7 @@ def from_torch(
     if isinstance(source, (str, os.PathLike)):
         state = torch_files.read(source)
     elif isinstance(source, (torch.nn.LSTM, torch.nn.LSTMCell)):
+        _require_plain(torch, source)
         dropout = getattr(source, "dropout", 0.0)
         if getattr(source, "batch_first", False):
             report.add("batch_first=True: pass time_major=False to apply")
@@ -68,19 +66,13 @@ def from_torch(
             f"source is {type(state).__name__}; expected a torch.nn.LSTM or LSTMCell, its state "
             "dict, or a file of one"
         )
-    state = dict(_flat(state))
-    prefix = _prefix(state, prefix)
-    arrays = {
-        name.removeprefix(prefix): _array(name, value)
-        for name, value in state.items()
-        if name.startswith(prefix + "weight") or name.startswith(prefix + "bias")
-    }
-    cell = "weight_ih" in arrays
-    both = any(name.endswith("_reverse") for name in arrays)
-    sides = []
-    for n in range(sum(re.fullmatch(r"weight_ih(_l\d+)?", name) is not None for name in arrays)):
-        ends = [""] if cell else [f"_l{n}{end}" for end in (["", "_reverse"] if both else [""])]
-        sides.append([_side(arrays, prefix, end) for end in ends])
+    state = dict(torch_states.flat(state))
+    prefix = torch_states.prefix_of(state, prefix)
+    arrays = torch_states.arrays_of(state, prefix)
+    if isinstance(source, (str, os.PathLike)):
+        torch_files.require_room(source, arrays.values())
+    sides = torch_states.sides_of(arrays, prefix)
+    both = len(sides[0]) == 2
     if sides[0][0].b is not None:
         report.add("torch's two biases were summed")
     layers = [
@@ -163,74 +155,14 @@ def to_torch(
     return module
 
 
-def _flat(state: Mapping[Any, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The named parts of a checkpoint: {"model": {"a.b": ...}} has "model.a.b"."""
-    for name, value in state.items():
-        if not isinstance(name, str):
-            continue
-        if isinstance(value, Mapping) and depth < _DEEPEST:
-            yield from _flat(value, f"{above}{name}.", depth + 1)
-        else:
-            yield f"{above}{name}", value
-
-
-def _prefix(state: Mapping[str, Any], prefix: str | None) -> str:
-    """What the names of the one LSTM in a state dict begin with."""
-    names = list(state)
-    found = {m["prefix"] for name in names if (m := _WEIGHT.fullmatch(name))}
-    if prefix is not None and prefix not in found and f"{prefix}." in found:
-        return f"{prefix}."
-    if prefix is not None and prefix not in found:
-        raise ValueError(f"no LSTM begins with {prefix!r}; found: {sorted(found) or 'none'}")
-    if prefix is None and len(found) != 1:
-        hint = f"several LSTMs; name one: prefix= one of {sorted(found)}"
-        nothing = f"no LSTM (names like weight_ih_l0) among {sorted(names)[:8]}"
-        raise ValueError(f"the state dict holds {hint if found else nothing}")
-    return found.pop() if prefix is None else prefix
-
-
-def _side(arrays: Mapping[str, np.ndarray], prefix: str, end: str) -> Side:
-    def matrix(name: str) -> np.ndarray:
-        found = arrays.get(name)
-        if found is None or found.ndim != 2:
-            shape = "is missing" if found is None else f"has shape {list(found.shape)}"
-            raise ValueError(f"{prefix}{name} {shape}; expected a matrix of torch.nn.LSTM")
-        return found.T
-
-    def gates(name: str) -> Gates:
-        w = matrix(name)
-        for kind, count in (("GRU", 3), ("plain RNN", 1)):
-            if name.startswith("weight_hh") and w.shape[1] == count * w.shape[0]:
-                raise ValueError(f"{prefix}{name} is {list(w.T.shape)}: a {kind}'s, not an LSTM's")
-        return split(w)
-
-    w_h, w_x = gates(f"weight_hh{end}"), gates(f"weight_ih{end}")
-    biases = [arrays[name] for name in (f"bias_ih{end}", f"bias_hh{end}") if name in arrays]
-    if any(b.shape != biases[0].shape for b in biases):
-        raise ValueError(
-            f"the two biases of {prefix}*{end} have shapes {[list(b.shape) for b in biases]}; "
-            "expected one shape"
+def _require_plain(torch: Any, module: Any) -> None:
+    """TypeError where the class of a module computes in a way of its own."""
+    kind = torch.nn.LSTM if isinstance(module, torch.nn.LSTM) else torch.nn.LSTMCell
+    if type(module).forward is not kind.forward:
+        raise TypeError(
+            f"{type(module).__name__} has a forward of its own, which need not be "
+            f"torch.nn.{kind.__name__}'s; pass its state_dict() if only the weights count"
         )
-    b = None if not biases else split(sum(biases[1:], biases[0]))  # type: ignore[arg-type]
-    projection = arrays.get(f"weight_hr{end}")
-    return Side(w_x, w_h, b, None, None if projection is None else projection.T)
-
-
-def _array(name: str, value: Any) -> np.ndarray:
-    torch = needs.module("torch")
-    if not isinstance(value, torch.Tensor):
-        raise TypeError(f"{name} is {type(value).__name__}; expected a torch.Tensor")
-    if value.is_meta or value.is_quantized or value.layout != torch.strided:
-        raise ValueError(
-            f"{name} has no plain numbers ({value.layout}, {value.device}); "
-            "expected a dense tensor that holds its values"
-        )
-    value = value.detach().cpu()
-    if value.dtype == torch.bfloat16:
-        import ml_dtypes
-
-        return value.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return value.numpy()
 
 
 def _tensor(torch: Any, array: np.ndarray) -> Any:

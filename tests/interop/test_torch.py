@@ -207,3 +207,80 @@ def test_arguments_in_the_wrong_order():
     config = Config.stack(5, [4])
     with pytest.raises(TypeError, match="Config"):
         to_torch(jlstm.init(jax.random.key(0), config), config)
+
+
+U = torch.nn.utils
+P = U.parametrizations
+prune = pytest.importorskip("torch.nn.utils.prune")
+OTHER_FORMS = {
+    "weight norm": lambda m: P.weight_norm(m, "weight_ih_l1"),
+    "weight norm below": lambda m: P.weight_norm(m, "weight_ih_l0"),
+    "weight norm of old": lambda m: U.weight_norm(m, "weight_hh_l1"),
+    "spectral norm": lambda m: P.spectral_norm(m, "weight_ih_l1"),
+    "spectral norm of old": lambda m: U.spectral_norm(m, "weight_ih_l1"),
+    "weight norm of a bias": lambda m: P.weight_norm(m, "bias_hh_l0"),
+    "pruning": lambda m: prune.l1_unstructured(m, "weight_ih_l1", 0.5),
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_weights_in_another_form_are_refused(form):
+    module = torch.nn.LSTM(4, 4, 2)
+    OTHER_FORMS[form](module)
+    for source in (module, module.state_dict(), {"model": module.state_dict()}):
+        with pytest.raises(ValueError, match="weight norm, spectral norm, pruning"):
+            from_torch(source)
+
+
+def test_the_only_weight_in_another_form_is_found():
+    module = torch.nn.LSTM(4, 4)
+    P.weight_norm(module, "weight_ih_l0")
+    with pytest.raises(ValueError, match="weight norm"):
+        from_torch({"model": module.state_dict()})
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("proj_size", [0, 3])
+@pytest.mark.parametrize("layers", [2, 3])
+def test_each_missing_weight_is_named(layers, proj_size, bidirectional):
+    module = torch.nn.LSTM(5, 4, layers, proj_size=proj_size, bidirectional=bidirectional)
+    whole = module.state_dict()
+    for name in whole:
+        with pytest.raises(ValueError, match=f"{name} is missing"):
+            from_torch({other: a for other, a in whole.items() if other != name})
+
+
+def test_biases_of_some_layers_alone_are_refused():
+    whole = torch.nn.LSTM(5, 4, 2).state_dict()
+    without = {name: a for name, a in whole.items() if name not in ("bias_ih_l1", "bias_hh_l1")}
+    with pytest.raises(ValueError, match="bias_ih_l1 is missing"):
+        from_torch(without)
+
+
+def test_a_cell_beside_layers_is_refused():
+    cell = torch.nn.LSTMCell(5, 4).state_dict()
+    with pytest.raises(ValueError, match=r"weight_ih_l0.*a plain torch\.nn\.LSTMCell"):
+        from_torch({**cell, **torch.nn.LSTM(5, 4).state_dict()})
+
+
+def test_a_class_with_a_forward_of_its_own_is_refused():
+    class Own(torch.nn.LSTM):
+        def forward(self, *given):
+            return super().forward(*given)
+
+    class Same(torch.nn.LSTM):
+        pass
+
+    with pytest.raises(TypeError, match=r"Own has a forward of its own.*state_dict"):
+        from_torch(Own(5, 4))
+    from_torch(Same(5, 4))
+    from_torch(Own(5, 4).state_dict())
+
+
+@pytest.mark.parametrize("other", ["sparse", "meta"])
+def test_tensors_beside_an_lstm_may_be_of_any_kind(other, tmp_path):
+    kinds = {"sparse": torch.eye(3).to_sparse(), "meta": torch.zeros(3, device="meta")}
+    own = torch.nn.LSTM(5, 4)
+    torch.save({"model": own.state_dict(), "other": kinds[other]}, tmp_path / "a.pt")
+    assert_same(from_torch(tmp_path / "a.pt")[1], from_torch(own)[1])
