@@ -2,16 +2,14 @@
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from jlstm import validation
 from jlstm.config import Config, Layer
-from jlstm.interop import keras_files, keras_layers, keras_names, needs
-from jlstm.interop.keras_layers import SILENT
+from jlstm.interop import keras_files, keras_layers, keras_names, keras_parts, needs
 from jlstm.interop.keras_names import MERGES
+from jlstm.interop.keras_parts import SILENT, Part
 from jlstm.interop.report import Report
 from jlstm.interop.sides import (
     Side,
@@ -25,8 +23,6 @@ from jlstm.params import Params
 
 if TYPE_CHECKING:
     import keras
-
-_KINDS = (*SILENT, "LSTM", "LSTMCell", "RNN", "StackedRNNCells", "Bidirectional")
 
 
 def from_keras(
@@ -49,8 +45,8 @@ def from_keras(
 
     Returns:
       config and params. Keras is batch-major: pass time_major=False to `apply`. It returns the
-      last output alone where return_sequences=False: take ys[-1]. A go_backwards layer's outputs
-      stand here in the order of its inputs.
+      last output alone where return_sequences=False: take carry[-1].h, and of a Bidirectional
+      merge the two in it. A go_backwards layer's outputs stand here in the order of its inputs.
 
     Raises:
       TypeError: source is none of these.
@@ -67,24 +63,19 @@ def from_keras(
     """
     report = Report() if report is None else report
     if not isinstance(source, (str, os.PathLike)):
-        return _stack(_parts(source), report)
+        return _stack(keras_parts.of(source), report)
     parts = keras_files.read(source, report)
     try:
         return _stack(parts, report)
-    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise ValueError(
-            f"{source}: its config.json is not as Keras writes it: {error!r}"
-        ) from None
+    except TypeError as error:
+        why = error
+    except (KeyError, AttributeError, IndexError, OverflowError):
+        why = "a layer lacks an option"
+    raise ValueError(f"{source}: its config.json is not as Keras writes it: {why}")
 
 
-def _stack(parts: list[keras_files.Part], report: Report) -> tuple[Config, Params]:
+def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:
     """The network of layers one above the other."""
-    for part in parts:
-        if part.kind not in _KINDS:
-            raise ValueError(
-                f"{part.name} is a {part.kind}, which is no LSTM; pass the LSTM layers alone: "
-                "from_keras([layer, ...])"
-            )
     if all(part.kind in SILENT for part in parts):
         raise ValueError("there is no LSTM layer in it")
     layers: list[Layer] = []
@@ -100,9 +91,10 @@ def _stack(parts: list[keras_files.Part], report: Report) -> tuple[Config, Param
             both = layer.bidirectional
             flipped ^= backwards
             if flipped and both:
-                if layer.merge == "concat":
+                if layer.merge in ("concat", "none"):
+                    what = "concatenates" if layer.merge == "concat" else "returns"
                     raise ValueError(
-                        f"{part.name} concatenates its directions in an order that has no "
+                        f"{part.name} {what} its directions in an order that has no "
                         "counterpart after go_backwards; leave out go_backwards below it"
                     )
                 own = own[::-1]
@@ -112,7 +104,8 @@ def _stack(parts: list[keras_files.Part], report: Report) -> tuple[Config, Param
             sides.append(own)
             dropped = 0.0
         if part.kind == "Dropout":
-            dropped = part.options.get("rate", 0.0)
+            rate = part.options.get("rate", 0.0)
+            dropped = validation.number(f"{part.name}'s rate", rate, low=0, below=1)
     if dropped:
         report.add(f"a dropout of {dropped:g} after the last LSTM was left out")
     if flipped:
@@ -175,25 +168,3 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
             arrays += [join(gates) for gates in side[:3] if gates is not None]
         made.set_weights(arrays)
     return model
-
-
-def _parts(source: Any) -> list[keras_files.Part]:
-    """Keras objects, as what their files would hold of them."""
-    keras = needs.module("keras")
-    if isinstance(source, keras.Sequential):
-        return [part for layer in source.layers for part in _parts(layer)]
-    if isinstance(source, (list, tuple)):
-        return [part for layer in source for part in _parts(layer)]
-    if isinstance(source, keras.Model) or not isinstance(source, keras.Layer):
-        raise TypeError(
-            f"source is {type(source).__name__}; expected a Keras LSTM, LSTMCell, RNN, "
-            "Bidirectional, a Sequential or list of these, or a file"
-        )
-    if not source.built:
-        raise ValueError(f"{source.name} has no weights yet; call it, or build((None, None, size))")
-    options: Any = keras.saving.serialize_keras_object(source)
-    with warnings.catch_warnings():
-        # Keras's own variables are behind NumPy's rule for __array__, which is no caller's doing.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        arrays = [np.asarray(weight) for weight in source.get_weights()]
-    return [keras_files.Part(options, arrays)]

@@ -9,6 +9,7 @@ _SAME = (
 )
 ACTIVATIONS = {name: name for name in _SAME} | {"leaky_relu": "leaky_relu(0.2)", "swish": "silu"}
 _OURS = {ours: name for name, ours in ACTIVATIONS.items() if name != "swish"}
+OF_KERAS_2 = {"hard_sigmoid": "hard_sigmoid(0.2, 0.5)"}  # what it calls otherwise than Keras 3
 MERGES = {"concat": "concat", "sum": "sum", "mul": "mul", "ave": "average", None: "none"}
 
 
@@ -23,6 +24,8 @@ def theirs(name: Any) -> str:
 
 def ours(name: str) -> str:
     """What we call one of Keras's activations; ValueError where we have none."""
+    if name in OF_KERAS_2.values():
+        return name
     if name not in ACTIVATIONS:
         raise ValueError(
             f"Keras's activation {name!r} has no counterpart here; known are {sorted(ACTIVATIONS)}"

@@ -185,17 +185,18 @@ def _layer(
     def filled(what: str, shape: Any, blocks: Any, along: int) -> jax.Array | None:
         if shape is None:
             return None
+        given = [blocks(side) for side in own]
+        count = len(given[0])
+        wanted = shape[1:] if along == 0 else (*shape[:-1], shape[-1] // count)
+        for block in (block for side in given for block in side):
+            if block.shape != wanted:  # before memory is asked for
+                raise ValueError(
+                    f"{name}: {what} is {list(block.shape)} for each gate; expected "
+                    f"{list(wanted)}, as its other weights are"
+                )
         made = aligned.empty((*lead, *shape), dtype)
-        rows = made if both else made[None]
-        for side, row in zip(own, rows, strict=True):
-            given = blocks(side)
-            for block, place in zip(given, np.split(row, len(given), along), strict=True):
-                place = place.reshape(place.shape[1:]) if along == 0 else place
-                if block.shape != place.shape:
-                    raise ValueError(
-                        f"{name}: {what} is {list(block.shape)} for each gate; expected "
-                        f"{list(place.shape)}, as its other weights are"
-                    )
+        for side, row in zip(given, made if both else made[None], strict=True):
+            for block, place in zip(side, np.split(row, count, along), strict=True):
                 place[...] = block
         return aligned.to_jax(made)
 

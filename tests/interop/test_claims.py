@@ -1,13 +1,17 @@
 """Small files that would become large in memory: refused in about a second and 200 MB."""
 
 import io
+import json
 import time
 import zipfile
 
+import numpy as np
 import pytest
 
-from jlstm.interop import from_torch
+from jlstm.interop import from_keras, from_torch
 from tests.interop.test_bad_files import refused
+
+h5py = pytest.importorskip("h5py")
 
 
 def assert_refused_at_once(read, path):
@@ -56,3 +60,91 @@ def test_torch_tensors_larger_than_their_file(way, tmp_path):
     with pytest.raises(ValueError, match=r"weights would have .* save a clone"):
         from_torch(tmp_path / "a.pt")
     assert_refused_at_once(from_torch, tmp_path / "a.pt")
+
+
+def keras_archive(path, config, weights=b"", how=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", how) as file:
+        file.writestr("config.json", config)
+        file.writestr("model.weights.h5", weights)
+
+
+def hdf5(path, **options):
+    """A .weights.h5 file that says it has 1.5 GB."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("layers/lstm/cell/vars")
+        for name, rows in (("0", 20_000), ("1", 4_000)):
+            group.create_dataset(name, (rows, 16_000), "float32", **options)
+
+
+WEIGHTS = {"compressed": {"chunks": (4_000, 16_000), "compression": "gzip"}, "nothing": {}}
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("how", [None, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_keras_arrays_of_more_bytes_than_are_there(weights, how, tmp_path):
+    path = tmp_path / "a.weights.h5"
+    hdf5(path, **WEIGHTS[weights])
+    if weights == "compressed":
+        with h5py.File(path, "r+") as file:
+            file["layers/lstm/cell/vars/1"][...] = 0
+    if how is not None:
+        config = {"units": 4_000, "use_bias": False}
+        text = json.dumps({"class_name": "LSTM", "config": config})
+        keras_archive(tmp_path / "a.keras", text, path.read_bytes(), how)
+        path = tmp_path / "a.keras"
+    assert_refused_at_once(from_keras, path)
+
+
+def layers(serialized, count):
+    text = ", ".join([json.dumps(serialized)] * count)
+    return f'{{"class_name": "Sequential", "config": {{"layers": [{text}]}}}}'
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        lambda: "[" + "[]," * 5_000_000 + "[]]",
+        lambda: layers({"class_name": "Dropout", "config": {}}, 300_000),
+        lambda: layers({"class_name": "LSTM", "config": {"units": 1}}, 100_000),
+        lambda: "[" + "[]," * 300_000 + "[]]",
+        lambda: layers({"class_name": "Dropout", "config": {}}, 20_000),
+        lambda: layers({"class_name": "LSTM", "config": {"units": 1}}, 15_000),
+        lambda: layers({"class_name": "LSTM", "config": {"units": 10**9}}, 1),
+    ],
+    ids=["lists", "dropouts", "lstms", "lists-", "dropouts-", "lstms-", "units"],
+)
+def test_keras_configs_of_many_parts(config, tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        variables = file.create_group("layers/lstm/cell/vars")
+        for name, shape in (("0", (1, 4)), ("1", (1, 4)), ("2", (4,))):
+            variables[name] = np.ones(shape, "float32")
+    weights = (tmp_path / "a.h5").read_bytes()
+    (tmp_path / "a.h5").unlink()
+    keras_archive(tmp_path / "a.keras", config(), weights, zipfile.ZIP_DEFLATED)
+    assert_refused_at_once(from_keras, tmp_path / "a.keras")
+
+
+@pytest.mark.parametrize("place", ["layers/lstm{}/cell/vars/0", "layers/lstm/{}", "a{}"])
+def test_keras_files_of_many_arrays(place, tmp_path):
+    with h5py.File(tmp_path / "a.weights.h5", "w") as file:
+        file.create_group("layers")
+        for n in range(20_000):
+            file[place.format(n)] = np.ones(1, "float32")
+    with pytest.raises(ValueError, match="5000"):
+        from_keras(tmp_path / "a.weights.h5")
+    assert_refused_at_once(from_keras, tmp_path / "a.weights.h5")
+
+
+def test_arrays_of_keras_do_not_need_a_file_each(tmp_path):
+    resource = pytest.importorskip("resource")
+    with h5py.File(tmp_path / "a.weights.h5", "w") as file:
+        for n in range(300):
+            variables = file.create_group(f"layers/lstm{f'_{n}' if n else ''}/cell/vars")
+            for name, shape in (("0", (4, 16)), ("1", (4, 16)), ("2", (16,))):
+                variables[name] = np.ones(shape, "float32")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    try:
+        assert len(from_keras(tmp_path / "a.weights.h5")[0].layers) == 300
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -156,7 +156,7 @@ def test_states_of_the_last_step():
     config, params = from_keras(model, report=report)
     (carry,), ys = run(config, params, xs)
     assert_close((carry.c, carry.h, ys[-1]), (np.asarray(c), np.asarray(h), np.asarray(last)))
-    assert "ys[-1]" in str(report)
+    assert "take carry[-1].h" in str(report)
 
 
 def test_one_layer_backwards_has_its_outputs_in_the_order_of_the_inputs():
@@ -291,3 +291,103 @@ def test_a_policy_of_mixed_formats_is_reported():
     mixed = Config(5, (Layer(4),), dtype="bfloat16")
     to_keras(mixed, jlstm.init(jax.random.key(0), mixed), report=report)
     assert "products are in bfloat16 here, in the weights' float32 there" in str(report)
+
+
+def test_a_forward_layer_that_goes_backwards_is_refused():
+    layer = L.Bidirectional(lstm(4, go_backwards=True), backward_layer=lstm(4))
+    layer.build((None, None, 5))
+    with pytest.raises(ValueError, match="a forward layer with go_backwards=True"):
+        from_keras(layer)
+
+
+def test_two_outputs_above_go_backwards_are_refused():
+    layers = [lstm(4, go_backwards=True), L.Bidirectional(lstm(3), merge_mode=None)]
+    for layer, size in zip(layers, (5, 4), strict=True):
+        layer.build((None, None, size))
+    with pytest.raises(ValueError, match="returns its directions in an order"):
+        from_keras(layers)
+
+
+@pytest.mark.parametrize("way", ["forward", "backwards", "both"])
+def test_the_last_output_is_where_the_report_says(way):
+    layer = L.LSTM(4, go_backwards=way == "backwards")
+    model = sequences(lstm(3), L.Bidirectional(layer) if way == "both" else layer)
+    xs, report = xs_for(5), Report()
+    config, params = from_keras(model, report=report)
+    h = run(config, params, xs)[0][-1].h
+    found = np.concatenate(list(h), -1) if way == "both" else h
+    assert_close(found, np.asarray(model(xs.swapaxes(0, 1))), atol=1e-5)
+    assert "take carry[-1].h" in str(report)
+
+
+class Own:
+    """Classes under the names of Keras's, which compute something else."""
+
+    class LSTMCell(L.LSTMCell):
+        pass
+
+    class LSTM(L.LSTM):
+        pass
+
+    @keras.saving.register_keras_serializable()
+    class StackedRNNCells(L.StackedRNNCells):
+        pass
+
+    class Sequential(keras.Sequential):
+        def call(self, *given, **options):
+            return -super().call(*given, **options)
+
+
+REGISTERED = keras.saving.register_keras_serializable()(type("LSTM", (L.LSTM,), {}))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: L.RNN(Own.LSTMCell(4)),
+        lambda: L.RNN(L.StackedRNNCells([L.LSTMCell(4), Own.LSTMCell(4)])),
+        lambda: L.RNN(Own.StackedRNNCells([L.LSTMCell(4)])),
+        lambda: Own.LSTM(4),
+        lambda: REGISTERED(4),
+        lambda: L.Bidirectional(REGISTERED(4)),
+    ],
+)
+def test_classes_under_the_names_of_kerass_own_are_refused(made):
+    layer = made()
+    layer.build((None, None, 5))
+    with pytest.raises(ValueError, match="is a class of your own"):
+        from_keras(layer)
+
+
+def test_a_sequential_with_a_call_of_its_own_is_refused():
+    with pytest.raises(TypeError, match="source is Sequential"):
+        from_keras(Own.Sequential([keras.Input((None, 5)), lstm(4)]))
+
+
+def tanh(x):
+    """What Keras writes down as "tanh"."""
+    return x
+
+
+@pytest.mark.parametrize("option", ["activation", "recurrent_activation"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda **own: L.LSTM(4, **own),
+        lambda **own: L.RNN(L.LSTMCell(4, **own)),
+        lambda **own: L.RNN(L.StackedRNNCells([L.LSTMCell(4), L.LSTMCell(4, **own)])),
+    ],
+)
+def test_functions_under_the_names_of_kerass_own_are_refused(made, option):
+    layer = made(**{option: tanh})
+    layer.build((None, None, 5))
+    with pytest.raises(ValueError, match=f'function called tanh.*{option}="tanh"'):
+        from_keras(layer)
+
+
+def test_a_state_that_was_kept_is_reported():
+    layer = L.LSTM(4, stateful=True)
+    layer(np.zeros((2, 3, 5), "float32"))
+    report = Report()
+    from_keras(layer, report=report)
+    assert "kept its state between batches; pass the last carry" in str(report)

@@ -1,0 +1,100 @@
+"""Arrays of HDF5 files as Keras writes them: each lies in the file as it is, and is there once."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from jlstm.interop import needs
+
+_DEEPEST = 16  # groups of an HDF5 file within each other; Keras's stand some six deep
+_MOST = 5000  # groups and arrays; a layer has some seven
+_FIRST = ("forward_layer", "cell", "cells", "vars", "backward_layer")  # in which Keras reads back
+
+
+class Reader:
+    """Follows the links of one file, each to a place of its own within it."""
+
+    def __init__(self, content: np.ndarray) -> None:
+        """Args: content: the file's bytes, mostly a map of it."""
+        self.content = content
+        self.room = content.nbytes  # of bytes that arrays may still have
+        self.seen: set[Any] = set()
+
+    def inner(self, group: Any, name: str) -> Any:
+        """What a group holds under a name, or None.
+
+        Raises:
+          ValueError: a link leads elsewhere, or to what was there already.
+        """
+        h5py = needs.module("h5py")
+        if not isinstance(group, h5py.Group) or name not in group:
+            return None
+        link: Any = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"{group.name}/{name} points to another file or place: not followed")
+        item = group[name]
+        place = h5py.h5o.get_info(item.id).addr
+        if place in self.seen:
+            raise ValueError(f"{group.name}/{name} is another name of what was there already")
+        self.seen.add(place)
+        if len(self.seen) > _MOST:
+            raise ValueError(f"{group.name} and others hold more than {_MOST} arrays and groups")
+        return item
+
+    def names(self, group: Any) -> list[str]:
+        """The names in a group, in the order in which Keras reads them back."""
+
+        def place(name: str) -> tuple[int, tuple[str, int]]:
+            return _FIRST.index(name) if name in _FIRST else len(_FIRST), numbered(name)
+
+        if not isinstance(group, needs.module("h5py").Group):
+            return []
+        if len(group) > _MOST:
+            raise ValueError(f"{group.name} holds {len(group)} arrays; expected at most {_MOST}")
+        return sorted((name for name in group if name != "seed_generator"), key=place)
+
+    def arrays(self, item: Any) -> list[np.ndarray]:
+        """All arrays of a group."""
+        return [self._array(dataset) for dataset in self._datasets(item)]
+
+    def _datasets(self, item: Any, depth: int = 0) -> Iterator[Any]:
+        h5py = needs.module("h5py")
+        if depth > _DEEPEST:
+            raise ValueError(f"groups stand more than {_DEEPEST} deep, as Keras never writes them")
+        if isinstance(item, h5py.Dataset):
+            yield item
+            return
+        for name in self.names(item):
+            yield from self._datasets(self.inner(item, name), depth + 1)
+
+    def _array(self, dataset: Any) -> np.ndarray:
+        """A dataset's numbers; a view of the file where they lie there as they are."""
+        if dataset.external or dataset.is_virtual:
+            raise ValueError(f"{dataset.name} is kept in another file: not followed")
+        if dataset.dtype.kind not in "fV":
+            raise ValueError(
+                f"{dataset.name} holds {dataset.dtype}; expected floating-point numbers"
+            )
+        if dataset.id.get_create_plist().get_nfilters():
+            raise ValueError(f"{dataset.name} is compressed, as Keras never writes it")
+        stored, size = dataset.id.get_storage_size(), dataset.size * dataset.dtype.itemsize
+        self.room -= size
+        if size > stored or self.room < 0:
+            raise ValueError(
+                f"{dataset.name} says that it has shape {list(dataset.shape)}, but {stored} bytes "
+                "of it are there"
+            )
+        if not dataset.dtype.isnative:
+            return dataset[()].astype(dataset.dtype.newbyteorder("="))
+        at = dataset.id.get_offset()
+        if at is None or dataset.chunks or not dataset.size:
+            return dataset[()]
+        return np.ndarray(dataset.shape, dataset.dtype, self.content, at)
+
+
+def numbered(name: str) -> tuple[str, int]:
+    """A layer's name without its number, and that: ("lstm", 1), or 0 where it has none."""
+    found = re.fullmatch(r"(.*?)(?:_(\d{1,6}))?", name)
+    return (found[1], int(found[2] or 0)) if found else (name, 0)
