@@ -1,0 +1,75 @@
+"""Keras layers, cells and functions that are not what their names say."""
+
+import pytest
+
+from jlstm.interop import from_keras
+
+keras = pytest.importorskip("keras")
+L = keras.layers
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Own:
+    """Classes under the names of Keras's, which compute something else."""
+
+    class LSTMCell(L.LSTMCell):
+        pass
+
+    class LSTM(L.LSTM):
+        pass
+
+    @keras.saving.register_keras_serializable()
+    class StackedRNNCells(L.StackedRNNCells):
+        pass
+
+    class Sequential(keras.Sequential):
+        def call(self, *given, **options):
+            return -super().call(*given, **options)
+
+
+REGISTERED = keras.saving.register_keras_serializable()(type("LSTM", (L.LSTM,), {}))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: L.RNN(Own.LSTMCell(4)),
+        lambda: L.RNN(L.StackedRNNCells([L.LSTMCell(4), Own.LSTMCell(4)])),
+        lambda: L.RNN(Own.StackedRNNCells([L.LSTMCell(4)])),
+        lambda: Own.LSTM(4),
+        lambda: REGISTERED(4),
+        lambda: L.Bidirectional(REGISTERED(4)),
+    ],
+)
+def test_classes_under_the_names_of_kerass_own_are_refused(made):
+    layer = made()
+    layer.build((None, None, 5))
+    with pytest.raises(ValueError, match="is a class of your own"):
+        from_keras(layer)
+
+
+def test_a_sequential_with_a_call_of_its_own_is_refused():
+    with pytest.raises(TypeError, match="source is Sequential"):
+        from_keras(Own.Sequential([keras.Input((None, 5)), L.LSTM(4)]))
+
+
+def tanh(x):
+    """What Keras writes down as "tanh"."""
+    return x
+
+
+@pytest.mark.parametrize("option", ["activation", "recurrent_activation"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda **own: L.LSTM(4, **own),
+        lambda **own: L.RNN(L.LSTMCell(4, **own)),
+        lambda **own: L.RNN(L.StackedRNNCells([L.LSTMCell(4), L.LSTMCell(4, **own)])),
+    ],
+)
+def test_functions_under_the_names_of_kerass_own_are_refused(made, option):
+    layer = made(**{option: tanh})
+    layer.build((None, None, 5))
+    with pytest.raises(ValueError, match=f'function called tanh.*{option}="tanh"'):
+        from_keras(layer)
