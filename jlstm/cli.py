@@ -1,4 +1,4 @@
-"""The command line: jlstm bench | report | train | eval | convert | export | info."""
+"""The command line: jlstm bench | check | report | train | eval | convert | export | info."""
 
 import dataclasses
 import pathlib
@@ -11,6 +11,14 @@ import tyro
 @dataclasses.dataclass(frozen=True)
 class Info:
     """Print versions, devices, and which implementations of the recurrence serve and why not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Check the contracts on every implementation that serves here, and time them.
+
+    Within five minutes on 2 cores. What it prints is what to report of a TPU or GPU.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +134,7 @@ class Export:
 
 Command = (
     Annotated[Bench, tyro.conf.subcommand("bench")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
@@ -154,6 +163,10 @@ def _run(command: object) -> None:
         from jlstm import info
 
         info.show()
+    elif isinstance(command, Check):
+        from jlstm.check import command as check
+
+        sys.exit(0 if check.run() else 1)
     elif isinstance(command, Bench) and command.compile_only:
         from jlstm.bench import cases, compiled
 

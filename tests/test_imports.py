@@ -26,7 +26,7 @@ RANKS = [
     ("chunks",),
     ("network",),
     ("tensor_file", "io", "info"),
-    ("export", "interop", "train", "bench"),
+    ("export", "interop", "train", "bench", "check"),
     ("cli",),
 ]
 RANK = {name: n for n, names in enumerate(RANKS) for name in names}

@@ -1,0 +1,83 @@
+"""jlstm check: the contracts and a few times, on every implementation that this machine has."""
+
+import statistics
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+from rich.table import Table
+
+import jlstm
+from jlstm import info
+from jlstm.check.contracts import CONTRACTS
+
+SIZES = ((100, 8, 256), (100, 32, 512), (50, 64, 1024))  # steps, batch, units and inputs
+_ROUNDS = 5
+
+
+def run() -> bool:
+    """Prints what holds and how long calls take; whether everything held."""
+    console = Console()
+    found = ", ".join(f"{name} {version}" for name, version in info.versions().items())
+    device = jax.devices()[0]
+    console.print(f"{found}\n{len(jax.devices())} x {device.device_kind} ({device.platform})")
+    plain = jlstm.Config.stack(5, [20])
+    names = [name for name, usable, _ in jlstm.implementations(plain) if usable]
+    for name, usable, reason in jlstm.implementations(plain):
+        if not usable:
+            console.print(f"{name} does not serve here: {reason}", highlight=False)
+    table = Table("contract", *names, title="largest difference from what it should be")
+    held = True
+    with jax.default_matmul_precision("highest"):
+        for contract, allowed in CONTRACTS:
+            cells = [_tried(contract, name, allowed) for name in names]
+            held = held and all(good for good, _ in cells)
+            summary = (contract.__doc__ or "").strip()
+            table.add_row(summary, *(text for _, text in cells))
+            console.print(f"checked {contract.__name__.replace('_', ' ')}", highlight=False)
+    console.print(table)
+    console.print(_times(names))
+    console.print("All contracts hold." if held else "Some contracts do NOT hold; see above.")
+    return held
+
+
+def _tried(contract: Any, name: str, allowed: float) -> tuple[bool, str]:
+    try:
+        off = contract(name)
+    except Exception as error:  # whatever a platform's compiler raises is a finding of its own
+        return False, f"FAILED: {type(error).__name__}: {str(error).splitlines()[0][:80]}"
+    good = off <= allowed
+    return good, f"{off:.0e}" if good else f"FAILED: {off:.1e} > {allowed:.0e}"
+
+
+def _times(names: list[str]) -> Table:
+    table = Table(
+        "T, B, H", "mode", *names, title="milliseconds a call, median of interleaved rounds"
+    )
+    for steps, batch, units in SIZES:
+        config = jlstm.Config.stack(units, [units])
+        params = jlstm.init(jax.random.key(0), config)
+        xs = jnp.ones((steps, batch, units))
+        for mode in ("forward", "training"):
+            calls = {name: _call(config, mode, name) for name in names}
+            taken: dict[str, list[float]] = {name: [] for name in names}
+            for n in range(_ROUNDS + 1):
+                for name, call in calls.items():
+                    start = time.perf_counter()
+                    jax.block_until_ready(call(params, xs))
+                    if n:  # the first compiles
+                        taken[name].append(time.perf_counter() - start)
+            medians = (f"{1e3 * statistics.median(taken[name]):.2f}" for name in names)
+            table.add_row(f"{steps}, {batch}, {units}", mode, *medians)
+    return table
+
+
+def _call(config: jlstm.Config, mode: str, name: str) -> Any:
+    def forward(params: Any, xs: jax.Array) -> jax.Array:
+        return jlstm.apply(config, params, None, xs, implementation=name)[1]
+
+    if mode == "forward":
+        return jax.jit(forward)
+    return jax.jit(jax.grad(lambda params, xs: jnp.sum(jnp.square(forward(params, xs))), (0, 1)))

@@ -1,0 +1,177 @@
+"""What every implementation promises, each as a function that gives a difference that should be 0.
+
+They stand by themselves, without the tests, so that they run wherever jlstm is installed. A call is
+one network with its parameters, inputs and carry; products are taken at the highest precision.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jlstm
+from jlstm import Carry, Config, Params
+
+STEPS, BATCH = 24, 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A network run by one implementation."""
+
+    implementation: str
+    config: Config
+    params: Params
+    carry: tuple[Carry, ...]
+    xs: jax.Array
+
+    def run(self, params: Any = None, carry: Any = None, xs: Any = None, **times: Any) -> Any:
+        """`apply` with some arguments in place of the call's own."""
+        return jlstm.apply(
+            self.config,
+            self.params if params is None else params,
+            self.carry if carry is None else carry,
+            self.xs if xs is None else xs,
+            implementation=self.implementation,
+            **times,
+        )
+
+    def loss(self, params: Any = None, xs: Any = None, **times: Any) -> jax.Array:
+        """A number that all outputs and the last carry bear on."""
+        out = jax.tree.leaves(self.run(params, None, xs, **times))
+        weigh = [jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape) for a in out]
+        return sum((jnp.sum(a * w) for a, w in zip(out, weigh, strict=True)), jnp.zeros(()))
+
+
+def made(implementation: str, *layers: jlstm.Layer, seed: int = 0) -> Call:
+    """A call drawn at random; one layer forward and one both ways unless said otherwise."""
+    layers = layers or (jlstm.Layer(20), jlstm.Layer(17, bidirectional=True))
+    config = Config(5, layers)
+    draw = np.random.default_rng(seed)
+    carry = jax.tree.map(
+        lambda a: jnp.asarray(draw.normal(size=a.shape), a.dtype) / 2,
+        jlstm.initial_carry(config, batch_shape=(BATCH,)),
+    )
+    params = jlstm.init(jax.random.key(seed), config)
+    xs = jnp.asarray(draw.normal(size=(STEPS, BATCH, 5)), jnp.float32)
+    return Call(implementation, config, params, carry, xs)
+
+
+def apart(seen: Any, wanted: Any) -> float:
+    """The largest difference within two trees, beside the largest number of each array."""
+    worst = 0.0
+    for a, b in zip(jax.tree.leaves(seen), jax.tree.leaves(wanted), strict=True):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        off = np.abs(a - b) / max(1.0, float(np.abs(b).max(initial=0.0)))
+        worst = max(worst, float(np.where(np.isnan(off), np.inf, off).max(initial=0.0)))
+    return worst
+
+
+def one_step_at_a_time(name: str) -> float:
+    """1: a scan of `step` is `apply`."""
+    call = made(name, jlstm.Layer(20), jlstm.Layer(9))
+    step = functools.partial(jlstm.step, call.config, call.params)
+    return apart(jax.lax.scan(step, call.carry, call.xs), call.run())
+
+
+def time_split(name: str) -> float:
+    """2: the carry passed on continues a sequence."""
+    call = made(name, jlstm.Layer(20), jlstm.Layer(9))
+    carry, first = call.run(xs=call.xs[:11])
+    last, second = call.run(carry=carry, xs=call.xs[11:])
+    return apart((last, jnp.concatenate([first, second])), call.run())
+
+
+def mapped(name: str) -> float:
+    """3: vmap over sequences, and over the members of an ensemble."""
+    call = made(name)
+    _, ys = call.run()
+    start = jlstm.initial_carry(call.config)
+    alone = jax.vmap(lambda xs: call.run(carry=start, xs=xs)[1], 1, 1)(call.xs)
+    together = call.run(carry=jlstm.initial_carry(call.config, batch_shape=(BATCH,)))[1]
+    members = jax.tree.map(lambda a: jnp.stack([a, a / 2]), call.params)
+    of_all = jax.vmap(lambda params: call.run(params)[1])(members)
+    of_each = jnp.stack([ys, call.run(jax.tree.map(lambda a: a / 2, call.params))[1]])
+    return max(apart(alone, together), apart(of_all, of_each))
+
+
+def lengths(name: str) -> float:
+    """5 and 7: each sequence as it is alone, whatever stands in its padding."""
+    call = made(name)
+    sizes = np.array([0, 1, 7, STEPS, STEPS - 1, 12])
+    valid = np.arange(STEPS)[:, None] < sizes
+    broken = jnp.where(valid[..., None], call.xs, jnp.nan)
+    carry, ys = call.run(xs=broken, lengths=sizes)
+    worst = float(jnp.abs(jnp.where(valid[..., None], 0.0, ys)).max())
+    for n, size in enumerate(sizes):
+        own = jax.tree.map(lambda a, n=n: a[..., n : n + 1, :], call.carry)
+        last, alone = call.run(carry=own, xs=call.xs[:size, n : n + 1])
+        here = jax.tree.map(lambda a, n=n: a[..., n : n + 1, :], carry)
+        worst = max(worst, apart((here, ys[:size, n : n + 1]), (last, alone)))
+    slopes = jax.grad(call.loss)(call.params, broken, lengths=sizes)
+    clean = jnp.where(valid[..., None], call.xs, 0.0)
+    return max(worst, apart(slopes, jax.grad(call.loss)(call.params, clean, lengths=sizes)))
+
+
+def resets(name: str) -> float:
+    """6: an episode is what it is alone, and its gradients end with it."""
+    call = made(name, jlstm.Layer(20))
+    flags = np.zeros((STEPS, BATCH), bool)
+    flags[9] = True
+    start = jlstm.initial_carry(call.config, batch_shape=(BATCH,))
+    _, first = call.run(xs=call.xs[:9])
+    last, second = call.run(carry=start, xs=call.xs[9:])
+    seen = call.run(resets=flags)
+    worst = apart(seen, (last, jnp.concatenate([first, second])))
+    after = jax.grad(lambda xs: jnp.sum(call.run(xs=xs, resets=flags)[1][9:]))(call.xs)
+    return max(worst, float(jnp.abs(after[:9]).max()))
+
+
+def differentiated(name: str) -> float:
+    """8: reverse and forward mode, second derivatives and checkpoint, beside the scan's."""
+    call, scan = made(name), made("scan")
+    seen, wanted = (jax.grad(c.loss, (0, 1))(c.params, c.xs) for c in (call, scan))
+    kept = jax.grad(jax.checkpoint(call.loss))(call.params)
+    moved = jax.tree.map(jnp.cos, call.params)
+    slope = jax.jvp(call.loss, (call.params,), (moved,))[1]
+    along = sum(jax.tree.leaves(jax.tree.map(lambda a, b: jnp.sum(a * b), wanted[0], moved)))
+    second, of_scan = (jax.jvp(jax.grad(c.loss), (c.params,), (moved,))[1] for c in (call, scan))
+    return max(
+        apart(seen, wanted), apart(kept, wanted[0]), apart(slope, along), apart(second, of_scan)
+    )
+
+
+def beside_the_scan_on_cpu(name: str) -> float:
+    """9: a thousand steps of what the scan computes on a CPU."""
+    call = made(name)
+    long = jnp.tile(call.xs, (42, 1, 1))[:1000]
+    with jax.default_device(jax.devices("cpu")[0]):
+        inputs = jax.device_put((call.params, call.carry, long), jax.devices("cpu")[0])
+        wanted = jlstm.apply(call.config, *inputs, implementation="scan")
+    return apart(call.run(xs=long), wanted)
+
+
+def drawn(name: str) -> float:
+    """11: one key, one result, on every implementation; no key, nothing dropped."""
+    layers = jlstm.Layer(20, dropout=0.3), jlstm.Layer(9, weight_dropout=0.2)
+    call, scan = made(name, *layers), made("scan", *layers)
+    key = jax.random.key(7)
+    quiet = made("scan", *(layer.without_key for layer in layers))
+    return max(apart(call.run(key=key), scan.run(key=key)), apart(call.run(), quiet.run()))
+
+
+# Differences that are rounding, by what is checked.
+CONTRACTS: tuple[tuple[Callable[[str], float], float], ...] = (
+    (one_step_at_a_time, 1e-5),
+    (time_split, 1e-5),
+    (mapped, 1e-5),
+    (lengths, 1e-4),
+    (resets, 1e-5),
+    (differentiated, 1e-4),
+    (beside_the_scan_on_cpu, 1e-4),
+    (drawn, 1e-5),
+)

@@ -1,0 +1,60 @@
+"""jlstm check."""
+
+import pytest
+
+from jlstm.check import command, contracts
+from jlstm.kernels import choice
+from tests.networks import require_kernel
+
+
+@pytest.mark.parametrize("name", ["cpu", "scan"])
+@pytest.mark.parametrize(
+    ("contract", "allowed"), contracts.CONTRACTS, ids=[c.__name__ for c, _ in contracts.CONTRACTS]
+)
+def test_what_this_machine_has_keeps_its_promises(contract, allowed, name):
+    if name == "cpu":
+        require_kernel()
+    assert contract(name) <= allowed
+
+
+def swapped(run):
+    """An implementation with two gates in the wrong order."""
+
+    def wrong(layer, params, *args, **options):
+        units = layer.hidden_size
+        order = [*range(units, 2 * units), *range(units), *range(2 * units, 4 * units)]
+        params = params._replace(w_h=params.w_h[..., order])
+        return run(layer, params, *args, **options)
+
+    return wrong
+
+
+@pytest.fixture
+def faulty(monkeypatch):
+    one = choice.Implementation("faulty", swapped(choice.scan.run), lambda *_: None)
+    monkeypatch.setattr(choice, "IMPLEMENTATIONS", (one, *choice.IMPLEMENTATIONS))
+
+
+BLIND = ("time_split", "mapped", "lengths", "resets")  # they compare it with itself
+
+
+@pytest.mark.parametrize(
+    ("contract", "allowed"),
+    [(c, a) for c, a in contracts.CONTRACTS if c.__name__ not in BLIND],
+    ids=lambda given: getattr(given, "__name__", ""),
+)
+def test_a_gate_in_the_wrong_place_is_found(faulty, contract, allowed):
+    assert contract("faulty") > allowed
+
+
+def test_the_command_says_what_failed(faulty, monkeypatch, capsys):
+    def breaks(name):
+        """4: it breaks."""
+        raise RuntimeError(f"{name} has no such operation")
+
+    monkeypatch.setattr(command, "SIZES", ((3, 2, 4),))
+    monkeypatch.setattr(command, "CONTRACTS", ((breaks, 1e-5), (contracts.time_split, 1e-5)))
+    assert not command.run()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Some contracts do NOT hold" in shown and "FAILED" in shown
+    assert "tpu does not serve here: layer 0: it serves TPUs only, not cpu" in shown
