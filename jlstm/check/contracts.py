@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jlstm
-from jlstm import Carry, Config, Params
+from jlstm.config import Config
+from jlstm.params import Carry, Params
 
 STEPS, BATCH = 24, 6
 
