@@ -81,6 +81,14 @@ def test_the_highest_precision_leaves_no_bfloat16(name):
 
 
 @pytest.mark.libtpu
+@pytest.mark.parametrize("units", [128, 600])
+def test_a_chip_that_counts_in_32_bits_where_jax_is_set_to_64(units, monkeypatch):
+    """With the steps of a block written out, and in a loop."""
+    monkeypatch.setenv("JAX_ENABLE_X64", "1")
+    assert program("v5e", "training", Layer(units), batch=64)["kernels"]
+
+
+@pytest.mark.libtpu
 def test_a_network_in_bfloat16():
     found = program("v6e", "training", Layer(256), of_config={"dtype": "bfloat16"})
     assert len(found["kernels"]) == 2

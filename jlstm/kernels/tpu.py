@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm import cell
-from jlstm.kernels import options, partition, vmem
+from jlstm.kernels import options, partition, types, vmem
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made
 from jlstm.kernels.reference import PLAIN, with_rounded_h
 from jlstm.layer import Layer
@@ -89,9 +89,10 @@ def recurrence(
     """
 
     def one(given: Any, backwards: bool) -> Any:
-        if isinstance(given, Forward):
-            return _run(given, backwards, keep, rounded, chip, interpret)
-        return _backward(given, backwards, chip, interpret)
+        with types.in_32_bits():
+            if isinstance(given, Forward):
+                return _run(given, backwards, keep, rounded, chip, interpret)
+            return _backward(given, backwards, chip, interpret)
 
     if len(set(reverse)) == 1:
         return one(given, reverse[0])
