@@ -13,6 +13,12 @@ from jlstm.network import apply, initial_carry, step
 from jlstm.params import LayerParams, Params
 
 
+def requirement(implementation: str) -> str:
+    """What is missing on this machine; "" if nothing is."""
+    here = implementation != "tpu" or jax.default_backend() == "tpu"
+    return "" if here else "needs a TPU and jax[tpu]"
+
+
 def params_of(config: Config, layers: tuple[LayerWeights, ...]) -> Params:
     """A case's weights as parameters."""
     own = []
