@@ -15,8 +15,8 @@ from tests.networks import assert_close
 
 # Finds two that write at once, and reads of what nothing has written.
 STRICT = pltpu.InterpretParams(detect_races=True, uninitialized_memory="nan")
-WAYS = {"forward": (False,), "backward": (True,), "both": (False, True)}
-MIXED = (True, False, True)
+WAYS = {"forward": (False,), "backward": (True,)}
+BOTH, MIXED = (False, True), (True, False, True)
 
 
 def drawn(draw, *shape):
@@ -71,9 +71,10 @@ def test_sizes_at_and_beyond_a_tile(time, batch, units):
     assert_kernels_agree(forward((False,), time, batch, 2, units), (False,))
 
 
-def test_groups_of_either_direction_share_a_call():
-    """As those of an ensemble of bidirectional layers do."""
-    assert_kernels_agree(forward(MIXED, 4, 2, 3, 5, ("resets",)), MIXED)
+@pytest.mark.parametrize("ways", [BOTH, MIXED])
+def test_groups_of_either_direction_share_a_call(ways):
+    """As those of a bidirectional layer do, or of an ensemble."""
+    assert_kernels_agree(forward(ways, 4, 2, 3, 5, ("valid", "resets")), ways)
 
 
 def test_a_batch_divided_into_blocks(monkeypatch):
