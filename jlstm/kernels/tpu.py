@@ -1,6 +1,5 @@
 """The fused operations on TPU: Pallas kernels, where a layer's weights fit into the chip."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm import cell
-from jlstm.kernels import options, partition, types, vmem
+from jlstm.kernels import options, partition, tiling, types, vmem
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made
 from jlstm.kernels.reference import PLAIN, with_rounded_h
 from jlstm.layer import Layer
@@ -101,25 +100,25 @@ def recurrence(
         members = [n for n, own in enumerate(reverse) if own == backwards]
         order += members
         own = jax.tree.map(
-            lambda a, members=members: a if a.shape[0] == 1 else _taken(a, members), given
+            lambda a, members=members: a if a.shape[0] == 1 else tiling.chosen(a, members), given
         )
         parts.append(one(own, backwards))
     places = [order.index(n) for n in range(len(order))]
-    return jax.tree.map(lambda *a: _taken(jnp.concatenate(a), places), *parts)
+    return jax.tree.map(lambda *a: tiling.chosen(jnp.concatenate(a), places), *parts)
 
 
 def _run(
     given: Forward, backwards: bool, keep: bool, rounded: bool, chip: str | None, interpret: Any
 ) -> Made:
-    from jlstm.kernels import mosaic
+    from jlstm.kernels import mosaic, mosaic_run
 
     batch_shape, units = given.xs.shape[2:-1], given.w_h.shape[1]
     tiles = _tiles(given, chip, keep, rounded)
     assert tiles is not None
     dtype = jnp.dtype("bfloat16") if rounded else given.w_h.dtype
     xs = given.xs.reshape(given.xs.shape[0], -1, given.xs.shape[-1])
-    w_x, w_h, b = _padded_gates(given.w_x), _padded_gates(given.w_h), given.b
-    b = None if b is None else _padded_gates(b)
+    w_x, w_h, b = tiling.padded_gates(given.w_x), tiling.padded_gates(given.w_h), given.b
+    b = None if b is None else tiling.padded_gates(b)
 
     def products(w_x: jax.Array, b: jax.Array | None, xs: jax.Array) -> jax.Array:
         return cell.from_input(PLAIN, LayerParams(w_x, None, b), xs, dtype)  # type: ignore[arg-type]
@@ -129,28 +128,28 @@ def _run(
     else:
         z = jax.vmap(products)(w_x, b, xs)
     time, batch = given.xs.shape[1], int(np.prod(batch_shape))
-    carry, initial = (_flat_states(a) for a in (given.carry, given.initial))
+    carry, initial = (tiling.flat_states(a) for a in (given.carry, given.initial))
     walk = mosaic.Walk(time, tiles, backwards, given.valid is not None, given.resets is not None)
-    made = mosaic.run(
+    made = mosaic_run.run(
         walk,
-        _padded(w_h, 1).astype(_operand(rounded)),
+        tiling.padded(w_h, 1).astype(_operand(rounded)),
         z.reshape(len(z), time, batch, -1),
         carry,
         initial,
-        _flags(given, time, batch),
+        tiling.flags(given, time, batch),
         keep,
         interpret,
     )
     states, hs, kept = made[:2], made[2], made[3:]
-    last = Carry(*(_unflat(a, units, batch_shape) for a in states))
-    whole = Made(last, _unflat(hs, units, batch_shape))
+    last = Carry(*(tiling.unflat(a, units, batch_shape) for a in states))
+    whole = Made(last, tiling.unflat(hs, units, batch_shape))
     if keep:
-        whole = whole._replace(kept=Kept(*(_unflat(a, units, batch_shape) for a in kept)))
+        whole = whole._replace(kept=Kept(*(tiling.unflat(a, units, batch_shape) for a in kept)))
     return with_rounded_h(whole) if rounded else whole
 
 
 def _backward(given: Backward, backwards: bool, chip: str | None, interpret: Any) -> Gradients:
-    from jlstm.kernels import mosaic
+    from jlstm.kernels import mosaic, mosaic_backward
 
     batch_shape, units = given.d_hs.shape[2:-1], given.d_hs.shape[-1]
     tiles = _tiles(given, chip)
@@ -163,18 +162,18 @@ def _backward(given: Backward, backwards: bool, chip: str | None, interpret: Any
     walk = mosaic.Walk(
         time, tiles, not backwards, given.valid is not None, given.resets is not None
     )
-    w_h = jnp.swapaxes(_padded(_padded_gates(given.w_h), 1), 1, 2)
-    made = mosaic.backward(
+    w_h = jnp.swapaxes(tiling.padded(tiling.padded_gates(given.w_h), 1), 1, 2)
+    made = mosaic_backward.backward(
         walk,
         w_h.astype(_operand(rounded=False)),
-        _padded_gates(over_time(given.gates)),
-        _padded(over_time(given.c_before)),
-        _padded(over_time(given.d_hs)),
-        _flat_states(given.d_last),
-        _flags(given, time, batch),
+        tiling.padded_gates(over_time(given.gates)),
+        tiling.padded(over_time(given.c_before)),
+        tiling.padded(over_time(given.d_hs)),
+        tiling.flat_states(given.d_last),
+        tiling.flags(given, time, batch),
         interpret,
     )
-    made = [_unflat(a, units, batch_shape) for a in made]
+    made = [tiling.unflat(a, units, batch_shape) for a in made]
     return Gradients(made[0], Carry(*made[1:3]), Carry(*made[3:]) if made[3:] else None)
 
 
@@ -206,45 +205,3 @@ def _chip(axis_context: Any) -> str | None:
     if devices is None and mesh is not None and not mesh.empty and hasattr(mesh, "devices"):
         devices = mesh.devices.flat
     return next(iter(devices)).device_kind if devices is not None else None
-
-
-def _flags(given: Any, time: int, batch: int) -> jax.Array | None:
-    """Valid and resets as bits, [G or 1, T, B, 1]."""
-    from jlstm.kernels import mosaic
-
-    bits = ((given.valid, mosaic.VALID), (given.resets, mosaic.RESET))
-    parts = [a.astype(jnp.int32) * bit for a, bit in bits if a is not None]
-    return functools.reduce(jnp.add, parts).reshape(-1, time, batch, 1) if parts else None
-
-
-def _padded(a: jax.Array, axis: int = -1) -> jax.Array:
-    """`a` with zeros up to a multiple of the lanes along an axis."""
-    widths = [(0, 0)] * a.ndim
-    widths[axis] = (0, -a.shape[axis] % vmem.LANES)
-    return jnp.pad(a, widths) if any(widths[axis]) else a
-
-
-def _padded_gates(a: jax.Array) -> jax.Array:
-    """`a` [.., 4H] with each of the four gates padded."""
-    units = a.shape[-1] // 4
-    if units % vmem.LANES == 0:
-        return a
-    return _padded(a.reshape(*a.shape[:-1], 4, units)).reshape(*a.shape[:-1], -1)
-
-
-def _flat_states(carry: Carry | None) -> Any:
-    """Carry [G, *batch, H] as [G, B, H], padded."""
-    return jax.tree.map(lambda a: _padded(a.reshape(a.shape[0], -1, a.shape[-1])), carry)
-
-
-def _unflat(a: jax.Array, units: int, batch_shape: tuple[int, ...]) -> jax.Array:
-    """A result [.., B, n * padded H] as [.., *batch, n * H]."""
-    width = units + -units % vmem.LANES
-    if width != units:
-        parts = a.reshape(*a.shape[:-1], -1, width)[..., :units]
-        a = parts.reshape(*a.shape[:-1], -1)
-    return a.reshape(*a.shape[:-2], *batch_shape, a.shape[-1])
-
-
-def _taken(a: jax.Array, members: list[int]) -> jax.Array:
-    return jnp.concatenate([a[n : n + 1] for n in members])
