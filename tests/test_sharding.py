@@ -85,6 +85,28 @@ def test_an_explicit_mesh_keeps_the_batch_where_it_lies(jitted):
         assert_close(fetched(slope(*args)), fetched(gradients(*ARGS)), atol=1e-5)
 
 
+@pytest.mark.parametrize("implementation", ["auto", "scan"])
+def test_the_last_carry_may_have_no_part_in_gradients_under_an_explicit_mesh(implementation):
+    """Contract 14; its gradient is a zero of JAX's own, which has to lie where the batch does."""
+    call = make_call(Config.stack(5, [4, 3]), 3, (8,), 0, ("lengths",))
+    explicit = mesh(AxisType.Explicit)
+
+    def total(params, xs, lengths):
+        _, ys = jlstm.apply(
+            call.config, params, None, xs, lengths=lengths, implementation=implementation
+        )
+        return (ys * ys).sum()
+
+    given = call.params, call.xs, call.times["lengths"]
+    specs = P(), P(None, "data"), P("data")
+    args = [
+        jax.tree.map(lambda a, spec=spec: jax.device_put(a, NamedSharding(explicit, spec)), own)
+        for own, spec in zip(given, specs, strict=True)
+    ]
+    seen = jax.jit(jax.grad(total, (0, 1)))(*args)
+    assert_close(fetched(seen), fetched(jax.grad(total, (0, 1))(*given)), atol=1e-5)
+
+
 def test_shard_map_runs_the_batch_in_parts():
     """Contract 14, each device by itself."""
     carry = (Carry(P(None, "data"), P(None, "data")), Carry(P("data"), P("data")))

@@ -146,6 +146,19 @@ def _run_jvp(
     return jax.tree.leaves(results), jax.tree.leaves(d_made)
 
 
+def _typed_zeros(cts: Sequence[Any], over_time: jax.Array) -> list[jax.Array]:
+    """Gradients for the last carry and the outputs [G, T, *batch, H], zeros where there are none.
+
+    Under an explicit mesh, JAX's own zeros lie over devices in no way that a scan takes.
+    """
+    state = jnp.sum(over_time[:, :0], axis=1)
+    like = state, state, over_time
+    return [
+        types.zeros_like(a) if isinstance(ct, ad.Zero) else ct
+        for ct, a in zip(cts, like, strict=True)
+    ]
+
+
 def _where_linear(args: Sequence[Any], known: int, gradients: list[Any]) -> list[Any]:
     """Gradients for the operands that are linear and moving; the first `known` are not."""
     moving = [ad.is_undefined_primal(a) for a in args[known:]]
@@ -154,7 +167,7 @@ def _where_linear(args: Sequence[Any], known: int, gradients: list[Any]) -> list
 
 def _derivative_transpose(cts: Sequence[Any], *args: Any, tree: Any, reverse: Any) -> Any:
     given: Linear = jax.tree.unflatten(tree, args)
-    d_c, d_h, d_hs = (ad.instantiate_zeros(ct) for ct in cts)
+    d_c, d_h, d_hs = _typed_zeros(cts, given.c_before)
     back = Backward(*given[:5], Carry(d_c, d_h), d_hs)
     made: Gradients = _bind(backward_p, back, reverse=reverse)
     return _where_linear(args, len(jax.tree.leaves(given[:5])), jax.tree.leaves(made))

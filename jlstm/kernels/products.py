@@ -30,7 +30,7 @@ def tangent(given: Forward, moved: Forward, kept: Kept) -> jax.Array:
     linear = (some(moved.w_x), some(moved.w_h), some(moved.b), some(moved.xs))
     operands = Products(given.w_x, given.w_h, given.xs, kept.h_before, *linear)
     if not jax.tree.leaves(linear):
-        return jnp.zeros_like(kept.gates)
+        return types.zeros_like(kept.gates)
     leaves, tree = jax.tree.flatten(operands)
     return products_p.bind(*leaves, tree=tree)[0]
 

@@ -78,4 +78,5 @@ def divided(a: jax.Array, axis: int, over: tuple[Any, Any] | None) -> jax.Array:
 
 def zeros_like(a: jax.Array) -> jax.Array:
     """Zeros whose type says of devices what that of `a` does."""
-    return jnp.zeros_like(a) + jnp.sum(a[:0])
+    # jnp.zeros_like forgets it, under an explicit mesh since jax 0.12. XLA removes the choice.
+    return jnp.where(jnp.zeros((), bool), a, jnp.zeros((), a.dtype))
