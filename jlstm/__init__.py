@@ -10,6 +10,7 @@ from jlstm.network import LayerTrace, Trace, apply, apply_truncated, step, trace
 from jlstm.packing import Packed, pack, unpack
 from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, init, initial_carry
 from jlstm.sequence import lstm
+from jlstm.sharded import apply_sharded
 
 __all__ = [
     "Affine",
@@ -25,6 +26,7 @@ __all__ = [
     "Params",
     "Trace",
     "apply",
+    "apply_sharded",
     "apply_truncated",
     "conv_lstm",
     "export",

@@ -42,10 +42,11 @@ class Bench:
     compare: pathlib.Path | None = None
     """Records of an earlier run; what got slower or faster since then is said at the end."""
     compile_only: bool = False
-    """Compile for --target and run nothing: compile time, memory, collectives, and the compiler's
-    estimate of cycles a step for the scan and for the kernels."""
+    """Compile for --target and run nothing: compile time, memory, collectives, and what a step
+    costs, by the compiler's estimate of cycles on a TPU, in launches on a GPU."""
     target: str = "v5e"
-    """A TPU that need not be here, v4, v5e, v5p, v6e or tpu7x, or a slice of it: v5e:2x2."""
+    """A chip that need not be here: v4, v5e, v5p, v6e, tpu7x, a slice of these such as v5e:2x2, or
+    h100."""
 
 
 @dataclasses.dataclass(frozen=True)

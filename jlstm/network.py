@@ -232,8 +232,30 @@ def _applied(
 ) -> tuple[Carries, jax.Array]:
     if key is not None:
         require_key(key)
-    run = choice.choose(implementation, config.layers, config.dtype, draws=key is not None)
+    _, _, mask, resets = arrays
+    draws = key is not None
+    run = choice.choose(
+        implementation, config.layers, config.dtype, draws=draws, mask=mask, resets=resets
+    )
     last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key, cut)
+    return last, ys
+
+
+def apply_with(
+    run: Callable[..., Any],
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    xs: jax.Array,
+    *,
+    lengths: jax.Array | None,
+    mask: jax.Array | None,
+    resets: jax.Array | None,
+    time_major: bool,
+) -> tuple[Carries, jax.Array]:
+    """`apply` by a recurrence of one's own, with the signature of kernels.scan.run."""
+    arrays = _arrays(xs, lengths, mask, resets, time_major)
+    last, ys, _ = _forward(config, time_major, run, params, carry, arrays, None)
     return last, ys
 
 

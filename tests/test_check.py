@@ -58,3 +58,13 @@ def test_the_command_says_what_failed(faulty, monkeypatch, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "Some contracts do NOT hold" in shown and "FAILED" in shown
     assert "tpu does not serve here: layer 0: it serves TPUs only, not cpu" in shown
+
+
+def test_a_call_that_is_refused_has_not_failed(monkeypatch, capsys):
+    """cuDNN takes no resets, which breaks no promise."""
+    one = choice.Implementation("picky", choice.scan.run, lambda *_: None, lacks=("resets",))
+    monkeypatch.setattr(choice, "IMPLEMENTATIONS", (one, *choice.IMPLEMENTATIONS))
+    monkeypatch.setattr(command, "SIZES", ())
+    monkeypatch.setattr(command, "CONTRACTS", ((contracts.resets, 1e-5),))
+    assert command.run()
+    assert "refused" in capsys.readouterr().out

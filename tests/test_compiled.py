@@ -1,11 +1,18 @@
-"""Programs compiled for TPUs that are not here."""
+"""Programs compiled for TPUs and GPUs that are not here."""
 
+import functools
+
+import jax
+import jax.numpy as jnp
 import pytest
+from jax.experimental import rnn
+from jax.sharding import SingleDeviceSharding
 
+import jlstm
 from jlstm import Config, Layer
-from jlstm.bench import compile_worker, compiled
+from jlstm.bench import compile_worker, compiled, launches
 from jlstm.bench.cases import Case, Shape
-from jlstm.kernels import vmem
+from jlstm.kernels import choice, cudnn, vmem
 
 HLO = """
 %body.1 (arg: (s32[], f32[8])) -> (s32[], f32[8]) {
@@ -44,20 +51,46 @@ def test_a_target_that_is_not_known_is_refused():
 
 
 def test_without_libtpu_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(compiled, "missing", lambda: "pip install it")
-    with pytest.raises(ValueError, match="pip install it"):
+    monkeypatch.setattr(compiled, "missing", lambda target: f"pip install what {target} takes")
+    with pytest.raises(ValueError, match="pip install what v5e:2x2 takes"):
         compiled.run([], "v5e:2x2")
 
 
-def program(target, mode, *layers, batch=32, name="tpu", **options):
-    """What the compiler says of a network over 16 steps of 12 features."""
-    reason = compiled.missing()
-    if reason is not None:
-        pytest.skip(reason)
-    case = Case("case", Config(12, layers, **options.pop("of_config", {})), Shape(16, batch))
+def test_what_a_turn_of_each_loop_launches():
+    """A slice that copies is one launch, and a loop within a loop is part of it."""
+    text = """001: kCopy [source]
+002: kWhile [prev=001 (1)]
+condition:
+    003: kCustomKernel [source] compare
+  body:
+    004: kDynamicSliceFusion [source] params=1
+        005: kCopy [source | sink] kCopy
+    006: kWhile [source]
+    condition:
+        007: kCustomKernel [source] compare
+      body:
+        008: kGemm [source]
+009: kCustomKernel [prev=002 (1)]
+010: kWhile [prev=009 (1)]
+condition:
+    011: kCustomKernel [source] compare
+"""
+    assert launches.in_loops(text) == [4, 1]
+
+
+def program(target, mode, *layers, batch=32, name="tpu", steps=16, **options):
+    """What the compiler says of a network over some steps of 12 features."""
+    needs(target)
+    case = Case("case", Config(12, layers, **options.pop("of_config", {})), Shape(steps, batch))
     found = compiled.compile_one(case, target, mode, name, **options)
     assert "error" not in found, found["error"]
     return found
+
+
+def needs(target):
+    reason = compiled.missing(target)
+    if reason is not None:
+        pytest.skip(reason)
 
 
 @pytest.mark.libtpu
@@ -110,3 +143,51 @@ def test_the_largest_layer_that_is_said_to_fit_compiles_and_a_larger_one_takes_t
     most = vmem.largest("TPU v4", weight_bytes=2)
     assert program("v4", "training", Layer(most), batch=8)["kernels"]
     assert not program("v4", "forward", Layer(4 * most), batch=8)["kernels"]
+
+
+@pytest.mark.libtpu
+@pytest.mark.parametrize(
+    ("mode", "moved"), [("forward", ["all-gather"]), ("training", ["all-gather", "reduce-scatter"])]
+)
+def test_hidden_units_over_chips_move_h_once_a_step(mode, moved):
+    found = program("v5e:2x2", mode, Layer(256), name="divided")
+    names = [name.replace("_", "-").rstrip(".0123456789") for name in found["in_loops"]]
+    assert sorted(name for name in names if name in compile_worker.COLLECTIVES) == moved
+
+
+@pytest.mark.ptxas
+@pytest.mark.parametrize(("mode", "most"), [("forward", 2.5), ("training", 6.5)])
+def test_an_h100_launches_few_kernels_a_step(mode, most):
+    """A product and one kernel for the rest, and a share of what a turn of the loop takes."""
+    found = program("h100", mode, Layer(256), name="gpu", steps=64)
+    assert found["launches"] is not None and 2 <= found["launches"] <= most
+
+
+@pytest.mark.ptxas
+@pytest.mark.parametrize("mode", ["forward", "training"])
+def test_an_h100_program_can_call_cudnn(mode, monkeypatch):
+    """With made-up sizes of cuDNN's memory, which it tells only where a GPU is."""
+    needs("h100")
+    sizes = "compute_rnn_workspace_reserve_space_sizes"
+    monkeypatch.setattr(rnn.gpu_rnn, sizes, lambda *_: (7, 5))
+    monkeypatch.setattr(cudnn, "absence", lambda: None)
+    monkeypatch.setattr(choice, "_default_platform", lambda: "cuda")
+    placed = SingleDeviceSharding(compile_worker.devices("h100")[0])
+
+    def array(*shape, dtype=jnp.float32):
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=placed)
+
+    config = Config(12, (Layer(16, bidirectional=True), Layer(8)))
+    params = jax.eval_shape(functools.partial(jlstm.init, config=config), jax.random.key(0))
+
+    def total(params, xs, lengths):
+        ys = jlstm.apply(config, params, None, xs, lengths=lengths, implementation="cudnn")[1]
+        return jnp.sum(jnp.square(ys))
+
+    function = total if mode == "forward" else jax.grad(total, (0, 1))
+    params = jax.tree.map(lambda a: array(*a.shape), params)
+    lowered = jax.jit(function).lower(params, array(6, 4, 12), array(4, dtype=jnp.int32))
+    text = lowered.compile().as_text()
+    calls = {name: text.count(f'custom_call_target="cudnn_rnn_{name}') for name in ("ffi", "bwd")}
+    assert calls == {"ffi": 2, "bwd": 2 if mode == "training" else 0}
+    assert "while" not in text

@@ -25,6 +25,7 @@ RANKS = [
     ("sequence",),
     ("chunks",),
     ("network",),
+    ("sharded",),
     ("tensor_file", "io", "info"),
     ("export", "interop", "train", "bench", "check"),
     ("cli",),

@@ -188,3 +188,89 @@ def test_steps_keep_a_sharded_batch():
 
     assert collectives(step, (params, xs[0])) == []
     assert_close(fetched(jax.jit(step)(params, xs[0])), fetched(step(call.params, call.xs[0])))
+
+
+UNITS = Config(5, (Layer(8, bidirectional=True), Layer(4)), learn_initial_carry=True)
+DIVIDED = make_call(UNITS, 7, (6,), 0, ("lengths", "mask", "resets"))
+
+
+def over_units(params, xs, mesh, batch="batch", **options):
+    return jlstm.apply_sharded(UNITS, params, None, xs, mesh, batch=batch, **options)
+
+
+def squares(function):
+    return jax.grad(lambda params, xs: (function(params, xs)[1] ** 2).sum(), (0, 1))
+
+
+@pytest.fixture
+def two_by_four():
+    if jax.device_count() < 8:
+        pytest.skip("needs eight devices: run with jax_num_cpu_devices=8")
+    return jax.make_mesh((2, 4), ("batch", "units"), axis_types=(AxisType.Auto,) * 2)
+
+
+@pytest.mark.parametrize("batch", [None, "batch"])
+def test_units_over_devices_give_what_one_device_does(two_by_four, batch):
+    def one(params, xs):
+        return jlstm.apply(UNITS, params, None, xs, **DIVIDED.times)
+
+    def many(params, xs):
+        return over_units(params, xs, two_by_four, batch, **DIVIDED.times)
+
+    args = DIVIDED.params, DIVIDED.xs
+    assert_close(fetched(many(*args)), fetched(one(*args)))
+    assert_close(fetched(squares(many)(*args)), fetched(squares(one)(*args)), atol=1e-4)
+
+
+def test_units_over_devices_move_h_once_a_step(two_by_four):
+    def forward(params, xs):
+        return over_units(params, xs, two_by_four)
+
+    args = DIVIDED.params, DIVIDED.xs
+    one_a_loop = ["all-gather"] * 3  # two directions, and a layer
+    assert in_loops(forward, args) == one_a_loop
+    assert in_loops(squares(forward), args) == one_a_loop + ["reduce-scatter"] * 3
+
+
+def in_loops(function, args):
+    """The collectives that stand in loops of a compiled program."""
+    text = jax.jit(function).lower(*args).compile().as_text()
+    bodies = set(re.findall(r"body=%([\w.\-]+)", text))
+    parts = re.split(r"\n(?=(?:ENTRY )?%)", text)
+    inside = [
+        part
+        for part in parts
+        if re.match(r"%([\w.\-]+)", part) and part[1:].split(" ")[0] in bodies
+    ]
+    return sorted(name for part in inside for name in re.findall(COLLECTIVES, part))
+
+
+def test_units_keep_the_layout_of_what_apply_takes(two_by_four):
+    xs = np.swapaxes(DIVIDED.xs, 0, 1)
+    _, ys = over_units(DIVIDED.params, xs, two_by_four, time_major=False)
+    _, wanted = jlstm.apply(UNITS, DIVIDED.params, None, xs, time_major=False)
+    assert_close(fetched(ys), fetched(wanted))
+    _, alone = jlstm.apply_sharded(UNITS, DIVIDED.params, None, xs[0], two_by_four)
+    assert_close(fetched(alone), fetched(wanted[0]))
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "message"),
+    [
+        (Layer(6), {}, "layer 0 has 6 units, which 4 devices along 'units' cannot share evenly"),
+        (
+            Layer(8, projection_size=4),
+            {},
+            "layer 0 has projection_size=4; only units of plain layers",
+        ),
+        (Layer(8), {"units": "unit"}, "did you mean 'units'"),
+        (Layer(8), {"batch": "units"}, "'units', which is not known"),
+    ],
+)
+def test_units_that_cannot_be_divided_are_refused(two_by_four, layer, options, message):
+    config = Config(5, (layer,))
+    params = jlstm.init(jax.random.key(0), config)
+    with pytest.raises(ValueError, match=message):
+        jlstm.apply_sharded(
+            config, params, None, np.zeros((3, 2, 5), "float32"), two_by_four, **options
+        )

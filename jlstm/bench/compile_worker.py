@@ -1,4 +1,4 @@
-"""Compiles one program for a TPU that is not here, in a process of its own, and says what is in it.
+"""Compiles one program for a chip that is not here, in its own process, and says what is in it.
 
     python -m jlstm.bench.compile_worker '{"target": "v5e", ...}'
 
@@ -7,6 +7,7 @@ prints one line of JSON. The compiler may end the process when it cannot analyse
 
 import functools
 import json
+import pathlib
 import re
 import sys
 import time
@@ -36,16 +37,18 @@ def compiled(
     """What the compiler makes of a network for a chip, or for a slice of several: "v5e:2x2".
 
     Args:
-      target: as libtpu names topologies; one chip if no shape follows.
+      target: "h100", or as libtpu names topologies; one chip if no shape follows.
       network: a config as TOML.
       time_steps, batch_size: the shape of the input; the batch is divided over the chips.
       mode: "forward", or "training": gradients for parameters and input.
-      implementation: "scan", or "auto" for the kernels.
+      implementation: "scan", "auto" for the kernels, or "divided" to divide hidden units over two
+        chips and the batch over the others.
       precision: of float32 products; JAX's default if None.
     """
     config = config_toml.loads(network)
-    devices = _devices(target)
-    mesh = Mesh(np.array(devices), ("batch",))
+    chips = devices(target)
+    across = 2 if implementation == "divided" else 1
+    mesh = Mesh(np.array(chips).reshape(-1, across), ("batch", "units"))
 
     def placed(a: Any, *axes: str | None) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(
@@ -61,7 +64,12 @@ def compiled(
 
     divided = PartitionSpec(None, "batch")
     forward = of_one_chip
-    if len(devices) > 1:
+    if implementation == "divided":
+
+        def forward(params: Any, xs: jax.Array) -> jax.Array:
+            return jlstm.apply_sharded(config, params, None, xs, mesh, batch="batch")[1]
+
+    elif len(chips) > 1:
         forward = jax.shard_map(
             of_one_chip, mesh=mesh, in_specs=(PartitionSpec(), divided), out_specs=divided
         )
@@ -80,8 +88,8 @@ def compiled(
         program = lowered.compile()
     text, memory = program.as_text() or "", program.memory_analysis()
     return {
-        "chip": devices[0].device_kind,
-        "chips": len(devices),
+        "chip": chips[0].device_kind,
+        "chips": len(chips),
         "seconds": time.perf_counter() - start,
         "temporary_bytes": memory.temp_size_in_bytes if memory else None,
         "collectives": {
@@ -89,6 +97,7 @@ def compiled(
         },
         "kernels": kernels(text),
         "in_loops": in_loops(text),
+        "turns": [int(n) for n in re.findall(r'"known_trip_count":\{"n":"(\d+)"\}', text)],
         "bfloat16": "bf16[" in text,
     }
 
@@ -111,7 +120,12 @@ def in_loops(text: str) -> list[str]:
     return found
 
 
-def _devices(target: str) -> list[Any]:
+def devices(target: str) -> list[Any]:
+    """The chips of a target."""
+    if target == "h100":
+        described = pathlib.Path(__file__).with_name("h100.txtpb").read_text()
+        one = {"target_config": described, "topology": "1x1x1"}
+        return topologies.get_topology_desc(platform="cuda", **one).devices
     if ":" in target:
         return topologies.get_topology_desc(platform="tpu", topology_name=target).devices
     whole = f"{target}:1x1x1" if target in ("v4", "v5p", "tpu7x") else f"{target}:1x1"

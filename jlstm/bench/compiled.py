@@ -1,7 +1,7 @@
-"""Programs for TPUs that are not here: compile time, memory, collectives, estimates of cycles.
+"""Programs for chips that are not here: compile time, memory, collectives, what a step costs.
 
-Nothing is run. Cycles are the compiler's own estimate of its instructions, in which the chip's main
-memory costs nothing; nobody has held them beside a chip.
+Nothing is run. Of TPUs the compiler estimates cycles, in which the chip's main memory costs
+nothing; nobody has held them beside a chip. Of GPUs it says what it launches.
 """
 
 import importlib.util
@@ -15,14 +15,17 @@ import tempfile
 from collections.abc import Iterable
 from typing import Any
 
+import jax
 from rich.console import Console
 from rich.table import Table
 
 from jlstm import config_toml, validation
+from jlstm.bench import launches
 from jlstm.bench.cases import Case
 
-TARGETS = ("v4", "v5e", "v5p", "v6e", "tpu7x")
-IMPLEMENTATIONS = {"scan": "scan", "tpu": "auto"}
+TPUS = ("v4", "v5e", "v5p", "v6e", "tpu7x")
+TARGETS = (*TPUS, "h100")
+IMPLEMENTATIONS = {"scan": "scan", "tpu": "auto", "gpu": "auto", "divided": "divided"}
 _LIMIT = 600
 _ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
@@ -34,10 +37,26 @@ _ENVIRONMENT = {
 }
 
 
-def missing() -> str | None:
-    """What to install before anything can be compiled for a TPU, or None."""
-    if importlib.util.find_spec("libtpu") is None:
-        return "compiling for a TPU takes libtpu: pip install 'jlstm[tpu]'"
+def missing(target: str) -> str | None:
+    """What to install before anything can be compiled for a target, or None."""
+    if target != "h100":
+        found = importlib.util.find_spec("libtpu")
+        return None if found else "compiling for a TPU takes libtpu: pip install 'jlstm[tpu]'"
+    if _cuda() is None or importlib.util.find_spec("jax_plugins.xla_cuda13") is None:
+        return (
+            "compiling for an H100 takes JAX's plugin for CUDA and ptxas: pip install "
+            f"jax-cuda13-plugin=={jax.__version__} jax-cuda13-pjrt=={jax.__version__} "
+            "nvidia-cuda-nvcc"
+        )
+    return None
+
+
+def _cuda() -> pathlib.Path | None:
+    """The folder that has bin/ptxas, as NVIDIA's packages install it."""
+    found = importlib.util.find_spec("nvidia")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        if (where := pathlib.Path(folder, "cu13")).joinpath("bin", "ptxas").exists():
+            return where
     return None
 
 
@@ -54,11 +73,11 @@ def compile_one(
 
     Args:
       case: the network and the shape of its input.
-      target: a chip of TARGETS, or a slice of it such as "v5e:2x2".
+      target: a chip of TARGETS, or a slice of a TPU such as "v5e:2x2".
       mode: "forward" or "training".
-      name: "scan" or "tpu".
+      name: "scan", "tpu", "gpu", or "divided" for hidden units over two chips of a slice.
       precision: of float32 products.
-      estimate: whether "cycles" a step are wanted too.
+      estimate: whether what a step costs is wanted too: "cycles", or "launches" on a GPU.
     """
     asked = {
         "target": target,
@@ -69,6 +88,13 @@ def compile_one(
         "implementation": IMPLEMENTATIONS[name],
         "precision": precision,
     }
+    if target == "h100":
+        with tempfile.TemporaryDirectory() as folder:
+            flags = f"--xla_gpu_cuda_data_dir={_cuda()} --xla_dump_to={folder}"
+            found = _worker(asked, {"XLA_FLAGS": flags})
+            if "error" not in found:
+                found["launches"] = _launches_a_step(found, folder, case.shape.time_steps)
+        return found
     found = _worker(asked, {})
     if "error" in found or not estimate:
         return found
@@ -93,23 +119,33 @@ def cycles_a_step(found: dict[str, Any], estimates: dict[str, int], steps: int) 
     return float(sum(own)) if own else None
 
 
+def _launches_a_step(found: dict[str, Any], folder: str, steps: int) -> float | None:
+    texts = [path.read_text() for path in pathlib.Path(folder).glob("*.thunk_sequence.txt")]
+    loops = max((launches.in_loops(text) for text in texts), key=sum, default=[])
+    if not loops or len(loops) != len(found["turns"]):
+        return None
+    return sum(n * turns for n, turns in zip(loops, found["turns"], strict=True)) / steps
+
+
 def run(suite: Iterable[Case], target: str) -> None:
     """Compiles every case for a target, both ways, and prints what came of it.
 
     Raises:
-      ValueError: a target that is not known, or no libtpu.
+      ValueError: a target that is not known, or a compiler that is not installed.
     """
     validation.known_name("--target", target.split(":")[0], TARGETS)
-    if (reason := missing()) is not None:
+    if (reason := missing(target)) is not None:
         raise ValueError(reason)
     console = Console()
-    table = Table(title=f"{target}: compiled, not run; cycles are the compiler's estimate")
+    gpu = target == "h100"
+    what = "launches are those in loops" if gpu else "cycles are the compiler's estimate"
+    table = Table(title=f"{target}: compiled, not run; {what}")
     for column in ("case", "mode", "implementation", "compile", "memory", "collectives"):
         table.add_column(column)
-    table.add_column("estimated cycles a step", justify="right")
+    table.add_column("launches a step" if gpu else "estimated cycles a step", justify="right")
     for case in suite:
         for mode in ("forward", "training"):
-            for name in IMPLEMENTATIONS:
+            for name in ("scan", "gpu" if gpu else "tpu"):
                 console.print(f"{case.name}, {mode}, {name} …", highlight=False)
                 found = compile_one(case, target, mode, name, estimate=True)
                 table.add_row(*_row(case, mode, name, found))
@@ -122,10 +158,11 @@ def _row(case: Case, mode: str, name: str, found: dict[str, Any]) -> list[str]:
     if name == "tpu" and not found["kernels"]:
         name = "tpu (the scan serves)"
     collectives = ", ".join(f"{n} {k}" for k, n in found["collectives"].items() if n) or "none"
-    cycles = "none given" if found["cycles"] is None else f"{found['cycles']:.0f}"
+    cost = found.get("cycles", found.get("launches"))
+    cost = "none given" if cost is None else f"{cost:.4g}"
     size = found["temporary_bytes"]
     memory = "not told" if size is None else f"{size / 2**20:.1f} MiB"
-    return [case.name, mode, name, f"{found['seconds']:.1f} s", memory, collectives, cycles]
+    return [case.name, mode, name, f"{found['seconds']:.1f} s", memory, collectives, cost]
 
 
 def _worker(asked: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import jax
 
 from jlstm import validation
 from jlstm.config import Config, require_config
-from jlstm.kernels import cpu, fused, options, scan, tpu
+from jlstm.kernels import cpu, cudnn, fused, layered, options, scan, tpu
 from jlstm.layer import Layer
 
 
@@ -18,11 +18,17 @@ class Implementation(NamedTuple):
       name: what `implementation=` calls it.
       run: a function with the signature of kernels.scan.run.
       refusal: (layer, dtype, platform) -> why it cannot serve that layer there, or None.
+      lacks: arguments of `apply` that it cannot serve, on any layer.
     """
 
     name: str
     run: Callable[..., Any]
     refusal: Callable[[Layer, str, str], str | None]
+    lacks: tuple[str, ...] = ()
+
+
+class RefusedError(ValueError):
+    """No implementation of the name that was asked for serves the call."""
 
 
 def _serves_everything(layer: Layer, dtype: str, platform: str) -> None:
@@ -33,6 +39,7 @@ def _serves_everything(layer: Layer, dtype: str, platform: str) -> None:
 IMPLEMENTATIONS = (
     Implementation("cpu", fused.run, cpu.refusal),
     Implementation("tpu", fused.run, tpu.refusal),
+    Implementation("cudnn", layered.run, cudnn.refusal, lacks=("mask", "resets")),
     Implementation("scan", scan.run, _serves_everything),
 )
 
@@ -50,8 +57,8 @@ def implementations(config: Config, platform: str | None = None) -> list[tuple[s
     Raises:
       TypeError, ValueError: not a config, or a platform that is not one of the four.
 
-    >>> implementations(Config.stack(6, [4, 5]), "tpu")[1:]
-    [('tpu', True, ''), ('scan', True, '')]
+    >>> [name for name, usable, _ in implementations(Config.stack(6, [4, 5]), "tpu") if usable]
+    ['tpu', 'scan']
     """
     require_config(config)
     platform = validation.known_name(
@@ -65,32 +72,41 @@ def implementations(config: Config, platform: str | None = None) -> list[tuple[s
 
 
 def choose(
-    name: str, layers: Iterable[Layer], dtype: str, draws: bool = False
+    name: str,
+    layers: Iterable[Layer],
+    dtype: str,
+    *,
+    draws: bool = False,
+    mask: Any = None,
+    resets: Any = None,
 ) -> Callable[..., Any]:
     """The recurrence that serves `layers`: the fastest for "auto", else the one named.
 
     `draws` says whether the call has a random key; without one nothing is dropped, whatever a layer
-    says.
+    says. `mask` and `resets` are those of the call.
 
     Raises:
-      ValueError: no implementation has that name, or it cannot serve; the message says why each
-        that refuses does.
+      ValueError: no implementation has that name.
+      RefusedError: it cannot serve; the message says why each that refuses does.
     """
     layers = [layer if draws else layer.without_key for layer in layers]
     platform = _default_platform()
     validation.known_name("implementation", name, ["auto", *(i.name for i in IMPLEMENTATIONS)])
-    refusals = []
+    refusals, asked = [], {"mask": mask, "resets": resets}
     for implementation in IMPLEMENTATIONS:
         reason = _refusal(implementation, layers, dtype, platform)
+        if reason is None:
+            lacking = [a for a in implementation.lacks if asked[a] is not None]
+            reason = f"it takes no {' and no '.join(lacking)}" if lacking else None
         if reason is not None:
             refusals.append(f"{implementation.name}: {reason}")
-        elif name == "auto" and implementation.run is scan.run and platform == "cpu":
+        elif name == "auto" and implementation.run is scan.run:
             # A program that is traced here may be lowered for another chip, which has a kernel.
             fits = all(options.refusal(layer, dtype) is None for layer in layers)
             return fused.run if fits else scan.run
         elif name in ("auto", implementation.name):
             return implementation.run
-    raise ValueError(
+    raise RefusedError(
         f"implementation {name!r} cannot serve this network on {platform}; "
         f'{"; ".join(refusals)}. Use implementation="auto"'
     )

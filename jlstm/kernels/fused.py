@@ -16,7 +16,7 @@ from jax.interpreters import ad, batching
 
 from jlstm.cell import Masks
 from jlstm.kernels import batching as folding
-from jlstm.kernels import cpu, products, reference, tpu, types
+from jlstm.kernels import cpu, gpu, products, reference, tpu, types
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made, names
 from jlstm.kernels.operation import Lowering, operation, through_meaning
 from jlstm.layer import Layer
@@ -94,10 +94,11 @@ def _lowered(by: Callable[..., Any]) -> Lowering:
     return lowering
 
 
-LOWERINGS = {"cpu": _lowered(cpu.lowering), "tpu": _lowered(tpu.lowering)}
+UNROLLED: dict[str, Lowering] = dict.fromkeys(("cuda", "rocm"), _lowered(gpu.lowering))
+LOWERINGS = {"cpu": _lowered(cpu.lowering), "tpu": _lowered(tpu.lowering), **UNROLLED}
 _run, _derivative, _backward = map(_flat, (reference.run, reference.derivative, reference.backward))
 run_p = operation("lstm_run", _run, _result_types, LOWERINGS)
-derivative_p = operation("lstm_derivative", _derivative, _result_types)
+derivative_p = operation("lstm_derivative", _derivative, _result_types, UNROLLED)
 backward_p = operation("lstm_backward", _backward, _result_types, LOWERINGS)
 
 

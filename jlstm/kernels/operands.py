@@ -123,12 +123,55 @@ class Products(NamedTuple):
     d_xs: jax.Array | None
 
 
+class Layered(NamedTuple):
+    """Operands of the recurrence of a whole layer, one or two directions, or gradients for them.
+
+    Attributes:
+      w_x, w_h, b, carry, xs: as in Forward; xs are the same for both directions.
+      lengths: whole numbers [*batch]; None where all sequences are of all steps.
+    """
+
+    w_x: jax.Array
+    w_h: jax.Array
+    b: jax.Array | None
+    carry: Carry
+    xs: jax.Array
+    lengths: jax.Array | None
+
+
+class Through(NamedTuple):
+    """What the recurrence of a whole layer gives.
+
+    Attributes:
+      carry, hs: as in Made.
+      kept: numbers that the kernel which made them can read.
+    """
+
+    carry: Carry
+    hs: jax.Array
+    kept: jax.Array
+
+
+class Cotangents(NamedTuple):
+    """Operands of the gradients of a whole layer.
+
+    Attributes:
+      at, through: operands of the run, and what it gave.
+      d_carry, d_hs: gradients for the last carry and the outputs.
+    """
+
+    at: Layered
+    through: Through
+    d_carry: Carry
+    d_hs: jax.Array
+
+
 # Where the batch stands in each operand and result; None for what has no batch.
 BATCH_AXIS: dict[str, int | None] = {
     "w_x": None, "w_h": None, "b": None,
     "carry": 1, "initial": 1, "d_carry": 1, "d_initial": 1, "d_last": 1,
     "xs": 2, "hs": 2, "valid": 2, "resets": 2, "gates": 2, "c_before": 2, "h_before": 2,
-    "d_z": 2, "d_hs": 2,
+    "d_z": 2, "d_hs": 2, "lengths": 0,
 }  # fmt: skip
 
 # What may have one group for all.

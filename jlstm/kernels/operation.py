@@ -58,19 +58,27 @@ def operation(
         out = jax.vmap(functools.partial(meaning, **options), tuple(dims))(*args)
         return out, [0] * len(out)
 
-    def lower(lowering: Lowering, ctx: Any, *args: Any, **options: Any) -> Any:
-        function = lowering(ctx, **options) or functools.partial(meaning, **options)
-        return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
-
     primitive.def_impl(evaluate)
     primitive.def_abstract_eval(abstract)
     ad.primitive_jvps[primitive] = jvp
     batching.primitive_batchers[primitive] = batched
     mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
     for platform, lowering in (lowerings or {}).items():
-        mlir.register_lowering(primitive, functools.partial(lower, lowering), platform=platform)
-        partition.needs_devices(primitive)
+        serve(primitive, meaning, lowering, platform)
     return primitive
+
+
+def serve(
+    primitive: Primitive, meaning: Callable[..., Arrays], lowering: Lowering, platform: str
+) -> None:
+    """Has `lowering` serve on a platform, and the meaning where it gives None."""
+
+    def lower(ctx: Any, *args: Any, **options: Any) -> Any:
+        function = lowering(ctx, **options) or functools.partial(meaning, **options)
+        return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
+
+    mlir.register_lowering(primitive, lower, platform=platform)
+    partition.needs_devices(primitive)
 
 
 def through_meaning(

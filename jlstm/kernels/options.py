@@ -23,8 +23,13 @@ def refusal(layer: Layer, dtype: str) -> str | None:
     """Why no kernel can serve a layer, or None."""
     if dtype not in ("float32", "bfloat16"):
         return f"its arithmetic is float32, too narrow for {dtype}"
-    for option, plain in KNOWN.items():
-        if getattr(layer, option) != plain:
-            anyway = ", though calls without a key do without it" if "dropout" in option else ""
-            return f"its kernels have no {option}{anyway}"
-    return None
+    option = variant(layer)
+    if option is None:
+        return None
+    anyway = ", though calls without a key do without it" if "dropout" in option else ""
+    return f"its kernels have no {option}{anyway}"
+
+
+def variant(layer: Layer) -> str | None:
+    """An option that makes a layer other than a plain one, or None."""
+    return next((o for o, plain in KNOWN.items() if getattr(layer, o) != plain), None)

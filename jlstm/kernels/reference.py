@@ -22,7 +22,9 @@ def round_to_bfloat16(a: jax.Array) -> jax.Array:
     return lax.reduce_precision(a.astype(jnp.float32), exponent_bits=8, mantissa_bits=7)
 
 
-def run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -> Made:
+def run(
+    given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool, unroll: int = 1
+) -> Made:
     """The recurrence of all groups.
 
     Args:
@@ -31,6 +33,7 @@ def run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) ->
       keep: whether it gives what its derivatives need, too.
       rounded: whether products read h rounded to bfloat16, as weights and inputs then are. The
         outputs are what products read; the last carry is not rounded.
+      unroll: how many steps a turn of the loop takes.
     """
 
     def one(given: Forward, reverse: bool) -> Made:
@@ -41,7 +44,16 @@ def run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) ->
         initial = given.carry if given.initial is None else given.initial
         stack = _outputs_and_kept if keep else _outputs
         last, stacked = scan.loop(
-            PLAIN, reverse, dtype, params, given.carry, initial, steps, cell.NO_MASKS, stack
+            PLAIN,
+            reverse,
+            dtype,
+            params,
+            given.carry,
+            initial,
+            steps,
+            cell.NO_MASKS,
+            stack,
+            unroll=unroll,
         )
         made = Made(last, *stacked)
         return with_rounded_h(made) if rounded else made
@@ -49,46 +61,69 @@ def run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) ->
     return _each_group(one, given, reverse)
 
 
-def derivative(given: Linear, reverse: tuple[bool, ...]) -> Made:
+def derivative(given: Linear, reverse: tuple[bool, ...], unroll: int = 1) -> Made:
     """The tangents of a run's last carry and outputs."""
 
     def one(given: Linear, reverse: bool) -> Made:
         def body(d: Carry, step: Linear) -> tuple[Carry, jax.Array]:
-            if not reverse:
-                d = scan.select(step.resets, step.d_initial, d)
-            gates = cell.Gates(*jnp.split(step.gates, 4, axis=-1))
-            d_z = step.d_z + cell.product(d.h, given.w_h, given.w_h.dtype)
-            d_gates = cell.Gates(
-                *(a * b for a, b in zip(cell.slopes(gates), jnp.split(d_z, 4, -1), strict=True))
-            )
-            _, after = jax.jvp(cell.update, (gates, step.c_before), (d_gates, d.c))
-            d_h = after.h
-            if step.valid is not None:
-                after = scan.select(step.valid, after, d)
-                d_h = jnp.where(step.valid[..., None], d_h, 0.0)
-            if reverse:
-                after = scan.select(step.resets, step.d_initial, after)
-            return after, d_h
+            return _linear_step(given.w_h, step, reverse, d, step.d_z, given.d_initial)
 
         varying = given._replace(w_h=None, d_carry=None, d_initial=None)
-
-        def with_initial(d: Carry, step: Linear) -> tuple[Carry, jax.Array]:
-            return body(d, step._replace(d_initial=given.d_initial))
-
-        return Made(*lax.scan(with_initial, given.d_carry, varying, reverse=reverse))
+        return Made(*lax.scan(body, given.d_carry, varying, reverse=reverse, unroll=unroll))
 
     return _each_group(one, given, reverse)
 
 
-def backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
+def backward(given: Backward, reverse: tuple[bool, ...], unroll: int = 1) -> Gradients:
     """The transpose of `derivative` in its tangents."""
 
-    def tangents(linear: Gradients) -> Made:
-        return derivative(Linear(*given[:5], *linear), reverse)
+    # Step by step, as the transpose of its whole scan would compute what a step multiplies by, such
+    # as slopes of gates, in a loop of its own.
+    def one(given: Backward, reverse: bool) -> Gradients:
+        zero = Carry(*(types.zeros_like(a) for a in given.d_last))
 
-    carry = Carry(*(types.zeros_like(a) for a in given.d_last))
-    at = Gradients(types.zeros_like(given.gates), carry, None if given.resets is None else carry)
-    return jax.vjp(tangents, at)[1](Made(given.d_last, given.d_hs))[0]
+        def body(d: tuple[Carry, Carry | None], step: Backward) -> tuple[Any, jax.Array]:
+            d_after, total = d
+
+            def forward(d: Carry, d_z: jax.Array, d_initial: Carry | None) -> Any:
+                return _linear_step(given.w_h, step, reverse, d, d_z, d_initial)
+
+            back = jax.linear_transpose(forward, zero, step.gates, total)
+            d_before, d_z, d_initial = back((d_after, step.d_hs))
+            return (d_before, jax.tree.map(jnp.add, total, d_initial)), d_z
+
+        varying = given._replace(w_h=None, d_last=None)
+        start = given.d_last, None if given.resets is None else zero
+        last, d_z = lax.scan(body, start, varying, reverse=not reverse, unroll=unroll)
+        return Gradients(d_z, *last)
+
+    return _each_group(one, given, reverse)
+
+
+def _linear_step(
+    w_h: jax.Array,
+    step: Linear | Backward,
+    reverse: bool,
+    d: Carry,
+    d_z: jax.Array,
+    d_initial: Carry | None,
+) -> tuple[Carry, jax.Array]:
+    """Tangents of the carry after a step, and of its output; linear in the last three."""
+    if not reverse:
+        d = scan.select(step.resets, d_initial, d)
+    gates = cell.Gates(*jnp.split(step.gates, 4, axis=-1))
+    d_z = d_z + cell.product(d.h, w_h, w_h.dtype)
+    d_gates = cell.Gates(
+        *(a * b for a, b in zip(cell.slopes(gates), jnp.split(d_z, 4, -1), strict=True))
+    )
+    _, after = jax.jvp(cell.update, (gates, step.c_before), (d_gates, d.c))
+    d_h = after.h
+    if step.valid is not None:
+        after = scan.select(step.valid, after, d)
+        d_h = jnp.where(step.valid[..., None], d_h, 0.0)
+    if reverse:
+        after = scan.select(step.resets, d_initial, after)
+    return after, d_h
 
 
 def with_rounded_h(made: Made) -> Made:

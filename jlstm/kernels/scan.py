@@ -79,6 +79,7 @@ def run(
     held: cell.Masks,
     reverse: tuple[bool, ...],
     dtype: jnp.dtype,
+    over: str | None = None,
 ) -> tuple[Carry, jax.Array]:
     """All directions of one layer over a whole sequence.
 
@@ -94,6 +95,8 @@ def run(
       held: what is drawn for all steps, [D, *batch, ..]; a mask is in one of the two.
       reverse: for each direction, whether it starts at the last step.
       dtype: what products are taken in.
+      over: within shard_map, the axis of devices over which units are divided: w_h is then
+        [D, H, 4 own units], and h is gathered for its product.
 
     Returns:
       The last carry and the hidden states [D, T, *batch, P], zero where not valid.
@@ -102,7 +105,7 @@ def run(
     def one(params: Any, carry: Any, initial: Any, masks: Any, held: Any, reverse: bool) -> Any:
         steps = Steps(cell.from_input(layer, params, xs, dtype), valid, resets, masks)
         own = _for_loop(params, dtype)
-        return _recurrence(layer, reverse, dtype.name, own, carry, initial, steps, held)
+        return _recurrence(layer, reverse, dtype.name, over, own, carry, initial, steps, held)
 
     return _each_direction(one, reverse, params, carry, initial, masks, held)
 
@@ -148,11 +151,12 @@ def _for_loop(params: LayerParams, dtype: jnp.dtype) -> LayerParams:
     )
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
 def _recurrence(
     layer: Layer,
     reverse: bool,
     dtype: str,
+    over: str | None,
     params: LayerParams,
     carry: Carry,
     initial: Carry,
@@ -162,12 +166,13 @@ def _recurrence(
     def keep(taken: Taken) -> jax.Array:
         return where(taken.valid, taken.after.h, 0.0)
 
-    return loop(layer, reverse, jnp.dtype(dtype), params, carry, initial, steps, held, keep)
+    wide = jnp.dtype(dtype)
+    return loop(layer, reverse, wide, params, carry, initial, steps, held, keep, over=over)
 
 
 @_recurrence.defjvp
 def _recurrence_jvp(
-    layer: Layer, reverse: bool, dtype: str, primals: Any, tangents: Any
+    layer: Layer, reverse: bool, dtype: str, over: str | None, primals: Any, tangents: Any
 ) -> tuple[Any, Any]:
     params, carry, initial, steps, held = primals
     d_params, d_carry, d_initial, d_steps, _ = tangents
@@ -182,7 +187,9 @@ def _recurrence_jvp(
     ) -> tuple[Any, Any]:
         own = small._replace(w_h=params.w_h, projection=params.projection)
         moved = steps._replace(z=z, added_h=added[0], added_m=added[1])
-        last, (hs, read) = loop(layer, reverse, wide, own, carry, initial, moved, held, keep)
+        last, (hs, read) = loop(
+            layer, reverse, wide, own, carry, initial, moved, held, keep, over=over
+        )
         return (last, hs), read
 
     # The product with h' may move with z, unless it is normalised before they are added.
@@ -214,8 +221,11 @@ def loop(
     steps: Steps,
     held: cell.Masks,
     keep: Callable[[Taken], Any],
+    *,
+    unroll: int = 1,
+    over: str | None = None,
 ) -> tuple[Carry, Any]:
-    """The scan itself; `keep` says what of each step it stacks."""
+    """The scan itself; `keep` says what of each step it stacks, `unroll` how many a turn takes."""
 
     def body(carry: Carry, step: Steps) -> tuple[Carry, Any]:
         if not reverse:
@@ -226,6 +236,8 @@ def loop(
             carry = Carry(*(where(step.valid, a, 0.0) for a in carry))
         masks = cell.Masks(*(b if a is None else a for a, b in zip(step.masks, held, strict=True)))
         h_read = cell.read(carry, masks)
+        if over is not None:
+            h_read = lax.all_gather(h_read, over, axis=h_read.ndim - 1, tiled=True)
         z_h = cell.added(cell.product(h_read, params.w_h, dtype), step.added_h)
         z = cell.pre_activations(layer, params, step.z, z_h)
         gates, c, units = cell.advance(layer, params, z, carry, masks)
@@ -237,7 +249,7 @@ def loop(
             after = select(step.resets, initial, after)
         return after, kept
 
-    return lax.scan(body, carry, steps, reverse=reverse)
+    return lax.scan(body, carry, steps, reverse=reverse, unroll=unroll)
 
 
 def select(flags: jax.Array | None, chosen: Carry | None, otherwise: Carry) -> Carry:

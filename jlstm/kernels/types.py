@@ -7,12 +7,18 @@ from typing import Any
 import jax
 import jax.experimental
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
 def plain(avals: Sequence[Any]) -> bool:
     """Whether no type says how its array lies over devices."""
     return all(a.sharding.mesh.empty for a in avals)
+
+
+def explicit(a: Any) -> bool:
+    """Whether the type of an array says how it lies over a mesh with explicit axes."""
+    mesh = jax.typeof(a).sharding.mesh
+    return not mesh.empty and AxisType.Explicit in mesh.axis_types
 
 
 def of_results(function: Callable[..., Any], avals: Sequence[Any]) -> list[Any]:

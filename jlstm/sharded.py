@@ -1,0 +1,85 @@
+"""A network whose hidden units are divided over devices, for one too large or too slow on one."""
+
+import jax
+from jax.sharding import Mesh
+
+from jlstm import network, validation
+from jlstm.config import Config, require_config
+from jlstm.kernels import divided, options
+from jlstm.network import Carries
+from jlstm.params import Params
+
+
+def apply_sharded(
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    xs: jax.Array,
+    mesh: Mesh,
+    *,
+    units: str = "units",
+    batch: str | None = None,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    time_major: bool = True,
+) -> tuple[Carries, jax.Array]:
+    """`apply` with the hidden units of every layer divided over an axis of a mesh of devices.
+
+    Each device holds all four gates of its own units. Every step gathers h once, in gradients it
+    scatters once; all else a device does by itself. Parameters may lie on the devices in any way:
+    to share the memory that they take, divide each over its last axis, by which they are rearranged
+    once a call. To divide a batch alone takes no function of its own: `apply` leaves it as it lies.
+
+    Args:
+      config: the network; its layers are plain ones, in one direction or both.
+      params: its parameters.
+      carry: as in `apply`.
+      xs: inputs [T, *batch, I] ([*batch, T, I] unless time_major), floating point.
+      mesh: the devices, with axes that JAX lays out by itself (AxisType.Auto).
+      units: the axis of the mesh over which hidden units are divided.
+      batch: the axis over which the first axis of the batch is, or None.
+      lengths: as in `apply`.
+      mask: as in `apply`.
+      resets: as in `apply`.
+      time_major: as in `apply`.
+
+    Returns:
+      What `apply` returns, the last axis of the carry divided over `units`.
+
+    Raises:
+      TypeError, ValueError: as `apply`; a mesh without such an axis; a layer with an option that
+        joins units (a projection, layer normalisation) or any other variant, or with a number of
+        units that the devices cannot share evenly.
+
+    >>> import jax.numpy as jnp
+    >>> from jlstm.params import init
+    >>> mesh = jax.make_mesh((1, 1), ("batch", "units"), (jax.sharding.AxisType.Auto,) * 2)
+    >>> config = Config.stack(6, [4])
+    >>> params = init(jax.random.key(0), config)
+    >>> carry, ys = apply_sharded(config, params, None, jnp.ones((3, 2, 6)), mesh, batch="batch")
+    >>> ys.shape
+    (3, 2, 4)
+    """
+    require_config(config)
+    if not isinstance(mesh, Mesh):
+        raise TypeError(f"mesh is a {type(mesh).__name__}; expected a jax.sharding.Mesh")
+    validation.known_name("units", units, mesh.axis_names)
+    if batch is not None:
+        validation.known_name("batch", batch, [name for name in mesh.axis_names if name != units])
+    devices = mesh.shape[units]
+    for n, layer in enumerate(config.layers):
+        if (option := options.variant(layer)) is not None:
+            raise ValueError(
+                f"layer {n} has {option}={getattr(layer, option)!r}; only units of plain layers, "
+                "without such variants, are divided over devices: use apply"
+            )
+        if layer.hidden_size % devices:
+            raise ValueError(
+                f"layer {n} has {layer.hidden_size} units, which {devices} devices along {units!r} "
+                f"cannot share evenly; use a multiple of {devices}"
+            )
+    return network.apply_with(
+        divided.runner(mesh, units, batch), config, params, carry, xs,
+        lengths=lengths, mask=mask, resets=resets, time_major=time_major,
+    )  # fmt: skip
