@@ -1,12 +1,12 @@
 """Layers run by cuDNN, as jax.experimental.rnn calls it, where an NVIDIA GPU is."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.experimental import rnn
 
@@ -90,7 +90,7 @@ def run(given: Layered, precise: bool) -> Through:
     carry = Carry(*(a.reshape(given.carry.c.shape) for a in (c, h)))
     if given.lengths is not None:
         carry = _where(given.lengths == 0, given.carry, carry)
-        hs = jnp.where(_within(given)[..., None], hs, 0.0)
+        hs = jnp.where(within(given)[..., None], hs, 0.0)
     return Through(carry, hs, residuals[-1])
 
 
@@ -102,7 +102,7 @@ def gradients(given: Cotangents, precise: bool) -> Layered:
     if at.lengths is not None:
         started = at.lengths > 0
         d_carry = _where(started, d_carry, Carry(*map(jnp.zeros_like, d_carry)))
-        d_hs = jnp.where(_within(at)[..., None], d_hs, 0.0)
+        d_hs = jnp.where(within(at)[..., None], d_hs, 0.0)
     x, h, c, weights, lengths = _arguments(at)
     residuals = x, h, c, weights, lengths, _batch_major(through.hs), through.kept
     d_outputs = _batch_major(d_hs), d_carry.h.reshape(h.shape), d_carry.c.reshape(c.shape)
@@ -113,7 +113,7 @@ def gradients(given: Cotangents, precise: bool) -> Layered:
     d_xs = jnp.moveaxis(d_x, 1, 0).reshape(at.xs.shape)
     if started is not None:
         d_first = _where(started, d_first, given.d_carry)
-        d_xs = jnp.where(_within(at)[..., None], d_xs, 0.0)
+        d_xs = jnp.where(within(at)[..., None], d_xs, 0.0)
     d_w_x, d_w_h, d_b = unflatten(d_weights, directions, inputs, units)
     return Layered(d_w_x, d_w_h, None if at.b is None else d_b, d_first, d_xs, None)
 
@@ -161,7 +161,7 @@ def _precision(precise: bool) -> lax.Precision:
 def _arguments(given: Layered) -> tuple[jax.Array, ...]:
     """x [B, T, I], h and c [D, B, H], weights and lengths, as cuDNN takes them."""
     time = given.xs.shape[1]
-    batch = int(np.prod(given.xs.shape[2:-1]))
+    batch = math.prod(given.xs.shape[2:-1])
     carry = given.carry
     if given.lengths is None:
         lengths = jnp.full((batch,), time, jnp.int32)
@@ -189,7 +189,7 @@ def _time_major(ys: jax.Array, given: Layered) -> jax.Array:
     return hs.reshape(directions, ys.shape[1], *given.xs.shape[2:-1], units)
 
 
-def _within(given: Layered) -> jax.Array:
+def within(given: Layered) -> jax.Array:
     """[T, *batch], where a step is within its sequence."""
     assert given.lengths is not None
     steps = jnp.arange(given.xs.shape[1], dtype=jnp.int32)

@@ -4,6 +4,7 @@ They mean what the operations of `fused` mean together, and their derivatives co
 no kernel serves: forward mode, second derivatives, gradients mapped by vmap.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,9 +58,7 @@ def _bind_run(given: Layered, precise: bool) -> Through:
     leaves, tree = jax.tree.flatten(given)
     directions, inputs, units = (*given.w_x.shape[:2], given.w_h.shape[1])
     time, *batch_shape = given.xs.shape[1:-1]
-    batch = 1
-    for size in batch_shape:
-        batch *= size
+    batch = math.prod(batch_shape)
     size = cudnn.kept_size(directions, time, batch, inputs, units, precise=precise)
     made = run_p.bind(*leaves, tree=tree, kept=size, precise=precise)
     return Through(Carry(*made[:2]), *made[2:])
@@ -67,10 +66,7 @@ def _bind_run(given: Layered, precise: bool) -> Through:
 
 def _meant(given: Layered) -> tuple[Carry, jax.Array]:
     """What a run means, without what it keeps."""
-    valid = None
-    if given.lengths is not None:
-        steps = jnp.arange(given.xs.shape[1], dtype=jnp.int32)
-        valid = steps.reshape(-1, *(1,) * given.lengths.ndim) < given.lengths[None]
+    valid = None if given.lengths is None else cudnn.within(given)
     return fused.run(
         PLAIN,
         LayerParams(given.w_x, given.w_h, given.b),
