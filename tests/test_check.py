@@ -1,7 +1,9 @@
 """jlstm check."""
 
+import jax
 import pytest
 
+import jlstm
 from jlstm.check import command, contracts
 from jlstm.kernels import choice
 from tests.networks import require_kernel
@@ -35,7 +37,11 @@ def faulty(monkeypatch):
     monkeypatch.setattr(choice, "IMPLEMENTATIONS", (one, *choice.IMPLEMENTATIONS))
 
 
-BLIND = ("time_split", "mapped", "lengths", "resets")  # they compare it with itself
+# They compare it with itself, or ask what no gate has a part in.
+BLIND = (
+    "time_split", "mapped", "from_nothing", "lengths", "resets", "chosen", "refused",
+    "undisturbed", "divided",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -45,6 +51,29 @@ BLIND = ("time_split", "mapped", "lengths", "resets")  # they compare it with it
 )
 def test_a_gate_in_the_wrong_place_is_found(faulty, contract, allowed):
     assert contract("faulty") > allowed
+
+
+def test_calls_that_disturb_each_other_are_found(monkeypatch):
+    seen = []
+
+    def run(layer, params, carry, *args, **options):
+        seen.append(layer)
+        return choice.scan.run(
+            layer, params, jax.tree.map(lambda a: a + len(seen), carry), *args, **options
+        )
+
+    one = choice.Implementation("leaky", run, lambda *_: None)
+    monkeypatch.setattr(choice, "IMPLEMENTATIONS", (one, *choice.IMPLEMENTATIONS))
+    with jax.disable_jit():
+        assert contracts.undisturbed("leaky") > 0
+
+
+def test_one_that_serves_what_it_says_it_does_not_is_found(monkeypatch):
+    one = choice.Implementation("vain", choice.scan.run, lambda *_: None)
+    monkeypatch.setattr(choice, "IMPLEMENTATIONS", (one, *choice.IMPLEMENTATIONS))
+    shy = ("vain", False, "it is shy")
+    monkeypatch.setattr(jlstm, "implementations", lambda config: [shy])
+    assert contracts.chosen("vain") > 0
 
 
 def test_the_command_says_what_failed(faulty, monkeypatch, capsys):

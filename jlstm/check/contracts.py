@@ -6,70 +6,19 @@ one network with its parameters, inputs and carry; products are taken at the hig
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jlstm
-from jlstm.config import Config
-from jlstm.params import Carry, Params
-
-STEPS, BATCH = 24, 6
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """A network run by one implementation."""
-
-    implementation: str
-    config: Config
-    params: Params
-    carry: tuple[Carry, ...]
-    xs: jax.Array
-
-    def run(self, params: Any = None, carry: Any = None, xs: Any = None, **times: Any) -> Any:
-        """`apply` with some arguments in place of the call's own."""
-        return jlstm.apply(
-            self.config,
-            self.params if params is None else params,
-            self.carry if carry is None else carry,
-            self.xs if xs is None else xs,
-            implementation=self.implementation,
-            **times,
-        )
-
-    def loss(self, params: Any = None, xs: Any = None, **times: Any) -> jax.Array:
-        """A number that all outputs and the last carry bear on."""
-        out = jax.tree.leaves(self.run(params, None, xs, **times))
-        weigh = [jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape) for a in out]
-        return sum((jnp.sum(a * w) for a, w in zip(out, weigh, strict=True)), jnp.zeros(()))
-
-
-def made(implementation: str, *layers: jlstm.Layer, seed: int = 0) -> Call:
-    """A call drawn at random; one layer forward and one both ways unless said otherwise."""
-    layers = layers or (jlstm.Layer(20), jlstm.Layer(17, bidirectional=True))
-    config = Config(5, layers)
-    draw = np.random.default_rng(seed)
-    carry = jax.tree.map(
-        lambda a: jnp.asarray(draw.normal(size=a.shape), a.dtype) / 2,
-        jlstm.initial_carry(config, batch_shape=(BATCH,)),
-    )
-    params = jlstm.init(jax.random.key(seed), config)
-    xs = jnp.asarray(draw.normal(size=(STEPS, BATCH, 5)), jnp.float32)
-    return Call(implementation, config, params, carry, xs)
-
-
-def apart(seen: Any, wanted: Any) -> float:
-    """The largest difference within two trees, beside the largest number of each array."""
-    worst = 0.0
-    for a, b in zip(jax.tree.leaves(seen), jax.tree.leaves(wanted), strict=True):
-        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-        off = np.abs(a - b) / max(1.0, float(np.abs(b).max(initial=0.0)))
-        worst = max(worst, float(np.where(np.isnan(off), np.inf, off).max(initial=0.0)))
-    return worst
+from jlstm.check.calls import BATCH, STEPS, apart, made
+from jlstm.kernels.choice import RefusedError
 
 
 def one_step_at_a_time(name: str) -> float:
@@ -98,6 +47,13 @@ def mapped(name: str) -> float:
     of_all = jax.vmap(lambda params: call.run(params)[1])(members)
     of_each = jnp.stack([ys, call.run(jax.tree.map(lambda a: a / 2, call.params))[1]])
     return max(apart(alone, together), apart(of_all, of_each))
+
+
+def from_nothing(name: str) -> float:
+    """4: without a carry it starts from the initial one."""
+    call = dataclasses.replace(made(name), carry=None)
+    start = jlstm.initial_carry(call.config, batch_shape=(BATCH,))
+    return apart(call.run(), call.run(carry=start))
 
 
 def lengths(name: str) -> float:
@@ -156,6 +112,15 @@ def beside_the_scan_on_cpu(name: str) -> float:
     return apart(call.run(xs=long), wanted)
 
 
+def chosen(name: str) -> float:
+    """10: one that cannot serve a network says so, and "auto" serves it all the same."""
+    call = made(name, jlstm.Layer(20, peepholes=True))
+    auto, scan = (dataclasses.replace(call, implementation=n) for n in ("auto", "scan"))
+    served = dict((n, usable) for n, usable, _ in jlstm.implementations(call.config))[name]
+    held = served or _raises(RefusedError, call.run)
+    return apart(auto.run(), scan.run()) if held else np.inf
+
+
 def drawn(name: str) -> float:
     """11: one key, one result, on every implementation; no key, nothing dropped."""
     layers = jlstm.Layer(20, dropout=0.3), jlstm.Layer(9, weight_dropout=0.2)
@@ -165,14 +130,63 @@ def drawn(name: str) -> float:
     return max(apart(call.run(key=key), scan.run(key=key)), apart(call.run(), quiet.run()))
 
 
+def refused(name: str) -> float:
+    """12: what does not fit is refused, how many things are not."""
+    call = made(name)
+    wrong: list[dict[str, Any]] = [
+        {"xs": call.xs[..., :-1]},
+        {"xs": call.xs.astype(int)},
+        {"xs": call.xs[:, :-1]},
+        {"lengths": np.full(BATCH, STEPS + 1)},
+        {"carry": (call.carry or ())[:1]},
+        {"params": call.params.layers[0]},
+    ]
+    return float(sum(not _raises((TypeError, ValueError), call.run, **given) for given in wrong))
+
+
+def undisturbed(name: str) -> float:
+    """13: two calls at once give what each gives alone, bit for bit."""
+    calls = made(name), made(name, seed=1)
+    alone = [call.run() for call in calls]
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda call: call.run(), calls * 4))
+    return max(apart(seen, alone[n % 2]) for n, seen in enumerate(both))
+
+
+def divided(name: str) -> float:
+    """14: a batch over all devices moves nothing between them, forward."""
+    call, devices = dataclasses.replace(made(name), carry=None), jax.devices()
+    xs = jnp.tile(call.xs[:, :2], (1, len(devices), 1))
+    mesh = Mesh(np.array(devices), ("batch",))
+    spread = jax.device_put(xs, NamedSharding(mesh, PartitionSpec(None, "batch")))
+    params = jax.device_put(call.params, NamedSharding(mesh, PartitionSpec()))
+    run = jax.jit(lambda params, xs: call.run(params, xs=xs)[1])
+    text = run.lower(params, spread).compile().as_text() or ""
+    moved = re.findall(r" (?:all-|reduce-scatter|collective-permute)[\w-]*\(", text)
+    return max(float(len(moved)), apart(run(params, spread), call.run(xs=xs)[1]))
+
+
+def _raises(kind: Any, function: Callable[..., Any], **given: Any) -> bool:
+    try:
+        function(**given)
+    except kind:
+        return True
+    return False
+
+
 # Differences that are rounding, by what is checked.
 CONTRACTS: tuple[tuple[Callable[[str], float], float], ...] = (
     (one_step_at_a_time, 1e-5),
     (time_split, 1e-5),
     (mapped, 1e-5),
+    (from_nothing, 0.0),
     (lengths, 1e-4),
     (resets, 1e-5),
     (differentiated, 1e-4),
     (beside_the_scan_on_cpu, 1e-4),
+    (chosen, 1e-5),
     (drawn, 1e-5),
+    (refused, 0.0),
+    (undisturbed, 0.0),
+    (divided, 1e-5),
 )
