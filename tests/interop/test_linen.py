@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
@@ -78,8 +79,7 @@ def test_there_and_back(call):
     assert_goes_there_and_back(call, to_linen, from_linen)
 
 
-@pytest.mark.parametrize("cell", ["LSTMCell", "OptimizedLSTMCell"])
-@given(call=BOTH_WAYS)
+@given(cell=st.sampled_from(["LSTMCell", "OptimizedLSTMCell"]), call=BOTH_WAYS)
 @random_networks
 def test_linen_gives_what_a_network_gives(cell, call):
     call = halved(call)

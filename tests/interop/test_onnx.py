@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
@@ -60,9 +61,7 @@ def test_networks_go_there_and_back_bit_for_bit(call):
     assert_goes_there_and_back(call, to_onnx, from_onnx)
 
 
-@pytest.mark.parametrize("time_major", [True, False])
-@pytest.mark.parametrize("lengths", [True, False])
-@given(call=ANY)
+@given(time_major=st.booleans(), lengths=st.booleans(), call=ANY)
 @random_networks
 def test_onnx_runtime_gives_what_a_network_gives(time_major, lengths, call):
     call = halved(call)
