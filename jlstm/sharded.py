@@ -1,7 +1,7 @@
 """A network whose hidden units are divided over devices, for one too large or too slow on one."""
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import AxisType, Mesh
 
 from jlstm import network, validation
 from jlstm.config import Config, require_config
@@ -28,8 +28,9 @@ def apply_sharded(
 
     Each device holds all four gates of its own units. Every step gathers h once, in gradients it
     scatters once; all else a device does by itself. Parameters may lie on the devices in any way:
-    to share the memory that they take, divide each over its last axis, by which they are rearranged
-    once a call. To divide a batch alone takes no function of its own: `apply` leaves it as it lies.
+    to share the memory that they take, divide each over its last axis; they are rearranged once a
+    call. Gradients lie as JAX likes, whole unless `jit` is given out_shardings or uses them up. To
+    divide a batch alone takes no function of its own: `apply` leaves it as it lies.
 
     Args:
       config: the network; its layers are plain ones, in one direction or both.
@@ -67,6 +68,14 @@ def apply_sharded(
     validation.known_name("units", units, mesh.axis_names)
     if batch is not None:
         validation.known_name("batch", batch, [name for name in mesh.axis_names if name != units])
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    if any(kind != AxisType.Auto for kind in kinds.values()):
+        told = ", ".join(f"{name} {kind.name}" for name, kind in kinds.items())
+        raise ValueError(
+            f"the mesh has axes {told}; expected Auto ones: make it with "
+            f"axis_types=(jax.sharding.AxisType.Auto,) * {len(kinds)}"
+        )
+    _require_shares(xs, mesh, batch, time_major)
     devices = mesh.shape[units]
     for n, layer in enumerate(config.layers):
         if (option := options.variant(layer)) is not None:
@@ -83,3 +92,17 @@ def apply_sharded(
         divided.runner(mesh, units, batch), config, params, carry, xs,
         lengths=lengths, mask=mask, resets=resets, time_major=time_major,
     )  # fmt: skip
+
+
+def _require_shares(xs: jax.Array, mesh: Mesh, batch: str | None, time_major: bool) -> None:
+    """Checks that devices along `batch` can share the first axis of the batch evenly."""
+    axis = 1 if time_major else 0
+    if batch is None or xs.ndim < 2:
+        return
+    if xs.ndim < 3:
+        raise ValueError(f"xs have shape {xs.shape}, without a batch to divide over {batch!r}")
+    if xs.shape[axis] % mesh.shape[batch]:
+        raise ValueError(
+            f"xs have shape {xs.shape}, and {mesh.shape[batch]} devices along {batch!r} cannot "
+            f"share axis {axis} evenly; pad the batch to a multiple of {mesh.shape[batch]}"
+        )

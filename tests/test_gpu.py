@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 from jax.experimental import rnn
 from jax.interpreters import mlir
 from jax.sharding import AxisType, PartitionSpec
@@ -49,8 +50,9 @@ def stand_in_backward(dy, dh, dc, x, h, c, w, y, kept, lengths, *, cudnn_allow_t
 
 
 def mark(args):
-    """What is kept of a run, by which to know it again."""
-    return jnp.stack([jnp.sum(a.astype(jnp.float32)) for a in args])
+    """What is kept of a run, by which to know it again; as much more as it has sequences."""
+    sums = jnp.stack([jnp.sum(a.astype(jnp.float32)) for a in args])
+    return jnp.pad(sums, (0, len(args[0])))
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def runs(monkeypatch):
     for primitive, meaning in zip((layered.run_p, layered.gradients_p), meanings, strict=True):
         operation.serve(primitive, meaning, layered.LOWERINGS["cuda"], "cpu")
     sizes = "compute_rnn_workspace_reserve_space_sizes"
-    monkeypatch.setattr(rnn.gpu_rnn, sizes, lambda *_: (7, 5), raising=False)
+    monkeypatch.setattr(rnn.gpu_rnn, sizes, lambda *sizes: (7, 5 + sizes[3]), raising=False)
     monkeypatch.setattr(cudnn, "absence", lambda: None)
     monkeypatch.setattr(choice, "_default_platform", lambda: "cuda")
     jax.clear_caches()
@@ -151,6 +153,60 @@ def test_derivatives_of_every_kind(runs):
         assert_close(seen, wanted, atol=2e-4, rtol=1e-3)
 
 
+def test_gradients_trust_no_run_but_their_own(runs):
+    """The gradient of one sequence, at what a run over several has kept."""
+    call = make_call(PLAIN, 4, (3,), 0)._replace(carry=None)
+    several = jnp.stack([call.xs, -call.xs])
+    members = jax.tree.map(lambda a: jnp.stack([a, -a]), call.params)
+
+    def slopes(name, params, axis):
+        def back(params, xs):
+            return jax.vjp(lambda p, x: run(call, name, params=p, xs=x)[1], params, xs)[1]
+
+        each = jax.vmap(back, (axis, 0))(params, several)
+        return jax.tree.map(lambda a: a[1], each)(jnp.ones((4, 3, 4)))
+
+    for given in ((call.params, None), (members, 0)):
+        assert_close(slopes("cudnn", *given), slopes("scan", *given), atol=1e-4)
+
+
+def test_weights_are_held_in_any_dtype(runs):
+    config = Config(3, (Layer(4),), param_dtype="bfloat16")
+    params = jlstm.init(jax.random.key(0), config)
+    xs = np.ones((3, 2, 3), "float32")
+    seen, wanted = (
+        jlstm.apply(config, params, None, xs, implementation=n) for n in ("cudnn", "scan")
+    )
+    assert_close(seen, wanted)
+    assert runs
+
+
+def test_an_exported_program_calls_no_cudnn(runs):
+    call = make_call(PLAIN, 4, (3,), 0)
+    export.export(jax.jit(lambda xs: run(call, "cudnn", xs=xs)[1]))(call.xs)
+    assert not runs
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm"])
+def test_programs_of_unknown_sizes_for_gpus(platform):
+    call = make_call(PLAIN, 4, (3,), 0)._replace(carry=None)
+    time, batch = export.symbolic_shape("t, b")
+    xs = jax.ShapeDtypeStruct((time, batch, 3), jnp.float32)
+    slopes = jax.jit(jax.grad(lambda xs: run(call, "auto", xs=xs)[1].sum()))
+    assert export.export(slopes, platforms=[platform])(xs).platforms == (platform,)
+
+
+@pytest.mark.parametrize("name", ["scan", "auto", "cudnn"])
+def test_gradients_can_be_transposed(runs, name):
+    """As solvers ask that are given a product with a Jacobian."""
+    call = make_call(PLAIN, 4, (3,), 0)
+    ys, back = jax.vjp(lambda xs: run(call, name, xs=xs)[1], jnp.asarray(call.xs))
+    moved = jnp.cos(jnp.arange(call.xs.size, dtype="float32")).reshape(call.xs.shape)
+    (seen,) = jax.linear_transpose(lambda ct: back(ct)[0], ys)(moved)
+    wanted = jax.jvp(lambda xs: run(call, "scan", xs=xs)[1], (call.xs,), (moved,))[1]
+    assert_close(seen, wanted)
+
+
 def test_an_ensemble_is_run_by_the_scan(runs):
     call = make_call(PLAIN, 4, (3,), 0)
     params = jax.tree.map(lambda a: jnp.stack([a, -a]), call.params)
@@ -208,7 +264,7 @@ def test_the_weights_lie_as_jax_says_cudnn_wants_them():
 
 @pytest.mark.parametrize(
     ("asked", "whole"),
-    [(None, False), ("tensorfloat32", False), ("highest", True), ("float32", True)],
+    [(None, False), ("tensorfloat32", False), ("highest", True), ("TF32_TF32_F32_X3", True)],
 )
 def test_the_precision_asked_for_is_the_one_given(asked, whole):
     with jax.default_matmul_precision(asked):

@@ -254,6 +254,17 @@ def test_units_keep_the_layout_of_what_apply_takes(two_by_four):
     assert_close(fetched(alone), fetched(wanted[0]))
 
 
+def test_meshes_and_batches_that_do_not_fit_say_what_would(two_by_four):
+    explicit = jax.make_mesh((2, 4), ("batch", "units"), axis_types=(AxisType.Explicit,) * 2)
+    args = UNITS, DIVIDED.params, None
+    with pytest.raises(ValueError, match="has axes batch Explicit, units Explicit; expected Auto"):
+        jlstm.apply_sharded(*args, DIVIDED.xs, explicit)
+    with pytest.raises(ValueError, match="2 devices along 'batch' cannot share axis 1 evenly"):
+        jlstm.apply_sharded(*args, DIVIDED.xs[:, :5], two_by_four, batch="batch")
+    with pytest.raises(ValueError, match="without a batch to divide"):
+        jlstm.apply_sharded(*args, DIVIDED.xs[:, 0], two_by_four, batch="batch")
+
+
 @pytest.mark.parametrize(
     ("layer", "options", "message"),
     [

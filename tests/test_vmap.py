@@ -129,3 +129,12 @@ def test_vmap_does_the_work_of_a_batch_dimension(layer, of, implementation):
     # JAX moves a mapped axis to the front to add an axis for the kernel's groups, and back.
     copies = 4 * (call.xs.size + ys_size) if implementation == "cpu" else 0
     assert memory_mapped <= 1.1 * memory + copies
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 3), (4, 0, 3)])
+def test_an_ensemble_over_nothing(shape):
+    config = Config.stack(3, [4])
+    keys = jax.random.split(jax.random.key(0), 3)
+    members = jax.vmap(lambda key: jlstm.init(key, config))(keys)
+    _, ys = jax.vmap(lambda params: jlstm.apply(config, params, None, jnp.zeros(shape)))(members)
+    assert ys.shape == (3, *shape[:2], 4)

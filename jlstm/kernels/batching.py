@@ -55,7 +55,8 @@ def unbatch(
     """Results, and where in each the mapped axis is; `groups` are those of one member."""
     if not members:
         return list(results), [BATCH_AXIS[name] or 0 for name in names]
-    return [a.reshape(-1, groups, *a.shape[1:]) for a in results], [0] * len(results)
+    each = [a.reshape(len(a) // groups, groups, *a.shape[1:]) for a in results]
+    return each, [0] * len(results)
 
 
 def _broadcast(a: jax.Array, axis: int, size: int) -> jax.Array:

@@ -15,8 +15,11 @@ from jlstm.kernels.operands import Cotangents, Layered, Through
 from jlstm.layer import Layer
 from jlstm.params import Carry
 
-# Precisions of float32 products, as JAX is set, for which cuDNN may not round to TensorFloat-32.
-WHOLE = ("highest", "float32", "f32_f32_f32", "f64_f64_f64")
+# Precisions of float32 products, as JAX is set, for which cuDNN may round to TensorFloat-32.
+NARROW = (
+    "none", "default", "fastest", "bfloat16", "tensorfloat32", "high", "bfloat16_3x",
+    "bf16_bf16_f32", "bf16_bf16_bf16", "f16_f16_f16", "f16_f16_f32", "tf32_tf32_f32",
+)  # fmt: skip
 
 
 def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
@@ -48,7 +51,7 @@ def absence() -> str | None:
 def precise() -> bool:
     """Whether JAX is set to leave float32 operands of products as they are."""
     asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    return str(asked).lower() in WHOLE
+    return str(asked).lower() not in NARROW
 
 
 def kept_size(
@@ -72,13 +75,32 @@ def kept_size(
     return residuals[-1].size
 
 
+def size_for(given: Layered, precise: bool) -> int:
+    """The same for operands of a run."""
+    directions, inputs, units = (*given.w_x.shape[:2], given.w_h.shape[1])
+    time, *batch_shape = given.xs.shape[1:-1]
+    return kept_size(directions, time, math.prod(batch_shape), inputs, units, precise=precise)
+
+
 def lowering(ctx: Any, given: Layered | Cotangents, precise: bool) -> Callable[..., Any] | None:
     """A function of an operation's operands that calls cuDNN, or None where the scan serves."""
-    if not partition.local(ctx.module_context.axis_context):
+    context = ctx.module_context
+    exported = getattr(context.lowering_parameters, "for_export", False)
+    if exported or not partition.local(context.axis_context):
+        return None
+    if isinstance(given, Cotangents) and not _own(given, precise):
         return None
     tree = jax.tree.structure(given)
     call = run if isinstance(given, Layered) else gradients
     return lambda *leaves: jax.tree.leaves(call(jax.tree.unflatten(tree, leaves), precise))
+
+
+def _own(given: Cotangents, precise: bool) -> bool:
+    """Whether what was kept is of this run, and not of one over a larger batch, as vmap makes."""
+    through, batch = given.through, math.prod(given.at.xs.shape[2:-1])
+    if through.sequences.shape[0] != batch:
+        return False
+    return through.kept.size == size_for(given.at, precise)
 
 
 def run(given: Layered, precise: bool) -> Through:
@@ -91,7 +113,7 @@ def run(given: Layered, precise: bool) -> Through:
     if given.lengths is not None:
         carry = _where(given.lengths == 0, given.carry, carry)
         hs = jnp.where(within(given)[..., None], hs, 0.0)
-    return Through(carry, hs, residuals[-1])
+    return Through(carry, hs, residuals[-1], jnp.zeros((len(ys), 0), ys.dtype))
 
 
 def gradients(given: Cotangents, precise: bool) -> Layered:

@@ -17,7 +17,16 @@ from jax.interpreters import ad, batching
 from jlstm.cell import Masks
 from jlstm.kernels import batching as folding
 from jlstm.kernels import cpu, gpu, products, reference, tpu, types
-from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made, names
+from jlstm.kernels.operands import (
+    Backward,
+    Forward,
+    Gradients,
+    Kept,
+    Linear,
+    Made,
+    names,
+    over_time,
+)
 from jlstm.kernels.operation import Lowering, operation, through_meaning
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
@@ -63,8 +72,7 @@ def _bind(primitive: Primitive, given: Any, **options: Any) -> Any:
 def _result(given: Any, keep: bool = False, **_: Any) -> Any:
     """The shape of what an operation gives, as a tree of shapes."""
     groups, units = given.w_h.shape[:2]
-    over_time = next(getattr(given, n) for n in ("xs", "d_z", "d_hs") if hasattr(given, n))
-    time, *batch_shape = over_time.shape[1:-1]
+    time, *batch_shape = over_time(given).shape[1:-1]
     state: Any = jax.ShapeDtypeStruct((groups, *batch_shape, units), given.w_h.dtype)
     hs: Any = jax.ShapeDtypeStruct((groups, time, *batch_shape, units), given.w_h.dtype)
     z: Any = jax.ShapeDtypeStruct((groups, time, *batch_shape, 4 * units), given.w_h.dtype)

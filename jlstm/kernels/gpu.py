@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from jlstm.kernels import reference
+from jlstm.kernels import operands, reference
 from jlstm.kernels.operands import Backward, Forward, Linear
 
 # A step launches a product and one kernel for all that is done element by element. What a turn of
@@ -29,9 +29,11 @@ def lowering(ctx: Any, given: Any, reverse: Any, **options: bool) -> Callable[..
       options: those of a run.
     """
     meaning, tree = MEANINGS[type(given)], jax.tree.structure(given)
+    time = operands.over_time(given).shape[1]
+    unroll = STEPS_A_TURN if isinstance(time, int) else 1  # an unknown number is not divided
 
     def call(*leaves: Any) -> Any:
-        operands = jax.tree.unflatten(tree, leaves)
-        return jax.tree.leaves(meaning(operands, reverse, unroll=STEPS_A_TURN, **options))
+        given = jax.tree.unflatten(tree, leaves)
+        return jax.tree.leaves(meaning(given, reverse, unroll=unroll, **options))
 
     return call

@@ -49,18 +49,16 @@ def run(
         )  # fmt: skip
     assert resets is None
     lengths = None if valid is None else jnp.sum(valid, axis=0, dtype=jnp.int32)
-    given = types.alike(Layered(params.w_x, params.w_h, params.b, carry, xs[None], lengths))
+    w_x, w_h = (a.astype(dtype) for a in params[:2])
+    b = None if params.b is None else params.b.astype(dtype)
+    given = types.alike(Layered(w_x, w_h, b, carry, xs[None], lengths))
     made = _bind_run(given, precise=cudnn.precise())
     return made.carry, made.hs
 
 
 def _bind_run(given: Layered, precise: bool) -> Through:
     leaves, tree = jax.tree.flatten(given)
-    directions, inputs, units = (*given.w_x.shape[:2], given.w_h.shape[1])
-    time, *batch_shape = given.xs.shape[1:-1]
-    batch = math.prod(batch_shape)
-    size = cudnn.kept_size(directions, time, batch, inputs, units, precise=precise)
-    made = run_p.bind(*leaves, tree=tree, kept=size, precise=precise)
+    made = run_p.bind(*leaves, tree=tree, kept=cudnn.size_for(given, precise), precise=precise)
     return Through(Carry(*made[:2]), *made[2:])
 
 
@@ -83,16 +81,18 @@ def _meant(given: Layered) -> tuple[Carry, jax.Array]:
 
 
 def meaning_of_run(*leaves: Any, tree: Any, kept: int, precise: bool) -> Any:
-    """What a run is where no kernel serves; it then keeps zeros."""
+    """What a run is where no kernel serves; gradients by a kernel from what it keeps are NaN."""
     carry, hs = _meant(jax.tree.unflatten(tree, leaves))
-    nothing = jnp.zeros((kept,), hs.dtype) + jnp.sum(hs[:, :0])  # of a type like the others'
-    return [*carry, hs, nothing]
+    nothing = jnp.full((kept,), jnp.nan, hs.dtype) + jnp.sum(hs[:, :0])  # of the others' type
+    sequences = jnp.zeros((math.prod(hs.shape[2:-1]), 0), hs.dtype) + jnp.sum(hs[:, :0])
+    return [*carry, hs, nothing, sequences]
 
 
 def _types_of_run(*avals: Any, tree: Any, kept: int, precise: bool) -> Any:
     given: Layered = jax.tree.unflatten(tree, avals)
     hs = (*given.carry.h.shape[:1], given.xs.shape[1], *given.carry.h.shape[1:])
-    shapes = (given.carry.c.shape, given.carry.h.shape, hs, (kept,))
+    sequences = (math.prod(hs[2:-1]), 0)
+    shapes = (given.carry.c.shape, given.carry.h.shape, hs, (kept,), sequences)
     return [jax.ShapeDtypeStruct(shape, given.w_h.dtype) for shape in shapes]
 
 
@@ -151,7 +151,7 @@ def _run_jvp(
     )
     leaves, structure = jax.tree.flatten((at, Through(Carry(*made[:2]), *made[2:]), moved))
     d_made = derivative_p.bind(*leaves, tree=structure, precise=precise)
-    return made, [*d_made, types.zeros_like(made[3])]
+    return made, [*d_made, *map(types.zeros_like, made[3:])]
 
 
 def _derivative_transpose(cts: Sequence[Any], *args: Any, tree: Any, precise: bool) -> Any:
@@ -172,14 +172,15 @@ def _run_batched(
     given: Layered = jax.tree.unflatten(tree, args)
     of = names(given)
     if any(d is not None for name, d in zip(of, dims, strict=True) if name in ("w_x", "w_h", "b")):
+        # It keeps nothing, by which its gradients are known not to be a kernel's.
         meaning = jax.vmap(
-            lambda *a: meaning_of_run(*a, tree=tree, kept=kept, precise=precise), tuple(dims)
+            lambda *a: meaning_of_run(*a, tree=tree, kept=0, precise=precise), tuple(dims)
         )
-        return meaning(*args), [0] * 4
+        return meaning(*args), [0] * 5
     operands, _, _ = folding.batch(of, args, dims, (False,) * len(given.w_h))
     made = _bind_run(jax.tree.unflatten(tree, operands), precise)
     results, at = folding.unbatch(["carry", "carry", "hs"], [*made.carry, made.hs], 1, False)
-    return [*results, made.kept], [*at, None]
+    return [*results, made.kept, made.sequences], [*at, None, None]
 
 
 ad.primitive_jvps[run_p] = _run_jvp

@@ -145,11 +145,13 @@ class Through(NamedTuple):
     Attributes:
       carry, hs: as in Made.
       kept: numbers that the kernel which made them can read.
+      sequences: empty [B, 0]; that `kept` is of B sequences is said by its type alone.
     """
 
     carry: Carry
     hs: jax.Array
     kept: jax.Array
+    sequences: jax.Array
 
 
 class Cotangents(NamedTuple):
@@ -176,6 +178,11 @@ BATCH_AXIS: dict[str, int | None] = {
 
 # What may have one group for all.
 SHARED = ("xs", "valid", "resets")
+
+
+def over_time(given: Forward | Linear | Backward) -> jax.Array:
+    """An operand [G, T, *batch, features]."""
+    return next(getattr(given, n) for n in ("xs", "d_z", "d_hs") if hasattr(given, n))
 
 
 def names(operands: Any) -> list[str]:

@@ -1,6 +1,7 @@
 """Operations of JAX that mean what a function does, and may be done faster on some platform.
 
-The function says all: derivatives and batching come from it until a better rule is set.
+The function says all: derivatives, transposes and batching come from it until a better rule is
+set.
 """
 
 import functools
@@ -54,6 +55,21 @@ def operation(
     def jvp(primals: Arrays, tangents: Sequence[Any], **options: Any) -> Any:
         return through_meaning(primitive, meaning, primals, tangents, **options)
 
+    def transpose(cts: Arrays, *args: Any, **options: Any) -> Any:
+        at = [n for n, a in enumerate(args) if ad.is_undefined_primal(a)]
+
+        def of(*some: Any) -> Any:
+            operands = list(args)
+            for n, a in zip(at, some, strict=True):
+                operands[n] = a
+            return meaning(*operands, **options)
+
+        back = jax.linear_transpose(
+            of, *(jax.ShapeDtypeStruct(args[n].aval.shape, args[n].aval.dtype) for n in at)
+        )
+        made = dict(zip(at, back([ad.instantiate_zeros(ct) for ct in cts]), strict=True))
+        return [made.get(n) for n in range(len(args))]
+
     def batched(args: Arrays, dims: Sequence[Any], **options: Any) -> Any:
         out = jax.vmap(functools.partial(meaning, **options), tuple(dims))(*args)
         return out, [0] * len(out)
@@ -61,6 +77,7 @@ def operation(
     primitive.def_impl(evaluate)
     primitive.def_abstract_eval(abstract)
     ad.primitive_jvps[primitive] = jvp
+    ad.primitive_transposes[primitive] = transpose
     batching.primitive_batchers[primitive] = batched
     mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
     for platform, lowering in (lowerings or {}).items():
