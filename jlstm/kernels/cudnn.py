@@ -113,7 +113,7 @@ def run(given: Layered, precise: bool) -> Through:
     if given.lengths is not None:
         carry = _where(given.lengths == 0, given.carry, carry)
         hs = jnp.where(within(given)[..., None], hs, 0.0)
-    return Through(carry, hs, residuals[-1], jnp.zeros((len(ys), 0), ys.dtype))
+    return Through(carry, hs, residuals[-1], jnp.zeros(len(ys), ys.dtype))
 
 
 def gradients(given: Cotangents, precise: bool) -> Layered:

@@ -84,14 +84,14 @@ def meaning_of_run(*leaves: Any, tree: Any, kept: int, precise: bool) -> Any:
     """What a run is where no kernel serves; gradients by a kernel from what it keeps are NaN."""
     carry, hs = _meant(jax.tree.unflatten(tree, leaves))
     nothing = jnp.full((kept,), jnp.nan, hs.dtype) + jnp.sum(hs[:, :0])  # of the others' type
-    sequences = jnp.zeros((math.prod(hs.shape[2:-1]), 0), hs.dtype) + jnp.sum(hs[:, :0])
+    sequences = jnp.zeros(math.prod(hs.shape[2:-1]), hs.dtype) + jnp.sum(hs[:, :0])
     return [*carry, hs, nothing, sequences]
 
 
 def _types_of_run(*avals: Any, tree: Any, kept: int, precise: bool) -> Any:
     given: Layered = jax.tree.unflatten(tree, avals)
     hs = (*given.carry.h.shape[:1], given.xs.shape[1], *given.carry.h.shape[1:])
-    sequences = (math.prod(hs[2:-1]), 0)
+    sequences = (math.prod(hs[2:-1]),)
     shapes = (given.carry.c.shape, given.carry.h.shape, hs, (kept,), sequences)
     return [jax.ShapeDtypeStruct(shape, given.w_h.dtype) for shape in shapes]
 

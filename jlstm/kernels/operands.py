@@ -145,7 +145,7 @@ class Through(NamedTuple):
     Attributes:
       carry, hs: as in Made.
       kept: numbers that the kernel which made them can read.
-      sequences: empty [B, 0]; that `kept` is of B sequences is said by its type alone.
+      sequences: zeros [B], whose type says that `kept` is of B sequences.
     """
 
     carry: Carry
