@@ -15,8 +15,12 @@ from jlstm.params import LayerParams, Params
 
 def requirement(implementation: str) -> str:
     """What is missing on this machine; "" if nothing is."""
-    here = implementation != "tpu" or jax.default_backend() == "tpu"
-    return "" if here else "needs a TPU and jax[tpu]"
+    needed = {
+        "tpu": ("tpu", "needs a TPU and jax[tpu]"),
+        "cudnn": ("gpu", "needs an NVIDIA GPU and jax[cuda]"),
+    }
+    backend, what = needed.get(implementation, (None, ""))
+    return "" if backend in (None, jax.default_backend()) else what
 
 
 def params_of(config: Config, layers: tuple[LayerWeights, ...]) -> Params:
