@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jlstm
-from jlstm.check.calls import BATCH, STEPS, apart, made
+from jlstm.check.calls import BATCH, STEPS, Call, apart, made
 from jlstm.kernels.choice import RefusedError
 
 
@@ -148,8 +148,14 @@ def undisturbed(name: str) -> float:
     """13: two calls at once give what each gives alone, bit for bit."""
     calls = made(name), made(name, seed=1)
     alone = [call.run() for call in calls]
+    asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+
+    def run(call: Call) -> Any:
+        with jax.default_matmul_precision(asked):  # which each thread has for itself
+            return call.run()
+
     with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda call: call.run(), calls * 4))
+        both = list(pool.map(run, calls * 4))
     return max(apart(seen, alone[n % 2]) for n, seen in enumerate(both))
 
 
