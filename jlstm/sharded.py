@@ -3,7 +3,7 @@
 import jax
 from jax.sharding import AxisType, Mesh
 
-from jlstm import network, validation
+from jlstm import arguments, network, validation
 from jlstm.config import Config, require_config
 from jlstm.kernels import divided, options
 from jlstm.network import Carries
@@ -33,7 +33,7 @@ def apply_sharded(
     divide a batch alone takes no function of its own: `apply` leaves it as it lies.
 
     Args:
-      config: the network; its layers are plain ones, in one direction or both.
+      config: the network; its layers are plain ones, in one direction or both. Nothing is dropped.
       params: its parameters.
       carry: as in `apply`.
       xs: inputs [T, *batch, I] ([*batch, T, I] unless time_major), floating point.
@@ -75,10 +75,11 @@ def apply_sharded(
             f"the mesh has axes {told}; expected Auto ones: make it with "
             f"axis_types=(jax.sharding.AxisType.Auto,) * {len(kinds)}"
         )
+    xs = arguments.as_array("xs", xs)
     _require_shares(xs, mesh, batch, time_major)
     devices = mesh.shape[units]
     for n, layer in enumerate(config.layers):
-        if (option := options.variant(layer)) is not None:
+        if (option := options.variant(layer.without_key)) is not None:
             raise ValueError(
                 f"layer {n} has {option}={getattr(layer, option)!r}; only units of plain layers, "
                 "without such variants, are divided over devices: use apply"

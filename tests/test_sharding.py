@@ -254,6 +254,15 @@ def test_units_keep_the_layout_of_what_apply_takes(two_by_four):
     assert_close(fetched(alone), fetched(wanted[0]))
 
 
+def test_units_of_a_network_that_drops_in_training_are_divided(two_by_four):
+    """Without a key nothing is dropped, and nested lists are arrays too."""
+    config = Config(5, (Layer(4, dropout=0.5, recurrent_dropout=0.5),))
+    params = jlstm.init(jax.random.key(0), config)
+    xs = np.ones((3, 2, 5), "float32")
+    _, ys = jlstm.apply_sharded(config, params, None, xs.tolist(), two_by_four)
+    assert_close(fetched(ys), fetched(jlstm.apply(config, params, None, xs)[1]))
+
+
 def test_meshes_and_batches_that_do_not_fit_say_what_would(two_by_four):
     explicit = jax.make_mesh((2, 4), ("batch", "units"), axis_types=(AxisType.Explicit,) * 2)
     args = UNITS, DIVIDED.params, None
