@@ -49,8 +49,7 @@ def schedule(
         resets = jnp.asarray(resets)
     if lengths is not None:
         arguments.lengths(lengths, batch_shape, time_steps)
-        steps = jnp.arange(time_steps, dtype="int32")
-        within = steps.reshape(-1, *(1,) * len(batch_shape)) < jnp.asarray(lengths)[None]
+        within = scan.within(jnp.asarray(lengths), time_steps)
         valid = within if valid is None else valid & within
         # Past the length nothing happens any more: the carry stays the one at the length.
         resets = None if resets is None else resets & within

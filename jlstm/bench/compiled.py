@@ -24,8 +24,7 @@ from jlstm.bench import launches
 from jlstm.bench.cases import Case
 from jlstm.kernels.gpu import STEPS_A_TURN
 
-TPUS = ("v4", "v5e", "v5p", "v6e", "tpu7x")
-TARGETS = (*TPUS, "h100")
+TARGETS = ("v4", "v5e", "v5p", "v6e", "tpu7x", "h100")
 IMPLEMENTATIONS = {"scan": "scan", "tpu": "auto", "gpu": "auto", "divided": "divided"}
 _LIMIT = 600
 _ENVIRONMENT = {
@@ -43,21 +42,12 @@ def missing(target: str) -> str | None:
     if target != "h100":
         found = importlib.util.find_spec("libtpu")
         return None if found else "compiling for a TPU takes libtpu: pip install 'jlstm[tpu]'"
-    if _cuda() is None or importlib.util.find_spec("jax_plugins.xla_cuda13") is None:
+    if launches.toolkit() is None or importlib.util.find_spec("jax_plugins.xla_cuda13") is None:
         return (
             "compiling for an H100 takes JAX's plugin for CUDA and ptxas: pip install "
             f"jax-cuda13-plugin=={jax.__version__} jax-cuda13-pjrt=={jax.__version__} "
             "nvidia-cuda-nvcc"
         )
-    return None
-
-
-def _cuda() -> pathlib.Path | None:
-    """The folder that has bin/ptxas, as NVIDIA's packages install it."""
-    found = importlib.util.find_spec("nvidia")
-    for folder in (found.submodule_search_locations or ()) if found else ():
-        if (where := pathlib.Path(folder, "cu13")).joinpath("bin", "ptxas").exists():
-            return where
     return None
 
 
@@ -78,7 +68,8 @@ def compile_one(
       mode: "forward" or "training".
       name: "scan", "tpu", "gpu", or "divided" for hidden units over two chips of a slice.
       precision: of float32 products.
-      estimate: whether what a step costs is wanted too: "cycles", or "launches" on a GPU.
+      estimate: whether "cycles" a step of a TPU are wanted too, for which it is compiled twice;
+        "launches" a step of a GPU are always there.
     """
     asked = {
         "target": target,
@@ -91,13 +82,13 @@ def compile_one(
     }
     if target == "h100":
         with tempfile.TemporaryDirectory() as folder:
-            flags = f"--xla_gpu_cuda_data_dir={_cuda()} --xla_dump_to={folder}"
+            flags = f"--xla_gpu_cuda_data_dir={launches.toolkit()} --xla_dump_to={folder}"
             found = _worker(asked, {"XLA_FLAGS": flags})
             if "error" not in found:
                 steps = case.shape.time_steps
                 # Those that fill no turn are taken after the loop.
                 steps -= steps % STEPS_A_TURN if name == "gpu" else 0
-                found["launches"] = _launches_a_step(found, folder, steps)
+                found["launches"] = launches.a_step(folder, found["turns"], steps)
         return found
     found = _worker(asked, {})
     if "error" in found or not estimate:
@@ -121,14 +112,6 @@ def cycles_a_step(found: dict[str, Any], estimates: dict[str, int], steps: int) 
         return None if None in own else sum(n for n in own if n is not None) / steps
     own = [estimates[name] for name in found["in_loops"] if name in estimates]
     return float(sum(own)) if own else None
-
-
-def _launches_a_step(found: dict[str, Any], folder: str, steps: int) -> float | None:
-    texts = [path.read_text() for path in pathlib.Path(folder).glob("*.thunk_sequence.txt")]
-    loops = max((launches.in_loops(text) for text in texts), key=sum, default=[])
-    if not loops or len(loops) != len(found["turns"]):
-        return None
-    return sum(n * turns for n, turns in zip(loops, found["turns"], strict=True)) / steps
 
 
 def run(suite: Iterable[Case], target: str) -> None:

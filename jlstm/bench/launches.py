@@ -1,5 +1,7 @@
 """What a program compiled for a GPU launches, counted in the text that XLA dumps of it."""
 
+import importlib.util
+import pathlib
 import re
 
 # A numbered line: how deep it stands, and what it does. Of a slice with something inside it, only
@@ -30,3 +32,27 @@ def in_loops(text: str) -> list[int]:
         elif inside and kind not in _NOT_LAUNCHED:
             loops[-1] += 1
     return loops
+
+
+def a_step(folder: str, turns: list[int], steps: int) -> float | None:
+    """Launches in loops, shared out over the steps that the loops take; None if not to be told.
+
+    Args:
+      folder: where XLA dumped what it compiled.
+      turns: of each loop.
+      steps: that each loop takes.
+    """
+    texts = [path.read_text() for path in pathlib.Path(folder).glob("*.thunk_sequence.txt")]
+    loops = max((in_loops(text) for text in texts), key=sum, default=[])
+    if not loops or len(loops) != len(turns):
+        return None
+    return sum(n * turns for n, turns in zip(loops, turns, strict=True)) / steps
+
+
+def toolkit() -> pathlib.Path | None:
+    """The folder with the assembler that XLA calls, bin/ptxas, as NVIDIA's packages install it."""
+    found = importlib.util.find_spec("nvidia")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        if (where := pathlib.Path(folder, "cu13")).joinpath("bin", "ptxas").exists():
+            return where
+    return None

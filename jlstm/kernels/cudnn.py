@@ -8,9 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental import rnn
 
-from jlstm.kernels import options, partition
+from jlstm.kernels import options, partition, scan
 from jlstm.kernels.operands import Cotangents, Layered, Through
 from jlstm.layer import Layer
 from jlstm.params import Carry
@@ -111,20 +110,22 @@ def run(given: Layered, precise: bool) -> Through:
     hs = _time_major(ys, given)
     carry = Carry(*(a.reshape(given.carry.c.shape) for a in (c, h)))
     if given.lengths is not None:
-        carry = _where(given.lengths == 0, given.carry, carry)
-        hs = jnp.where(within(given)[..., None], hs, 0.0)
+        carry = scan.select(given.lengths == 0, given.carry, carry)
+        hs = scan.where(scan.within(given.lengths, hs.shape[1]), hs, 0.0)
     return Through(carry, hs, residuals[-1], jnp.zeros(len(ys), ys.dtype))
 
 
 def gradients(given: Cotangents, precise: bool) -> Layered:
     """Gradients for the operands of a run; of lengths there are none."""
+    from jax.experimental import rnn
+
     at, through = given.at, given.through
     directions, units, inputs = at.w_h.shape[0], at.w_h.shape[1], at.w_x.shape[1]
-    d_carry, d_hs, started = given.d_carry, given.d_hs, None
+    d_carry, d_hs, valid = given.d_carry, given.d_hs, None
     if at.lengths is not None:
-        started = at.lengths > 0
-        d_carry = _where(started, d_carry, Carry(*map(jnp.zeros_like, d_carry)))
-        d_hs = jnp.where(within(at)[..., None], d_hs, 0.0)
+        d_carry = scan.select(at.lengths > 0, d_carry, _zeros(d_carry))
+        valid = scan.within(at.lengths, d_hs.shape[1])
+        d_hs = scan.where(valid, d_hs, 0.0)
     x, h, c, weights, lengths = _arguments(at)
     residuals = x, h, c, weights, lengths, _batch_major(through.hs), through.kept
     d_outputs = _batch_major(d_hs), d_carry.h.reshape(h.shape), d_carry.c.reshape(c.shape)
@@ -133,9 +134,9 @@ def gradients(given: Cotangents, precise: bool) -> Layered:
     )
     d_first = Carry(*(a.reshape(at.carry.c.shape) for a in (d_c, d_h)))
     d_xs = jnp.moveaxis(d_x, 1, 0).reshape(at.xs.shape)
-    if started is not None:
-        d_first = _where(started, d_first, given.d_carry)
-        d_xs = jnp.where(within(at)[..., None], d_xs, 0.0)
+    if at.lengths is not None:
+        d_first = scan.select(at.lengths > 0, d_first, given.d_carry)
+        d_xs = scan.where(valid, d_xs, 0.0)
     d_w_x, d_w_h, d_b = unflatten(d_weights, directions, inputs, units)
     return Layered(d_w_x, d_w_h, None if at.b is None else d_b, d_first, d_xs, None)
 
@@ -172,6 +173,8 @@ def _forward(
     weights: Any,
     lengths: Any,
 ) -> Any:
+    from jax.experimental import rnn
+
     both = directions == 2
     return rnn.lstm_fwd(x, h, c, weights, lengths, inputs, units, 1, 0.0, both, _precision(precise))
 
@@ -190,7 +193,7 @@ def _arguments(given: Layered) -> tuple[jax.Array, ...]:
     else:
         # A length of 0 gives NaN (https://github.com/jax-ml/jax/issues/15183), and what such a
         # sequence holds may be NaN itself: it takes a step from zeros that nothing comes of.
-        carry = _where(given.lengths == 0, Carry(*map(jnp.zeros_like, carry)), carry)
+        carry = scan.select(given.lengths == 0, _zeros(carry), carry)
         lengths = jnp.maximum(given.lengths.astype(jnp.int32), 1).reshape(batch)
     states = [a.reshape(a.shape[0], batch, -1) for a in (carry.h, carry.c)]
     weights = flatten(given.w_x, given.w_h, given.b)
@@ -211,13 +214,5 @@ def _time_major(ys: jax.Array, given: Layered) -> jax.Array:
     return hs.reshape(directions, ys.shape[1], *given.xs.shape[2:-1], units)
 
 
-def within(given: Layered) -> jax.Array:
-    """[T, *batch], where a step is within its sequence."""
-    assert given.lengths is not None
-    steps = jnp.arange(given.xs.shape[1], dtype=jnp.int32)
-    return steps.reshape(-1, *(1,) * given.lengths.ndim) < given.lengths[None]
-
-
-def _where(flags: jax.Array, chosen: Carry, otherwise: Carry) -> Carry:
-    pairs = zip(chosen, otherwise, strict=True)
-    return Carry(*(jnp.where(flags[..., None], a, b) for a, b in pairs))
+def _zeros(carry: Carry) -> Carry:
+    return Carry(*map(jnp.zeros_like, carry))

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from jlstm.cell import Masks
 from jlstm.kernels import scan
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
@@ -38,10 +37,7 @@ def _run(
     initial: Carry,
     valid: jax.Array | None,
     resets: jax.Array | None,
-    masks: Masks,
-    held: Masks,
-    reverse: tuple[bool, ...],
-    dtype: jnp.dtype,
+    **others: Any,
 ) -> tuple[Carry, jax.Array]:
     # A device's share of a flat [4H] would be whole gates of all units; of [4, H] it is all gates
     # of some units, for which nothing but h has to be fetched.
@@ -50,10 +46,8 @@ def _run(
 
     def local(params: Any, carry: Any, initial: Any, xs: Any, valid: Any, resets: Any) -> Any:
         own = jax.tree.map(_flat, params)
-        return scan.run(
-            layer, own, carry, xs, initial=initial, valid=valid, resets=resets, masks=masks,
-            held=held, reverse=reverse, dtype=dtype, over=units,
-        )  # fmt: skip
+        times = {"initial": initial, "valid": valid, "resets": resets}
+        return scan.run(layer, own, carry, xs, **times, **others, over=units)
 
     inner = [None] * (xs.ndim - 3)
     over_params = jax.tree.map(lambda a: PartitionSpec(*[None] * (a.ndim - 1), units), by_gate)

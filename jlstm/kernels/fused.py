@@ -168,7 +168,7 @@ def _typed_zeros(cts: Sequence[Any], over_time: jax.Array) -> list[jax.Array]:
     ]
 
 
-def _where_linear(args: Sequence[Any], known: int, gradients: list[Any]) -> list[Any]:
+def where_linear(args: Sequence[Any], known: int, gradients: list[Any]) -> list[Any]:
     """Gradients for the operands that are linear and moving; the first `known` are not."""
     moving = [ad.is_undefined_primal(a) for a in args[known:]]
     return [None] * known + [g if m else None for g, m in zip(gradients, moving, strict=True)]
@@ -179,7 +179,7 @@ def _derivative_transpose(cts: Sequence[Any], *args: Any, tree: Any, reverse: An
     d_c, d_h, d_hs = _typed_zeros(cts, given.c_before)
     back = Backward(*given[:5], Carry(d_c, d_h), d_hs)
     made: Gradients = _bind(backward_p, back, reverse=reverse)
-    return _where_linear(args, len(jax.tree.leaves(given[:5])), jax.tree.leaves(made))
+    return where_linear(args, len(jax.tree.leaves(given[:5])), jax.tree.leaves(made))
 
 
 def _backward_transpose(cts: Sequence[Any], *args: Any, tree: Any, reverse: Any) -> Any:
@@ -188,7 +188,7 @@ def _backward_transpose(cts: Sequence[Any], *args: Any, tree: Any, reverse: Any)
     d_initial = Carry(*tangents[3:]) if len(tangents) > 3 else None
     linear = Linear(*given[:5], tangents[0], Carry(*tangents[1:3]), d_initial)
     made: Made = _bind(derivative_p, linear, reverse=reverse)
-    return _where_linear(args, len(jax.tree.leaves(given[:5])), jax.tree.leaves(made))
+    return where_linear(args, len(jax.tree.leaves(given[:5])), jax.tree.leaves(made))
 
 
 ad.primitive_jvps[run_p] = _run_jvp

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax.interpreters import ad, batching
 
-from jlstm.cell import NO_MASKS, Masks
+from jlstm.cell import NO_MASKS
 from jlstm.kernels import batching as folding
-from jlstm.kernels import cudnn, fused, types
+from jlstm.kernels import cudnn, fused, scan, types
 from jlstm.kernels.operands import Cotangents, Layered, Through, names
 from jlstm.kernels.operation import operation
 from jlstm.kernels.reference import PLAIN
@@ -28,13 +28,10 @@ def run(
     carry: Carry,
     xs: jax.Array,
     *,
-    initial: Carry,
     valid: jax.Array | None,
     resets: jax.Array | None,
-    masks: Masks,
-    held: Masks,
-    reverse: tuple[bool, ...],
     dtype: jnp.dtype,
+    **others: Any,
 ) -> tuple[Carry, jax.Array]:
     """A plain layer over a sequence; arguments and results as in scan.run.
 
@@ -43,10 +40,8 @@ def run(
     arrays = jax.tree.leaves((params, carry, xs, valid))
     known = all(isinstance(n, int) and n > 0 for n in xs.shape)
     if not known or any(map(types.explicit, arrays)):
-        return fused.run(
-            layer, params, carry, xs, initial=initial, valid=valid, resets=resets, masks=masks,
-            held=held, reverse=reverse, dtype=dtype,
-        )  # fmt: skip
+        times = {"valid": valid, "resets": resets}
+        return fused.run(layer, params, carry, xs, **times, dtype=dtype, **others)
     assert resets is None
     lengths = None if valid is None else jnp.sum(valid, axis=0, dtype=jnp.int32)
     w_x, w_h = (a.astype(dtype) for a in params[:2])
@@ -64,7 +59,8 @@ def _bind_run(given: Layered, precise: bool) -> Through:
 
 def _meant(given: Layered) -> tuple[Carry, jax.Array]:
     """What a run means, without what it keeps."""
-    valid = None if given.lengths is None else cudnn.within(given)
+    lengths = given.lengths
+    valid = None if lengths is None else scan.within(lengths, given.xs.shape[1])
     return fused.run(
         PLAIN,
         LayerParams(given.w_x, given.w_h, given.b),
@@ -155,15 +151,11 @@ def _run_jvp(
 
 
 def _derivative_transpose(cts: Sequence[Any], *args: Any, tree: Any, precise: bool) -> Any:
-    at, through, moved = jax.tree.unflatten(tree, args)
+    at, through, _ = jax.tree.unflatten(tree, args)
     d_c, d_h, d_hs = map(ad.instantiate_zeros, cts)
     leaves, structure = jax.tree.flatten(Cotangents(at, through, Carry(d_c, d_h), d_hs))
     made = gradients_p.bind(*leaves, tree=structure, precise=precise)
-    wanted = [
-        ad.is_undefined_primal(a) for a in jax.tree.leaves(moved, is_leaf=ad.is_undefined_primal)
-    ]
-    known = [None] * (len(args) - len(wanted))
-    return known + [a if want else None for a, want in zip(made, wanted, strict=True)]
+    return fused.where_linear(args, len(jax.tree.leaves((at, through))), made)
 
 
 def _run_batched(

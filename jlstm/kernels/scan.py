@@ -259,6 +259,12 @@ def select(flags: jax.Array | None, chosen: Carry | None, otherwise: Carry) -> C
     return Carry(*(where(flags, a, b) for a, b in zip(chosen, otherwise, strict=True)))
 
 
+def within(lengths: jax.Array, time_steps: int) -> jax.Array:
+    """[T, *batch], True for the steps before the lengths [*batch]."""
+    steps = jnp.arange(time_steps, dtype="int32")
+    return steps.reshape(-1, *(1,) * lengths.ndim) < lengths[None]
+
+
 def where(flags: jax.Array | None, chosen: Any, otherwise: Any) -> jax.Array:
     """`chosen` [..., H] where the flags [...] are True (everywhere without flags)."""
     return chosen if flags is None else jnp.where(flags[..., None], chosen, otherwise)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm import cell
-from jlstm.kernels import options, partition, tiling, types, vmem
+from jlstm.kernels import operands, options, partition, tiling, types, vmem
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made
 from jlstm.kernels.reference import PLAIN, with_rounded_h
 from jlstm.layer import Layer
@@ -181,9 +181,9 @@ def _tiles(
     given: Any, chip: str | None, keep: bool = False, rounded: bool = False
 ) -> vmem.Tiles | None:
     units = given.w_h.shape[1] + -given.w_h.shape[1] % vmem.LANES
-    over_time = given.xs if isinstance(given, Forward) else given.d_hs
     arrays = (RUN_KEPT if keep else RUN) if isinstance(given, Forward) else BACKWARD
-    time, batch = over_time.shape[1], int(np.prod(over_time.shape[2:-1]))
+    time, *batch_shape = operands.over_time(given).shape[1:-1]
+    batch = int(np.prod(batch_shape))
     return vmem.tiles(chip, units, time, batch, _operand(rounded).itemsize, arrays)
 
 
