@@ -36,13 +36,14 @@ def test_a_step_of_a_loop_costs_what_stands_in_its_body():
     found = {"kernels": [], "in_loops": compile_worker.in_loops(HLO)}
     assert found["in_loops"] == ["copy.2", "fusion.3"]
     estimates = {"copy.2": 10, "fusion.3": 100, "fusion.5": 1000}
-    assert compiled.cycles_a_step(found, estimates, steps=64) == 110
+    assert compiled.cycles_a_step(found, estimates, 64, steps_a_turn=1) == 110
+    assert compiled.cycles_a_step(found, estimates, 64, steps_a_turn=8) == 110 / 8
 
 
 @pytest.mark.parametrize(("estimates", "cycles"), [({"run.7": 640}, 10), ({"run.7": 0}, None)])
 def test_a_kernel_runs_once_for_all_steps_and_an_estimate_of_nothing_is_none(estimates, cycles):
     found = {"kernels": compile_worker.kernels(HLO), "in_loops": []}
-    assert compiled.cycles_a_step(found, estimates, steps=64) == cycles
+    assert compiled.cycles_a_step(found, estimates, 64, steps_a_turn=8) == cycles
 
 
 def test_a_target_that_is_not_known_is_refused():
@@ -156,10 +157,18 @@ def test_hidden_units_over_chips_move_h_once_a_step(mode, moved):
 
 
 @pytest.mark.ptxas
-@pytest.mark.parametrize(("mode", "most"), [("forward", 2.5), ("training", 6.5)])
-def test_an_h100_launches_few_kernels_a_step(mode, most):
+@pytest.mark.parametrize(
+    ("layer", "mode", "most"),
+    [
+        (Layer(256), "forward", 2.5),
+        (Layer(256), "training", 6.5),
+        (Layer(256, peepholes=True), "forward", 2.5),
+        (Layer(256, peepholes=True), "training", 9.0),
+    ],
+)
+def test_an_h100_launches_few_kernels_a_step(layer, mode, most):
     """A product and one kernel for the rest, and a share of what a turn of the loop takes."""
-    found = program("h100", mode, Layer(256), name="gpu", steps=64)
+    found = program("h100", mode, layer, name="gpu", steps=64)
     assert found["launches"] is not None and 2 <= found["launches"] <= most
 
 

@@ -14,7 +14,7 @@ from jax.sharding import AxisType, PartitionSpec
 import jlstm
 from jlstm import Config, Layer
 from jlstm.interop import to_cudnn
-from jlstm.kernels import choice, cudnn, gpu, layered, operation, reference
+from jlstm.kernels import choice, cudnn, layered, operation, reference, turns
 from tests.networks import assert_close, gradients, loss, make_call, run
 from tests.test_tpu import BOTH, MIXED, backward, forward
 
@@ -280,5 +280,5 @@ def test_several_steps_a_turn_give_what_one_does(reverse):
     back = backward(given, made)
     for operands, wanted in ((given, made), (back, reference.backward(back, reverse))):
         own = options if operands is given else {}
-        seen = gpu.lowering(None, operands, reverse, **own)(*jax.tree.leaves(operands))
+        seen = turns.lowering(None, operands, reverse, **own)(*jax.tree.leaves(operands))
         assert_close(seen, jax.tree.leaves(wanted))

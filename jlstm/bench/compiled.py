@@ -22,7 +22,7 @@ from rich.table import Table
 from jlstm import config_toml, validation
 from jlstm.bench import launches
 from jlstm.bench.cases import Case
-from jlstm.kernels.gpu import STEPS_A_TURN
+from jlstm.kernels.turns import STEPS_A_TURN
 
 TARGETS = ("v4", "v5e", "v5p", "v6e", "tpu7x", "h100")
 IMPLEMENTATIONS = {"scan": "scan", "tpu": "auto", "gpu": "auto", "divided": "divided"}
@@ -96,14 +96,17 @@ def compile_one(
     with tempfile.TemporaryDirectory() as folder:
         # The analysis may end the process, so that it has one of its own.
         _worker(asked, {"LIBTPU_INIT_ARGS": f"--xla_jf_dump_static_llo_profile_to={folder}"})
-        found["cycles"] = cycles_a_step(found, _estimates(folder), case.shape.time_steps)
+        turn = STEPS_A_TURN if IMPLEMENTATIONS[name] == "auto" else 1
+        found["cycles"] = cycles_a_step(found, _estimates(folder), case.shape.time_steps, turn)
     return found
 
 
-def cycles_a_step(found: dict[str, Any], estimates: dict[str, int], steps: int) -> float | None:
+def cycles_a_step(
+    found: dict[str, Any], estimates: dict[str, int], steps: int, steps_a_turn: int
+) -> float | None:
     """The estimated cycles of a step of the recurrence, or None where one is lacking.
 
-    What stands in a loop is counted once and runs at each step; a kernel runs once for all steps.
+    What stands in a loop is counted once and runs at each turn; a kernel runs once for all steps.
     Products before and after are left out, as both implementations have the same.
     """
     if found["kernels"]:
@@ -111,7 +114,7 @@ def cycles_a_step(found: dict[str, Any], estimates: dict[str, int], steps: int) 
         own = [estimates.get(name) or None for name in found["kernels"]]
         return None if None in own else sum(n for n in own if n is not None) / steps
     own = [estimates[name] for name in found["in_loops"] if name in estimates]
-    return float(sum(own)) if own else None
+    return sum(own) / steps_a_turn if own else None
 
 
 def run(suite: Iterable[Case], target: str) -> None:

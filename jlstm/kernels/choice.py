@@ -7,7 +7,7 @@ import jax
 
 from jlstm import validation
 from jlstm.config import Config, require_config
-from jlstm.kernels import cpu, cudnn, fused, layered, options, scan, tpu
+from jlstm.kernels import cpu, cudnn, fused, layered, options, scan, tpu, turns
 from jlstm.layer import Layer
 
 
@@ -103,7 +103,7 @@ def choose(
         elif name == "auto" and implementation.run is scan.run:
             # A program that is traced here may be lowered for another chip, which has a kernel.
             fits = all(options.refusal(layer, dtype) is None for layer in layers)
-            return fused.run if fits else scan.run
+            return fused.run if fits else turns.run
         elif name in ("auto", implementation.name):
             return implementation.run
     raise RefusedError(

@@ -16,7 +16,7 @@ from jax.interpreters import ad, batching
 
 from jlstm.cell import Masks
 from jlstm.kernels import batching as folding
-from jlstm.kernels import cpu, gpu, products, reference, tpu, types
+from jlstm.kernels import cpu, products, reference, tpu, turns, types
 from jlstm.kernels.operands import (
     Backward,
     Forward,
@@ -102,8 +102,12 @@ def _lowered(by: Callable[..., Any]) -> Lowering:
     return lowering
 
 
-UNROLLED: dict[str, Lowering] = dict.fromkeys(("cuda", "rocm"), _lowered(gpu.lowering))
-LOWERINGS = {"cpu": _lowered(cpu.lowering), "tpu": _lowered(tpu.lowering), **UNROLLED}
+def _tpu(ctx: Any, *operands: Any, **options: Any) -> Any:
+    return tpu.lowering(ctx, *operands, **options) or turns.lowering(ctx, *operands, **options)
+
+
+UNROLLED: dict[str, Lowering] = dict.fromkeys(turns.PLATFORMS, _lowered(turns.lowering))
+LOWERINGS = {**UNROLLED, "cpu": _lowered(cpu.lowering), "tpu": _lowered(_tpu)}
 _run, _derivative, _backward = map(_flat, (reference.run, reference.derivative, reference.backward))
 run_p = operation("lstm_run", _run, _result_types, LOWERINGS)
 derivative_p = operation("lstm_derivative", _derivative, _result_types, UNROLLED)

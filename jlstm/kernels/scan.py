@@ -66,6 +66,13 @@ class States(NamedTuple):
     carry: Carry
 
 
+class _How(NamedTuple):
+    """How the loop is taken, as `run` says."""
+
+    over: str | None
+    unroll: int
+
+
 def run(
     layer: Layer,
     params: LayerParams,
@@ -80,6 +87,7 @@ def run(
     reverse: tuple[bool, ...],
     dtype: jnp.dtype,
     over: str | None = None,
+    unroll: int = 1,
 ) -> tuple[Carry, jax.Array]:
     """All directions of one layer over a whole sequence.
 
@@ -97,6 +105,7 @@ def run(
       dtype: what products are taken in.
       over: within shard_map, the axis of devices over which units are divided: w_h is then
         [D, H, 4 own units], and h is gathered for its product.
+      unroll: how many steps a turn of the loop takes.
 
     Returns:
       The last carry and the hidden states [D, T, *batch, P], zero where not valid.
@@ -104,8 +113,8 @@ def run(
 
     def one(params: Any, carry: Any, initial: Any, masks: Any, held: Any, reverse: bool) -> Any:
         steps = Steps(cell.from_input(layer, params, xs, dtype), valid, resets, masks)
-        own = _for_loop(params, dtype)
-        return _recurrence(layer, reverse, dtype.name, over, own, carry, initial, steps, held)
+        own, how = _for_loop(params, dtype), _How(over, unroll)
+        return _recurrence(layer, reverse, dtype.name, how, own, carry, initial, steps, held)
 
     return _each_direction(one, reverse, params, carry, initial, masks, held)
 
@@ -156,7 +165,7 @@ def _recurrence(
     layer: Layer,
     reverse: bool,
     dtype: str,
-    over: str | None,
+    how: _How,
     params: LayerParams,
     carry: Carry,
     initial: Carry,
@@ -167,12 +176,12 @@ def _recurrence(
         return where(taken.valid, taken.after.h, 0.0)
 
     wide = jnp.dtype(dtype)
-    return loop(layer, reverse, wide, params, carry, initial, steps, held, keep, over=over)
+    return loop(layer, reverse, wide, params, carry, initial, steps, held, keep, **how._asdict())
 
 
 @_recurrence.defjvp
 def _recurrence_jvp(
-    layer: Layer, reverse: bool, dtype: str, over: str | None, primals: Any, tangents: Any
+    layer: Layer, reverse: bool, dtype: str, how: _How, primals: Any, tangents: Any
 ) -> tuple[Any, Any]:
     params, carry, initial, steps, held = primals
     d_params, d_carry, d_initial, d_steps, _ = tangents
@@ -188,7 +197,7 @@ def _recurrence_jvp(
         own = small._replace(w_h=params.w_h, projection=params.projection)
         moved = steps._replace(z=z, added_h=added[0], added_m=added[1])
         last, (hs, read) = loop(
-            layer, reverse, wide, own, carry, initial, moved, held, keep, over=over
+            layer, reverse, wide, own, carry, initial, moved, held, keep, **how._asdict()
         )
         return (last, hs), read
 
