@@ -234,10 +234,10 @@ def _applied(
         require_key(key)
     _, _, mask, resets = arrays
     draws = key is not None
-    run = choice.choose(
+    runs = choice.choose(
         implementation, config.layers, config.dtype, draws=draws, mask=mask, resets=resets
     )
-    last, ys, _ = _forward(config, time_major, run, params, carry, arrays, key, cut)
+    last, ys, _ = _forward(config, time_major, runs, params, carry, arrays, key, cut)
     return last, ys
 
 
@@ -255,7 +255,8 @@ def apply_with(
 ) -> tuple[Carries, jax.Array]:
     """`apply` by a recurrence of one's own, with the signature of kernels.scan.run."""
     arrays = _arrays(xs, lengths, mask, resets, time_major)
-    last, ys, _ = _forward(config, time_major, run, params, carry, arrays, None)
+    runs = (run,) * len(config.layers)
+    last, ys, _ = _forward(config, time_major, runs, params, carry, arrays, None)
     return last, ys
 
 
@@ -289,7 +290,8 @@ def trace(
     if key is not None:
         require_key(key)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
-    last, ys, states = _forward(config, time_major, scan.record, params, carry, arrays, key)
+    runs = (scan.record,) * len(config.layers)
+    last, ys, states = _forward(config, time_major, runs, params, carry, arrays, key)
     layers = tuple(LayerTrace(*s.gates, *s.carry) for s in states)
     if not time_major:
         moved = [
@@ -315,7 +317,7 @@ def _arrays(xs: Any, lengths: Any, mask: Any, resets: Any, time_major: bool) -> 
 def _forward(
     config: Config,
     time_major: bool,
-    run: Callable[..., Any],
+    runs: tuple[choice.Run, ...],
     params: Params,
     carry: Any,
     arrays: Any,
@@ -332,7 +334,7 @@ def _forward(
     arguments.carries(config, carry, batch_shape)
     carry = jax.tree.map(lambda a: jnp.asarray(a, state_dtype(dtype)), carry)
     times = sequence.schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
-    stack = functools.partial(_stack, config, run, dtype)
+    stack = functools.partial(_stack, config, runs, dtype)
     after, ys, made = chunks.over_time(stack, params, carry, xs.astype(dtype), times, cut)
     ys = ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
     return after, ys, made
@@ -340,7 +342,7 @@ def _forward(
 
 def _stack(
     config: Config,
-    run: Callable[..., Any],
+    runs: tuple[choice.Run, ...],
     dtype: jnp.dtype,
     params: Params,
     carry: Carries,
@@ -349,7 +351,7 @@ def _stack(
 ) -> tuple[Carries, jax.Array, list[Any]]:
     """All layers over a sequence [T, *batch, I], for arguments known to fit."""
     ys, after, made = xs, [], []
-    for n, layer in enumerate(config.layers):
+    for n, (layer, run) in enumerate(zip(config.layers, runs, strict=True)):
         ys = jnp.concatenate([ys, xs], axis=-1) if layer.skip else ys
         last, ys, states = sequence.run_layer(
             n, layer, params.layers[n], carry[n], ys, times, run, dtype

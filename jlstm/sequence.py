@@ -161,7 +161,9 @@ def lstm(
         arguments.length_values(lengths, xs.shape[0])
     dtype = cell.common_dtype(params, xs)
     draws = key is not None
-    run = choice.choose(implementation, (layer,), dtype.name, draws=draws, mask=mask, resets=resets)
+    (run,) = choice.choose(
+        implementation, (layer,), dtype.name, draws=draws, mask=mask, resets=resets
+    )
     if carry is None:
         carry = start_of_layer(layer, params.initial_carry, batch_shape, state_dtype(dtype))
     arguments.carry("carry", carry, layer, batch_shape)

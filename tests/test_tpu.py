@@ -144,6 +144,12 @@ def test_variants_take_the_scan(options):
     assert (name, usable) == ("tpu", False) and next(iter(options)) in reason
 
 
+def test_plain_layers_keep_their_kernels_beside_a_variant():
+    layers = Layer(4), Layer(5, peepholes=True), Layer(4, bidirectional=True)
+    exported, *_ = program(Config(3, layers), ["tpu"], gradient=False)
+    assert exported.mlir_module().count("tpu_custom_call") == 3
+
+
 def test_a_machine_without_compiled_kernels_makes_the_same_program_for_tpu(monkeypatch):
     monkeypatch.setattr(choice.cpu.library, "load", lambda: (None, "there is no compiler"))
     exported, *_ = program(CONFIG, ["tpu"], gradient=False)

@@ -42,10 +42,10 @@ class Call:
         return sum((jnp.sum(a * w) for a, w in zip(out, weigh, strict=True)), jnp.zeros(()))
 
 
-def made(implementation: str, *layers: jlstm.Layer, seed: int = 0) -> Call:
+def made(implementation: str, *layers: jlstm.Layer, seed: int = 0, dtype: str = "float32") -> Call:
     """A call drawn at random; one layer forward and one both ways unless said otherwise."""
     layers = layers or (jlstm.Layer(20), jlstm.Layer(17, bidirectional=True))
-    config = Config(5, layers)
+    config = Config(5, layers, dtype=dtype)
     draw = np.random.default_rng(seed)
     carry = jax.tree.map(
         lambda a: jnp.asarray(draw.normal(size=a.shape), a.dtype) / 2,

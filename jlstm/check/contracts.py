@@ -1,7 +1,8 @@
 """What every implementation promises, each as a function that gives a difference that should be 0.
 
 They stand by themselves, without the tests, so that they run wherever jlstm is installed. A call is
-one network with its parameters, inputs and carry; products are taken at the highest precision.
+one network with its parameters, inputs and carry. `command` asks for products of the highest
+precision.
 """
 
 import dataclasses
@@ -74,6 +75,19 @@ def lengths(name: str) -> float:
     return max(worst, apart(slopes, jax.grad(call.loss)(call.params, clean, lengths=sizes)))
 
 
+def masks(name: str) -> float:
+    """5: steps that a mask leaves out are as if they were not there."""
+    call = made(name)
+    mask = np.random.default_rng(3).random((STEPS, BATCH)) < 0.6
+    carry, ys = call.run(mask=mask)
+    worst = 0.0
+    for n in range(BATCH):
+        own = jax.tree.map(lambda a, n=n: a[..., n : n + 1, :], (call.carry, carry))
+        last, alone = call.run(carry=own[0], xs=call.xs[mask[:, n], n : n + 1])
+        worst = max(worst, apart((own[1], ys[mask[:, n], n : n + 1]), (last, alone)))
+    return worst
+
+
 def resets(name: str) -> float:
     """6: an episode is what it is alone, and its gradients end with it."""
     call = made(name, jlstm.Layer(20))
@@ -112,13 +126,24 @@ def beside_the_scan_on_cpu(name: str) -> float:
     return apart(call.run(xs=long), wanted)
 
 
+def in_bfloat16(name: str) -> float:
+    """9: the same in bfloat16, as far as it counts."""
+    call = made(name, dtype="bfloat16")
+    with jax.default_device(jax.devices("cpu")[0]):
+        inputs = jax.device_put((call.params, call.carry, call.xs), jax.devices("cpu")[0])
+        wanted = jlstm.apply(call.config, *inputs, implementation="scan")
+    return apart(call.run(), wanted)
+
+
 def chosen(name: str) -> float:
-    """10: one that cannot serve a network says so, and "auto" serves it all the same."""
-    call = made(name, jlstm.Layer(20, peepholes=True))
+    """10: one that cannot serve a network says so; "auto" serves it, and its gradients."""
+    call = made(name, jlstm.Layer(20, peepholes=True), jlstm.Layer(9))
     auto, scan = (dataclasses.replace(call, implementation=n) for n in ("auto", "scan"))
-    served = dict((n, usable) for n, usable, _ in jlstm.implementations(call.config))[name]
-    held = served or _raises(RefusedError, call.run)
-    return apart(auto.run(), scan.run()) if held else np.inf
+    served = {"auto": True} | {n: usable for n, usable, _ in jlstm.implementations(call.config)}
+    if not served[name] and not _raises(RefusedError, call.run):
+        return np.inf
+    seen, wanted = ((c.run(), jax.grad(c.loss)(c.params)) for c in (auto, scan))
+    return apart(seen, wanted)
 
 
 def drawn(name: str) -> float:
@@ -131,7 +156,7 @@ def drawn(name: str) -> float:
 
 
 def refused(name: str) -> float:
-    """12: what does not fit is refused, how many things are not."""
+    """12: what does not fit is refused; the number counts what was not."""
     call = made(name)
     wrong: list[dict[str, Any]] = [
         {"xs": call.xs[..., :-1]},
@@ -160,16 +185,25 @@ def undisturbed(name: str) -> float:
 
 
 def divided(name: str) -> float:
-    """14: a batch over all devices moves nothing between them, forward."""
+    """14: a batch over all devices moves nothing between them, in shard_map or not."""
     call, devices = dataclasses.replace(made(name), carry=None), jax.devices()
     xs = jnp.tile(call.xs[:, :2], (1, len(devices), 1))
-    mesh = Mesh(np.array(devices), ("batch",))
-    spread = jax.device_put(xs, NamedSharding(mesh, PartitionSpec(None, "batch")))
+    mesh, over = Mesh(np.array(devices), ("batch",)), PartitionSpec(None, "batch")
+    spread = jax.device_put(xs, NamedSharding(mesh, over))
     params = jax.device_put(call.params, NamedSharding(mesh, PartitionSpec()))
-    run = jax.jit(lambda params, xs: call.run(params, xs=xs)[1])
-    text = run.lower(params, spread).compile().as_text() or ""
-    moved = re.findall(r" (?:all-|reduce-scatter|collective-permute)[\w-]*\(", text)
-    return max(float(len(moved)), apart(run(params, spread), call.run(xs=xs)[1]))
+    worst, wanted = 0.0, call.run(xs=xs)[1]
+
+    def plain(params: Any, xs: jax.Array) -> jax.Array:
+        return call.run(params, xs=xs)[1]
+
+    apart_on_each = jax.shard_map(
+        plain, mesh=mesh, in_specs=(PartitionSpec(), over), out_specs=over
+    )
+    for run in map(jax.jit, (plain, apart_on_each)):
+        text = run.lower(params, spread).compile().as_text() or ""
+        moved = re.findall(r" (?:all-|reduce-scatter|collective-permute)[\w-]*\(", text)
+        worst = max(worst, float(len(moved)), apart(run(params, spread), wanted))
+    return worst
 
 
 def _raises(kind: Any, function: Callable[..., Any], **given: Any) -> bool:
@@ -187,10 +221,12 @@ CONTRACTS: tuple[tuple[Callable[[str], float], float], ...] = (
     (mapped, 1e-5),
     (from_nothing, 0.0),
     (lengths, 1e-4),
+    (masks, 1e-5),
     (resets, 1e-5),
     (differentiated, 1e-4),
     (beside_the_scan_on_cpu, 1e-4),
-    (chosen, 1e-5),
+    (in_bfloat16, 3e-2),
+    (chosen, 1e-4),
     (drawn, 1e-5),
     (refused, 0.0),
     (undisturbed, 0.0),

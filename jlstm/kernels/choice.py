@@ -1,6 +1,6 @@
 """Which implementation of the recurrence serves a call, and why others do not."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,19 +10,21 @@ from jlstm.config import Config, require_config
 from jlstm.kernels import cpu, cudnn, fused, layered, options, scan, tpu, turns
 from jlstm.layer import Layer
 
+Run = Callable[..., Any]  # with the signature of scan.run
+
 
 class Implementation(NamedTuple):
     """One way to run the recurrence.
 
     Attributes:
       name: what `implementation=` calls it.
-      run: a function with the signature of kernels.scan.run.
+      run: the recurrence.
       refusal: (layer, dtype, platform) -> why it cannot serve that layer there, or None.
       lacks: arguments of `apply` that it cannot serve, on any layer.
     """
 
     name: str
-    run: Callable[..., Any]
+    run: Run
     refusal: Callable[[Layer, str, str], str | None]
     lacks: tuple[str, ...] = ()
 
@@ -61,6 +63,8 @@ def implementations(config: Config, platform: str | None = None) -> list[tuple[s
     ['tpu', 'scan']
     """
     require_config(config)
+    if platform == "gpu":
+        raise ValueError('platform is "gpu", which JAX calls two kinds: expected "cuda" or "rocm"')
     platform = validation.known_name(
         "platform", platform or _default_platform(), ("cpu", "cuda", "rocm", "tpu")
     )
@@ -73,47 +77,57 @@ def implementations(config: Config, platform: str | None = None) -> list[tuple[s
 
 def choose(
     name: str,
-    layers: Iterable[Layer],
+    layers: Sequence[Layer],
     dtype: str,
     *,
     draws: bool = False,
     mask: Any = None,
     resets: Any = None,
-) -> Callable[..., Any]:
-    """The recurrence that serves `layers`: the fastest for "auto", else the one named.
+) -> tuple[Run, ...]:
+    """The recurrence of each layer: the fastest that serves it for "auto", else the one named.
 
     `draws` says whether the call has a random key; without one nothing is dropped, whatever a layer
     says. `mask` and `resets` are those of the call.
 
+    Where none is faster than the scan, "auto" takes another form of it than the name "scan" does:
+    one that is lowered as suits the platform.
+
     Raises:
       ValueError: no implementation has that name.
-      RefusedError: it cannot serve; the message says why each that refuses does.
+      RefusedError: it cannot serve all layers.
     """
     layers = [layer if draws else layer.without_key for layer in layers]
     platform = _default_platform()
     validation.known_name("implementation", name, ["auto", *(i.name for i in IMPLEMENTATIONS)])
-    refusals, asked = [], {"mask": mask, "resets": resets}
+    asked = [n for n, a in (("mask", mask), ("resets", resets)) if a is not None]
+    if name == "auto":
+        return tuple(_fastest(layer, dtype, platform, asked) for layer in layers)
+    named = next(i for i in IMPLEMENTATIONS if i.name == name)
+    reason = _refusal(named, layers, dtype, platform) or _lacking(named, asked)
+    if reason is not None:
+        raise RefusedError(
+            f"implementation {name!r} cannot serve this network on {platform}: {reason}. "
+            'Use implementation="auto", which gives each layer the fastest that serves it'
+        )
+    return (named.run,) * len(layers)
+
+
+def _fastest(layer: Layer, dtype: str, platform: str, asked: Sequence[str]) -> Run:
     for implementation in IMPLEMENTATIONS:
-        reason = _refusal(implementation, layers, dtype, platform)
-        if reason is None:
-            lacking = [a for a in implementation.lacks if asked[a] is not None]
-            reason = f"it takes no {' and no '.join(lacking)}" if lacking else None
-        if reason is not None:
-            refusals.append(f"{implementation.name}: {reason}")
-        elif name == "auto" and implementation.run is scan.run:
-            # A program that is traced here may be lowered for another chip, which has a kernel.
-            fits = all(options.refusal(layer, dtype) is None for layer in layers)
-            return fused.run if fits else turns.run
-        elif name in ("auto", implementation.name):
+        reason = implementation.refusal(layer, dtype, platform) or _lacking(implementation, asked)
+        if reason is None and implementation.run is not scan.run:
             return implementation.run
-    raise RefusedError(
-        f"implementation {name!r} cannot serve this network on {platform}; "
-        f'{"; ".join(refusals)}. Use implementation="auto"'
-    )
+    # A program that is traced here may be lowered for another chip, which has a kernel.
+    return fused.run if options.refusal(layer, dtype) is None else turns.run
+
+
+def _lacking(implementation: Implementation, asked: Sequence[str]) -> str | None:
+    lacking = [argument for argument in asked if argument in implementation.lacks]
+    return f"it takes no {' and no '.join(lacking)}" if lacking else None
 
 
 def _refusal(
-    implementation: Implementation, layers: Iterable[Layer], dtype: str, platform: str
+    implementation: Implementation, layers: Sequence[Layer], dtype: str, platform: str
 ) -> str | None:
     for n, layer in enumerate(layers):
         reason = implementation.refusal(layer, dtype, platform)
