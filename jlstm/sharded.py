@@ -67,7 +67,9 @@ def apply_sharded(
         raise TypeError(f"mesh is a {type(mesh).__name__}; expected a jax.sharding.Mesh")
     validation.known_name("units", units, mesh.axis_names)
     if batch is not None:
-        validation.known_name("batch", batch, [name for name in mesh.axis_names if name != units])
+        validation.known_name("batch", batch, mesh.axis_names)
+    if batch == units:
+        raise ValueError(f"batch and units are both {units!r}; expected two axes of the mesh")
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
     if any(kind != AxisType.Auto for kind in kinds.values()):
         told = ", ".join(f"{name} {kind.name}" for name, kind in kinds.items())
