@@ -33,8 +33,8 @@ class Bench:
     """TOML file with [[case]] tables, or a config with a [network] and, if need be, a [bench]."""
     out: pathlib.Path | None = None
     """File that records are appended to, one JSON line a measurement; without it none are kept."""
-    seconds: float = 1.0
-    """How long the rounds of each case and mode go on; five rounds at least."""
+    seconds: float | None = None
+    """How long the rounds of each case and mode go on, 1 by default; five rounds at least."""
     threads: int | None = None
     """Processors that every contender is kept to; all unless said otherwise."""
     only: tuple[str, ...] = ()
@@ -43,10 +43,11 @@ class Bench:
     """Records of an earlier run; what got slower or faster since then is said at the end."""
     compile_only: bool = False
     """Compile for --target and run nothing: compile time, memory, collectives, and what a step
-    costs, by the compiler's estimate of cycles on a TPU, in launches on a GPU."""
-    target: str = "v5e"
-    """A chip that need not be here: v4, v5e, v5p, v6e, tpu7x, a slice of these such as v5e:2x2, or
-    h100."""
+    costs, by the compiler's estimate of cycles on a TPU, in launches on a GPU. Ends with 1 if
+    anything could not be compiled."""
+    target: str | None = None
+    """A chip that need not be here, for --compile-only: v4, v5e, v5p, v6e, tpu7x, a slice of these
+    such as v5e:2x2, or h100; v5e by default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +161,10 @@ def main() -> None:
 
 def _run(command: object) -> None:
     # Each command brings in only what it needs.
+    if isinstance(command, Check | Train | Eval | Convert | Export):
+        from jlstm import info
+
+        info.devices()  # JAX that cannot start is said here, in one line
     if isinstance(command, Info):
         from jlstm import info
 
@@ -169,10 +174,17 @@ def _run(command: object) -> None:
 
         sys.exit(0 if check.run() else 1)
     elif isinstance(command, Bench) and command.compile_only:
+        _require_nothing_to_time(command)
         from jlstm.bench import cases, compiled
 
-        compiled.run(cases.from_file(command.suite or cases.QUICK), command.target)
+        suite = cases.from_file(command.suite or cases.QUICK)
+        sys.exit(0 if compiled.run(suite, command.target or "v5e") else 1)
     elif isinstance(command, Bench):
+        if command.target is not None:
+            raise ValueError(
+                f"--target {command.target!r} names a chip to compile for, as only --compile-only "
+                "does; add that, or leave --target out to time on the device that is here"
+            )
         from jlstm.bench import command as bench
 
         bench.run(
@@ -211,4 +223,14 @@ def _run(command: object) -> None:
             resets=command.resets,
             time_major=not command.batch_major,
             platforms=command.platforms,
+        )
+
+
+def _require_nothing_to_time(command: Bench) -> None:
+    names = ("out", "seconds", "threads", "only", "compare")
+    given = [f"--{name}" for name in names if getattr(command, name) not in (None, ())]
+    if given:
+        raise ValueError(
+            f"--compile-only runs nothing, so that {', '.join(given)} would have no effect; leave "
+            "out one or the other"
         )

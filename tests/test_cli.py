@@ -1,5 +1,6 @@
 """The command line: what it prints, and what it says to bad input."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -8,7 +9,10 @@ import jax
 import pytest
 
 import jlstm
-from jlstm import cli
+from jlstm import cli, info
+from jlstm.bench import compiled, records, targets
+from jlstm.check import command as check
+from jlstm.kernels import choice
 
 NETWORK = "[network]\ninput_size = 8\n[[network.layers]]\nhidden_size = 4\n"
 TRAIN = '[train]\ntask = "digits"\nout = "runs/model"\n'
@@ -37,6 +41,80 @@ def test_info_prints_versions_devices_and_implementations(jlstm_at):
     assert code == 0
     for words in ("jax", "scan", "device 0", "yes"):
         assert words in out
+
+
+def test_versions_name_what_drives_a_chip_where_it_is_installed(monkeypatch):
+    """In reports and records alike; of what is not there nothing is said."""
+    version = importlib.metadata.version
+
+    def of_a_tpu(name):
+        if name in info.OF_CHIPS:
+            if name != "libtpu":
+                raise importlib.metadata.PackageNotFoundError(name)
+            return "9.8.7"
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", of_a_tpu)
+    for found in (info.versions(), records.of_run("jlstm bench", 2, {})["versions"]):
+        assert found["libtpu"] == "9.8.7"
+        assert not [name for name in found if "cuda" in name or "cudnn" in name]
+
+
+@pytest.mark.parametrize(
+    "words", ["info", "check", "train x", "eval x", "convert x y", "export x y"]
+)
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("Unable to initialize backend 'tpu':\nin use"), "backend 'tpu': in use;"),
+        (AssertionError(), "there is none of the devices that it is to use;"),
+    ],
+)
+def test_jax_that_cannot_start_is_one_line_with_what_to_do(
+    jlstm_at, monkeypatch, words, error, said
+):
+    def devices():
+        raise error
+
+    monkeypatch.setenv("JAX_PLATFORMS", "tpu")
+    monkeypatch.setattr(jax, "devices", devices)
+    code, _, err = jlstm_at(*words.split())
+    assert code == 2 and err.startswith("jlstm: JAX cannot start: ") and err.count("\n") == 1
+    assert said in err and "or unset JAX_PLATFORMS, which is 'tpu'" in err
+
+
+def test_bench_says_so_too_though_jax_starts_in_other_processes(jlstm_at, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "nowhere")
+    code, _, err = jlstm_at("bench", "--seconds", "0")
+    assert code == 2 and err.startswith("jlstm: JAX cannot start: ") and err.count("\n") == 1
+    assert "which is 'nowhere'" in err
+
+
+def test_check_goes_on_when_a_call_cannot_be_timed(jlstm_at, monkeypatch):
+    """One that breaks at a size, one that refuses it, and the scan, which is timed all the same."""
+
+    def only_small(name, error):
+        def run(layer, *args, **options):
+            if layer.hidden_size > 4:
+                raise error
+            return choice.scan.run(layer, *args, **options)
+
+        return choice.Implementation(name, run, lambda *_: None)
+
+    brittle = only_small("brittle", RuntimeError("no [room]"))
+    shy = only_small("shy", choice.RefusedError("too large"))
+    monkeypatch.setattr(choice, "IMPLEMENTATIONS", (brittle, shy, choice.IMPLEMENTATIONS[-1]))
+    monkeypatch.setattr(check, "SIZES", ((3, 2, 8), (3, 2, 4)))
+    monkeypatch.setattr(check, "CONTRACTS", ())
+    code, out, _ = jlstm_at("check")
+    assert code == 1 and "All contracts hold." in out and "could NOT be timed" in out
+    assert out.count("3, 2, 8, training, brittle failed: RuntimeError: no [room]") == 1
+    rows = [line.strip("│").split("│") for line in out.splitlines() if line.startswith("│ 3, 2")]
+    cells = [[cell.strip() for cell in row[2:]] for row in rows]
+    assert [row[:2] for row in cells[:2]] == [["failed", "refused"]] * 2
+    assert all(float(cell) for cell in (cells[0][2], cells[1][2], *cells[2], *cells[3]))
+    monkeypatch.setattr(check, "SIZES", ((3, 2, 4),))
+    assert jlstm_at("check")[0] == 0
 
 
 def test_bench_measures_a_config_and_appends_records(jlstm_at, tmp_path):
@@ -119,6 +197,41 @@ def test_a_network_without_a_readout_cannot_be_evaluated(jlstm_at):
 def test_unknown_words_are_exit_code_2(jlstm_at, words):
     code, out, err = jlstm_at(*words)
     assert code == 2 and "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--out", "r.jsonl"], "--out"),
+        (["--compare", "r.jsonl"], "--compare"),
+        (["--seconds", "1"], "--seconds"),
+        (["--threads", "2", "--only", "flax nnx"], "--threads, --only"),
+    ],
+)
+def test_what_compiling_alone_would_ignore_is_refused(jlstm_at, options, named):
+    code, out, err = jlstm_at("bench", "--compile-only", *options)
+    assert code == 2 and not out and err.count("\n") == 1
+    assert f"runs nothing, so that {named} would have no effect" in err
+
+
+def test_a_target_without_compile_only_is_refused(jlstm_at):
+    code, out, err = jlstm_at("bench", "--target", "v5e")
+    assert code == 2 and not out and err.count("\n") == 1
+    assert "--target 'v5e' names a chip to compile for, as only --compile-only does" in err
+
+
+@pytest.mark.parametrize("target", ["v5e:", "v5e:4x4x4x4", "v5e:1x3", "h200", "h100:1x1"])
+def test_a_target_that_cannot_be_is_one_line(jlstm_at, target):
+    code, out, err = jlstm_at("bench", "--compile-only", "--target", target)
+    assert code == 2 and not out and err.count("\n") == 1 and target in err
+
+
+def test_programs_that_do_not_compile_are_exit_code_1(jlstm_at, tmp_path, monkeypatch):
+    (tmp_path / "mine.toml").write_text(NETWORK)
+    monkeypatch.setattr(targets, "missing", lambda target: None)
+    monkeypatch.setattr(compiled, "compile_one", lambda *_, **options: {"error": "no room"})
+    code, out, _ = jlstm_at("bench", "mine.toml", "--compile-only")
+    assert code == 1 and "v5e: compiled, not run" in out and out.count("no room") == 1
 
 
 def test_records_that_cannot_be_written_are_refused_before_measuring(jlstm_at, tmp_path):

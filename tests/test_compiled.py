@@ -1,6 +1,8 @@
 """Programs compiled for TPUs and GPUs that are not here."""
 
 import functools
+import importlib.util
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from jax.sharding import SingleDeviceSharding
 
 import jlstm
 from jlstm import Config, Layer
-from jlstm.bench import compile_worker, compiled, launches
+from jlstm.bench import compile_worker, compiled, launches, targets
 from jlstm.bench.cases import Case, Shape
 from jlstm.kernels import choice, cudnn, vmem
 
@@ -46,15 +48,94 @@ def test_a_kernel_runs_once_for_all_steps_and_an_estimate_of_nothing_is_none(est
     assert compiled.cycles_a_step(found, estimates, 64, steps_a_turn=8) == cycles
 
 
-def test_a_target_that_is_not_known_is_refused():
-    with pytest.raises(ValueError, match="'v5', which is not known"):
-        compiled.run([], "v5")
+@pytest.mark.parametrize("target", ["v5", "", "v5:2x2", "h200", "a100"])
+def test_a_target_that_is_not_known_is_refused(target):
+    with pytest.raises(ValueError, match=f"'{target}', which is not known") as refused:
+        compiled.run([], target)
+    assert "tpu7x, or h100: of GPUs only the H100 is described" in str(refused.value)
+    assert "did you mean" not in str(refused.value)
 
 
-def test_without_libtpu_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(compiled, "missing", lambda target: f"pip install what {target} takes")
-    with pytest.raises(ValueError, match="pip install what v5e:2x2 takes"):
-        compiled.run([], "v5e:2x2")
+@pytest.mark.parametrize("shape", ["", "2", "2x", "0x2", "2x-2", "2X2", "2x2x2x2", "2x2 ", "two"])
+def test_a_slice_that_has_no_shape_is_refused(shape):
+    with pytest.raises(ValueError, match=f"'v5e:{shape}'; expected the shape .* 'v5e:2x2'"):
+        compiled.run([], f"v5e:{shape}")
+
+
+@pytest.mark.parametrize("target", ["h100:", "h100:2x2"])
+def test_a_slice_of_an_h100_is_refused(target):
+    with pytest.raises(ValueError, match=f"'{target}', but an H100 has no slices"):
+        compiled.run([], target)
+
+
+@pytest.mark.parametrize(
+    ("target", "count"), [("h100", 1), ("v4", 1), ("v5e:2x4", 8), ("v5p:2x2x2", 8)]
+)
+def test_devices_of_a_target(target, count):
+    assert targets.device_count(target) == count
+
+
+@pytest.mark.libtpu
+@pytest.mark.parametrize(
+    "target", ["v4", "v4:2x2x2", "v5e:4x4", "v5p:2x2x1", "v6e:2x2", "tpu7x:2x2x1"]
+)
+def test_devices_of_a_target_are_as_many_as_libtpu_says(target, monkeypatch):
+    needs(target)
+    for name, value in compiled._ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert targets.device_count(target) == len(compile_worker.devices(target))
+
+
+@pytest.mark.parametrize(("target", "devices"), [("v5e:2x2", 4), ("v4:2x2x1", 8)])
+def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_compiled(target, devices):
+    suite = [
+        Case("even", Config.stack(2, [3]), Shape(4, 8)),
+        Case("odd", Config.stack(2, [3]), Shape(4, 6)),
+    ]
+    with pytest.raises(ValueError, match=f"'odd' has a batch_size of 6.* {devices} devices"):
+        compiled.run(suite, target)
+
+
+def no_parent(name):
+    """What importlib says of a module in a package that is not there."""
+    raise ModuleNotFoundError(f"No module named {name!r}")
+
+
+@pytest.mark.parametrize("target", ["v5e", "v5e:2x2"])
+def test_without_libtpu_it_says_what_to_install(target, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"takes libtpu: pip install '\.\[tpu\]'$"):
+        compiled.run([], target)
+
+
+@pytest.mark.parametrize(
+    ("toolkit", "find"), [(None, lambda name: None), (pathlib.Path("cu13"), no_parent)]
+)
+def test_without_ptxas_or_the_plugin_it_says_what_to_install(toolkit, find, monkeypatch):
+    if toolkit is not None:
+        monkeypatch.setattr(targets, "toolkit", lambda: toolkit)
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    both = f"jax-cuda13-plugin=={jax.__version__} jax-cuda13-pjrt=={jax.__version__}"
+    with pytest.raises(ValueError, match=f"pip install {both} nvidia-cuda-nvcc$"):
+        compiled.run([], "h100")
+
+
+def test_what_cannot_be_compiled_is_told_once_and_the_others_go_on(monkeypatch, capsys):
+    error = "Ran out of [memory] in f32[8]"
+    good = {"seconds": 1.5, "temporary_bytes": None, "collectives": {}, "kernels": ["run.1"]}
+
+    def compile_one(case, target, mode, name, **options):
+        return good if case.name == "small" else {"error": error}
+
+    monkeypatch.setattr(targets, "missing", lambda target: None)
+    monkeypatch.setattr(compiled, "compile_one", compile_one)
+    suite = [Case(name, Config.stack(2, [3]), Shape(4, 2)) for name in ("large", "small")]
+    assert not compiled.run(suite, "v5e")
+    lines, table = capsys.readouterr().out.split("compiled, not run")
+    assert lines.count(error) == 1 and lines.count("failed") == 4
+    assert lines.count("1.5 s") == 4
+    assert table.count("failed") == 4 and "Ran out" not in table
+    assert compiled.run(suite[1:], "v5e")
 
 
 def test_what_a_turn_of_each_loop_launches():
@@ -89,7 +170,7 @@ def program(target, mode, *layers, batch=32, name="tpu", steps=16, **options):
 
 
 def needs(target):
-    reason = compiled.missing(target)
+    reason = targets.missing(target)
     if reason is not None:
         pytest.skip(reason)
 

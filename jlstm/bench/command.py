@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from jlstm import validation
+from jlstm import info, validation
 from jlstm.bench import cases, ceilings, records, regressions, tables
 from jlstm.bench.compare import compare, started
 from jlstm.bench.contenders import CONTENDERS, Contender
@@ -26,7 +26,7 @@ def run(
     path: pathlib.Path | None,
     *,
     out: pathlib.Path | None = None,
-    seconds: float = SECONDS,
+    seconds: float | None = None,
     threads: int | None = None,
     only: Sequence[str] = (),
     old: pathlib.Path | None = None,
@@ -37,17 +37,18 @@ def run(
     Args:
       path: the file; None for the quick suite.
       out: file that the records are appended to; None for no records.
-      seconds: how long the rounds of each case and mode go on.
+      seconds: how long the rounds of each case and mode go on; None for SECONDS.
       threads: processors that all contenders are kept to; None for all.
       only: names of the contenders wanted beside the first; empty for all.
       old: records of an earlier run, which this one is compared with.
       contenders: who takes part.
 
     Raises:
-      ValueError: an argument is out of range, or a file does not hold what it should.
+      ValueError: an argument is out of range, a file does not hold what it should, or JAX cannot
+        start here.
     """
     suite = cases.from_file(cases.QUICK if path is None else path)
-    seconds = validation.number("--seconds", seconds, low=0.0)
+    seconds = validation.number("--seconds", SECONDS if seconds is None else seconds, low=0.0)
     threads = validation.positive_int("--threads", os.cpu_count() if threads is None else threads)
     names = [contender.name for contender in contenders]
     for name in only:
@@ -104,7 +105,12 @@ def _ceilings(threads: int) -> dict[str, float]:
     """Measured in a process of its own, so that this one starts no threads."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(ceilings.measure, threads).result()
+        return pool.submit(_measured, threads).result()
+
+
+def _measured(threads: int) -> dict[str, float]:
+    info.devices()  # says in words why JAX cannot start
+    return ceilings.measure(threads)
 
 
 def _progress(console: Console) -> Any:

@@ -41,8 +41,8 @@ def compiled(
       network: a config as TOML.
       time_steps, batch_size: the shape of the input; the batch is divided over the chips.
       mode: "forward", or "training": gradients for parameters and input.
-      implementation: "scan", "auto" for the kernels, or "divided" to divide hidden units over two
-        chips and the batch over the others.
+      implementation: "scan", "auto" for what serves there, or "divided" to divide hidden units over
+        two chips and the batch over the others.
       precision: of float32 products; JAX's default if None.
     """
     config = config_toml.loads(network)
@@ -88,7 +88,6 @@ def compiled(
         program = lowered.compile()
     text, memory = program.as_text() or "", program.memory_analysis()
     return {
-        "chip": chips[0].device_kind,
         "chips": len(chips),
         "seconds": time.perf_counter() - start,
         "temporary_bytes": memory.temp_size_in_bytes if memory else None,

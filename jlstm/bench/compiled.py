@@ -4,7 +4,6 @@ Nothing is run. Of TPUs the compiler estimates cycles, in which the chip's main 
 nothing; nobody has held them beside a chip. Of GPUs it says what it launches.
 """
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -12,19 +11,17 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 from rich.console import Console
 from rich.table import Table
 
-from jlstm import config_toml, validation
-from jlstm.bench import launches
+from jlstm import config_toml
+from jlstm.bench import launches, targets
 from jlstm.bench.cases import Case
 from jlstm.kernels.turns import STEPS_A_TURN
 
-TARGETS = ("v4", "v5e", "v5p", "v6e", "tpu7x", "h100")
 IMPLEMENTATIONS = {"scan": "scan", "tpu": "auto", "gpu": "auto", "divided": "divided"}
 _LIMIT = 600
 _ENVIRONMENT = {
@@ -35,20 +32,6 @@ _ENVIRONMENT = {
     "TPU_LOG_DIR": "disabled",  # gigabytes otherwise
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
-
-
-def missing(target: str) -> str | None:
-    """What to install before anything can be compiled for a target, or None."""
-    if target != "h100":
-        found = importlib.util.find_spec("libtpu")
-        return None if found else "compiling for a TPU takes libtpu: pip install 'jlstm[tpu]'"
-    if launches.toolkit() is None or importlib.util.find_spec("jax_plugins.xla_cuda13") is None:
-        return (
-            "compiling for an H100 takes JAX's plugin for CUDA and ptxas: pip install "
-            f"jax-cuda13-plugin=={jax.__version__} jax-cuda13-pjrt=={jax.__version__} "
-            "nvidia-cuda-nvcc"
-        )
-    return None
 
 
 def compile_one(
@@ -64,17 +47,19 @@ def compile_one(
 
     Args:
       case: the network and the shape of its input.
-      target: a chip of TARGETS, or a slice of a TPU such as "v5e:2x2".
+      target: "h100", or a chip of targets.TPUS, or a slice of these such as "v5e:2x2".
       mode: "forward" or "training".
       name: "scan", "tpu", "gpu", or "divided" for hidden units over two chips of a slice.
       precision: of float32 products.
       estimate: whether "cycles" a step of a TPU are wanted too, for which it is compiled twice;
         "launches" a step of a GPU are always there.
     """
+    steps = case.shape.time_steps
+    turn = STEPS_A_TURN if IMPLEMENTATIONS[name] == "auto" else 1
     asked = {
         "target": target,
         "network": config_toml.dumps(case.config),
-        "time_steps": case.shape.time_steps,
+        "time_steps": steps,
         "batch_size": case.shape.batch_size,
         "mode": mode,
         "implementation": IMPLEMENTATIONS[name],
@@ -82,13 +67,11 @@ def compile_one(
     }
     if target == "h100":
         with tempfile.TemporaryDirectory() as folder:
-            flags = f"--xla_gpu_cuda_data_dir={launches.toolkit()} --xla_dump_to={folder}"
+            flags = f"--xla_gpu_cuda_data_dir={targets.toolkit()} --xla_dump_to={folder}"
             found = _worker(asked, {"XLA_FLAGS": flags})
             if "error" not in found:
-                steps = case.shape.time_steps
-                # Those that fill no turn are taken after the loop.
-                steps -= steps % STEPS_A_TURN if name == "gpu" else 0
-                found["launches"] = launches.a_step(folder, found["turns"], steps)
+                # Steps that fill no turn are taken after the loop.
+                found["launches"] = launches.a_step(folder, found["turns"], steps - steps % turn)
         return found
     found = _worker(asked, {})
     if "error" in found or not estimate:
@@ -96,8 +79,7 @@ def compile_one(
     with tempfile.TemporaryDirectory() as folder:
         # The analysis may end the process, so that it has one of its own.
         _worker(asked, {"LIBTPU_INIT_ARGS": f"--xla_jf_dump_static_llo_profile_to={folder}"})
-        turn = STEPS_A_TURN if IMPLEMENTATIONS[name] == "auto" else 1
-        found["cycles"] = cycles_a_step(found, _estimates(folder), case.shape.time_steps, turn)
+        found["cycles"] = cycles_a_step(found, _estimates(folder), steps, turn)
     return found
 
 
@@ -117,14 +99,15 @@ def cycles_a_step(
     return sum(own) / steps_a_turn if own else None
 
 
-def run(suite: Iterable[Case], target: str) -> None:
-    """Compiles every case for a target, both ways, and prints what came of it.
+def run(suite: Sequence[Case], target: str) -> bool:
+    """Compiles every case for a target, both ways, prints what came of it; whether all compiled.
 
     Raises:
-      ValueError: a target that is not known, or a compiler that is not installed.
+      ValueError: a target that is not known, a batch that cannot be divided over its devices, or a
+        compiler that is not installed.
     """
-    validation.known_name("--target", target.split(":")[0], TARGETS)
-    if (reason := missing(target)) is not None:
+    _require_divisible(suite, target)
+    if (reason := targets.missing(target)) is not None:
         raise ValueError(reason)
     console = Console()
     gpu = target == "h100"
@@ -133,18 +116,35 @@ def run(suite: Iterable[Case], target: str) -> None:
     for column in ("case", "mode", "implementation", "compile", "memory", "collectives"):
         table.add_column(column)
     table.add_column("launches a step" if gpu else "estimated cycles a step", justify="right")
+    errors: set[str] = set()
     for case in suite:
         for mode in ("forward", "training"):
             for name in ("scan", "gpu" if gpu else "tpu"):
-                row = _row(case, mode, name, compile_one(case, target, mode, name, estimate=True))
-                console.print(", ".join(filter(None, row)), highlight=False)
+                found = compile_one(case, target, mode, name, estimate=True)
+                row = _row(case, mode, name, found)
+                line = ", ".join(filter(None, row))
+                if "error" in found:  # often the same for every program, and long
+                    line += ": as before" if found["error"] in errors else f": {found['error']}"
+                    errors.add(found["error"])
+                console.print(line, markup=False, highlight=False)
                 table.add_row(*row)
     console.print(table)
+    return not errors
+
+
+def _require_divisible(suite: Sequence[Case], target: str) -> None:
+    devices = targets.device_count(target)
+    for case in suite:
+        if case.shape.batch_size % devices:
+            raise ValueError(
+                f"case {case.name!r} has a batch_size of {case.shape.batch_size}, which cannot be "
+                f"divided over the {devices} devices of {target}; expected a multiple of {devices}"
+            )
 
 
 def _row(case: Case, mode: str, name: str, found: dict[str, Any]) -> list[str]:
     if "error" in found:
-        return [case.name, mode, name, f"failed: {found['error']}", "", "", ""]
+        return [case.name, mode, name, "failed", "", "", ""]
     if name == "tpu" and not found["kernels"]:
         name = "tpu (the scan serves)"
     collectives = ", ".join(f"{n} {k}" for k, n in found["collectives"].items() if n) or "none"

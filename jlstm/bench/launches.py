@@ -1,6 +1,5 @@
 """What a program compiled for a GPU launches, counted in the text that XLA dumps of it."""
 
-import importlib.util
 import pathlib
 import re
 
@@ -46,13 +45,4 @@ def a_step(folder: str, turns: list[int], steps: int) -> float | None:
     loops = max((in_loops(text) for text in texts), key=sum, default=[])
     if not loops or len(loops) != len(turns):
         return None
-    return sum(n * turns for n, turns in zip(loops, turns, strict=True)) / steps
-
-
-def toolkit() -> pathlib.Path | None:
-    """The folder with the assembler that XLA calls, bin/ptxas, as NVIDIA's packages install it."""
-    found = importlib.util.find_spec("nvidia")
-    for folder in (found.submodule_search_locations or ()) if found else ():
-        if (where := pathlib.Path(folder, "cu13")).joinpath("bin", "ptxas").exists():
-            return where
-    return None
+    return sum(n * taken for n, taken in zip(loops, turns, strict=True)) / steps
