@@ -284,7 +284,7 @@ def test_meshes_and_batches_that_do_not_fit_say_what_would(two_by_four):
             "layer 0 has projection_size=4; only units of plain layers",
         ),
         (Layer(8), {"units": "unit"}, "did you mean 'units'"),
-        (Layer(8), {"batch": "units"}, "'units', which is not known"),
+        (Layer(8), {"batch": "units"}, "batch and units are both 'units'"),
     ],
 )
 def test_units_that_cannot_be_divided_are_refused(two_by_four, layer, options, message):

@@ -117,7 +117,7 @@ def run(given: Layered, precise: bool) -> Through:
 
 def gradients(given: Cotangents, precise: bool) -> Layered:
     """Gradients for the operands of a run; of lengths there are none."""
-    from jax.experimental import rnn
+    from jax.experimental import rnn  # not at import, as importing it registers its own operations
 
     at, through = given.at, given.through
     directions, units, inputs = at.w_h.shape[0], at.w_h.shape[1], at.w_x.shape[1]

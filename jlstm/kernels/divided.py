@@ -13,7 +13,7 @@ from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
 
-@functools.cache
+@functools.cache  # a network is compiled anew for a function that it has not seen
 def runner(mesh: Mesh, units: str, batch: str | None) -> Callable[..., tuple[Carry, jax.Array]]:
     """A function like scan.run for plain layers.
 

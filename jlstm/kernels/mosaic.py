@@ -16,7 +16,7 @@ from jax.experimental.pallas import tpu as pltpu
 
 from jlstm.kernels import types
 from jlstm.kernels.tiling import RESET, VALID
-from jlstm.kernels.vmem import Tiles
+from jlstm.kernels.vmem import Tiles, limit
 from jlstm.params import Carry
 
 
@@ -38,7 +38,7 @@ class Walk(NamedTuple):
 
     @property
     def blocks(self) -> int:
-        """Of time."""
+        """How many blocks of time there are."""
         return -(-self.time // self.tiles.steps)
 
     def place(self, block: Any) -> Any:
@@ -72,7 +72,19 @@ def call(
 ) -> list[jax.Array]:
     """Runs `body` over the grid, with every operand, result and scratch array by its name.
 
-    `made` says how many times H features a result over time has, 0 for a state.
+    Args:
+      walk: the order of time, and the tiles.
+      body: what a point of the grid does with its blocks.
+      w_h: weights [G, ..], of which a point has those of its group.
+      over_time: arrays [G, T, B, features].
+      states: arrays [G, B, H].
+      flags: [G or 1, T, B, 1], or None.
+      made: for each result how many times H features it has over time, 0 for a state.
+      scratch: arrays of a block's [B, H] that the next block of time finds as they were left.
+      interpret: how Pallas runs it where there is no TPU.
+
+    Returns:
+      The results, in float32.
     """
     steps, rows = walk.tiles.steps, walk.tiles.batch
     groups, batch, units = next(iter(states.values())).shape
@@ -104,15 +116,11 @@ def call(
         scratch_shapes=[pltpu.VMEM((rows, units), jnp.float32) for _ in scratch],
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "parallel", "arbitrary"),
-            vmem_limit_bytes=_limit(walk.tiles),
+            vmem_limit_bytes=limit(walk.tiles),
         ),
         interpret=interpret,
     )
     return call(*given)
-
-
-def _limit(tiles: Tiles) -> int:
-    return tiles.size * 4 // 3 + 2**21
 
 
 def product(a: jax.Array, w: jax.Array) -> jax.Array:
@@ -153,8 +161,6 @@ def where(flags: jax.Array | None, chosen: Any, otherwise: Any) -> Any:
     return chosen if flags is None else jnp.where(flags, chosen, otherwise)
 
 
-def select(flags: jax.Array | None, chosen: Carry | None, otherwise: Carry) -> Carry:
-    """`chosen` where the flags are True; without them a step is taken, and nothing is reset."""
-    if chosen is None:
-        return otherwise
+def where_carry(flags: jax.Array | None, chosen: Carry, otherwise: Carry) -> Carry:
+    """`chosen` where the flags are True, and everywhere without flags."""
     return Carry(*(where(flags, a, b) for a, b in zip(chosen, otherwise, strict=True)))

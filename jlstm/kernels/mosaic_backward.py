@@ -1,4 +1,4 @@
-"""Its transpose, from which gradients come, as a Pallas kernel for TPU."""
+"""The transpose of a run's derivative, from which gradients come, as a Pallas kernel for TPU."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,7 @@ def backward(
     d_hs: jax.Array,
     d_last: Carry,
     flags: jax.Array | None,
-    interpret: Any = False,
+    interpret: Any,
 ) -> list[jax.Array]:
     """Gradients of a run, going through time the other way.
 
@@ -61,7 +61,7 @@ def backward(
             for k, part in enumerate(parts):
                 at.d_z[n, :, k * units : (k + 1) * units] = part
             d_h = mosaic.product(jnp.concatenate(parts, axis=-1), at.w_h[...])
-            d = mosaic.select(taken, Carry(d_c, d_h), d)
+            d = mosaic.where_carry(taken, Carry(d_c, d_h), d)
             if walk.backwards:
                 d, d_initial = _cut(reset, d, d_initial)
             return d, d_initial

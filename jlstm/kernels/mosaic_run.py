@@ -22,7 +22,7 @@ def run(
     initial: Carry | None,
     flags: jax.Array | None,
     keep: bool,
-    interpret: Any = False,
+    interpret: Any,
 ) -> list[jax.Array]:
     """The recurrence of groups that all have one direction.
 
@@ -50,14 +50,17 @@ def run(
 
         first = walk.first()
 
+        def restarted(reset: Any, state: Carry) -> Carry:
+            return state if start is None else mosaic.where_carry(reset, start, state)
+
         def step(n: Any, state: Carry) -> Carry:
             taken, reset = mosaic.flags_at(walk, at, first, n, state.c.shape)
             if not walk.backwards:
-                state = mosaic.select(reset, start, state)
+                state = restarted(reset, state)
             before = state
             z = at.z[n] + mosaic.product(before.h, at.w_h[...])
             gates, c, h = cell.advance(PLAIN, _NO_WEIGHTS, z, before, cell.NO_MASKS)
-            state = mosaic.select(taken, Carry(c, h), before)
+            state = mosaic.where_carry(taken, Carry(c, h), before)
             at.hs[n] = mosaic.where(taken, h, 0.0)
             if keep:
                 for k, gate in enumerate(gates):
@@ -65,7 +68,7 @@ def run(
                 at.c_before[n] = mosaic.where(taken, before.c, 0.0)
                 at.h_before[n] = mosaic.where(taken, before.h, 0.0)
             if walk.backwards:
-                state = mosaic.select(reset, start, state)
+                state = restarted(reset, state)
             return state
 
         state = walk.over_block(step, Carry(at.c[...], at.h[...]))

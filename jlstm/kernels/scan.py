@@ -234,7 +234,20 @@ def loop(
     unroll: int = 1,
     over: str | None = None,
 ) -> tuple[Carry, Any]:
-    """The scan itself; `keep` says what of each step it stacks, `unroll` how many a turn takes."""
+    """The scan itself.
+
+    Args:
+      layer, dtype, over, unroll: as for `run`.
+      reverse: whether it starts at the last step.
+      params: those of one direction that the loop reads.
+      carry, initial: Carry [*batch, ..]; a reset puts the latter in place of the former.
+      steps: what varies with time.
+      held: what is drawn for all steps [*batch, ..].
+      keep: what of each step is stacked, as a function of Taken.
+
+    Returns:
+      The last carry, and what was kept of each step, leading axis T.
+    """
 
     def body(carry: Carry, step: Steps) -> tuple[Carry, Any]:
         if not reverse:

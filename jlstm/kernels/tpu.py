@@ -1,22 +1,20 @@
 """The fused operations on TPU: Pallas kernels, where a layer's weights fit into the chip."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
+import jax.experimental
 import jax.numpy as jnp
 import numpy as np
 
 from jlstm import cell
-from jlstm.kernels import operands, options, partition, tiling, types, vmem
+from jlstm.kernels import operands, options, partition, tiling, vmem
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made
 from jlstm.kernels.reference import PLAIN, with_rounded_h
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
-
-# Arrays [T, B, H] that go through a core's memory: z and h; beside them gates, c and h; the gates
-# and their gradients, c and the gradient for h.
-RUN, RUN_KEPT, BACKWARD = 5, 11, 10
 
 
 def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
@@ -88,7 +86,7 @@ def recurrence(
     """
 
     def one(given: Any, backwards: bool) -> Any:
-        with types.in_32_bits():
+        with _in_32_bits():
             if isinstance(given, Forward):
                 return _run(given, backwards, keep, rounded, chip, interpret)
             return _backward(given, backwards, chip, interpret)
@@ -110,7 +108,7 @@ def recurrence(
 def _run(
     given: Forward, backwards: bool, keep: bool, rounded: bool, chip: str | None, interpret: Any
 ) -> Made:
-    from jlstm.kernels import mosaic, mosaic_run
+    from jlstm.kernels import mosaic, mosaic_run  # here, as they import Pallas
 
     batch_shape, units = given.xs.shape[2:-1], given.w_h.shape[1]
     tiles = _tiles(given, chip, keep, rounded)
@@ -181,7 +179,8 @@ def _tiles(
     given: Any, chip: str | None, keep: bool = False, rounded: bool = False
 ) -> vmem.Tiles | None:
     units = given.w_h.shape[1] + -given.w_h.shape[1] % vmem.LANES
-    arrays = (RUN_KEPT if keep else RUN) if isinstance(given, Forward) else BACKWARD
+    run = vmem.RUN_KEPT if keep else vmem.RUN
+    arrays = run if isinstance(given, Forward) else vmem.BACKWARD
     time, *batch_shape = operands.over_time(given).shape[1:-1]
     batch = int(np.prod(batch_shape))
     return vmem.tiles(chip, units, time, batch, _operand(rounded).itemsize, arrays)
@@ -192,8 +191,15 @@ def _operand(rounded: bool) -> np.dtype:
     return jnp.dtype("bfloat16" if rounded or narrow() else "float32")
 
 
+def _in_32_bits() -> AbstractContextManager[Any]:
+    """Within it JAX counts in 32 bits, as TPUs do, whatever it is set to."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(False)
+    return jax.experimental.disable_x64()  # type: ignore[attr-defined]  # before jax 0.8
+
+
 def _known(a: Any) -> bool:
-    """Whether the kernels can be made for an array: of a known size, and not empty."""
+    """Whether the kernels can be made for an array: of a dtype and a size they know, not empty."""
     sizes = all(isinstance(n, int) and n > 0 for n in a.shape)
     return sizes and a.dtype in (jnp.float32, jnp.bool_)
 

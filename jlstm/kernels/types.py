@@ -1,11 +1,9 @@
 """What the type of an array says of devices, for operations that compute their results' types."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
-import jax.experimental
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -33,13 +31,6 @@ def alike(tree: Any) -> Any:
     """
     axes = {axis for a in jax.tree.leaves(tree) for axis in _varying(a)}
     return jax.tree.map(lambda a: _vary(a, axes - _varying(a)), tree) if axes else tree
-
-
-def in_32_bits() -> AbstractContextManager[Any]:
-    """Within it JAX counts in 32 bits, as TPUs do, whatever it is set to."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(False)
-    return jax.experimental.disable_x64()  # type: ignore[attr-defined]  # before jax 0.8
 
 
 def struct_like(a: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:

@@ -28,6 +28,10 @@ _TWO_CORES = ("TPU v4", "TPU v5", "TPU v5p")
 # is taken at most.
 _ENOUGH, _MOST = 0.375, 0.75
 
+# How many arrays [T, B, H] a kernel reads and writes. A run: z and h; if it keeps them, gates, c
+# and h before each step too. Backward: gates and their gradients, c and the gradient for h.
+RUN, RUN_KEPT, BACKWARD = 5, 11, 10
+
 
 class Tiles(NamedTuple):
     """What one step of the grid works on.
@@ -81,9 +85,14 @@ def tiles(
 def largest(chip: str | None, weight_bytes: int) -> int:
     """The most hidden units with which a training step still has room."""
     units = LANES
-    while tiles(chip, units + LANES, 1, SUBLANES, weight_bytes, over_time=11):
+    while tiles(chip, units + LANES, 1, SUBLANES, weight_bytes, RUN_KEPT):
         units += LANES
     return units
+
+
+def limit(tiles: Tiles) -> int:
+    """Bytes that the compiler is allowed, beside the operands what it makes itself."""
+    return int(tiles.size / _MOST) + 2 * _MIB
 
 
 def _batches(batch: int, two_cores: bool) -> list[int]:
@@ -97,11 +106,14 @@ def _batches(batch: int, two_cores: bool) -> list[int]:
 
 
 def _size(units: int, rows: int, steps: int, weight_bytes: int, over_time: int) -> int:
-    """Bytes in use: weights once, what varies with time twice, states and what a step makes."""
+    """Bytes in use: weights once, what varies with time twice, states and what a step makes.
+
+    Twice is what is fetched or stored while the block before or after is worked on.
+    """
     row = 4 * rows * units
     flags = 2 * 4 * steps * rows * LANES
-    states = 2 * 8 * row + 4 * row
-    one_step = 12 * row
+    states = 2 * 6 * row + 4 * row  # six are read or written at most, four kept in scratch
+    one_step = 16 * row  # gates, their gradients, states, and room to spare
     return (
         4 * units * units * weight_bytes + 2 * steps * over_time * row + flags + states + one_step
     )
