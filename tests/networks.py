@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,8 @@ from jlstm.kernels import cpu
 from tests import reference
 
 _drawn = itertools.count(1)
+# Of each contract that is looked at in random networks over all options at once.
+EXAMPLES = int(os.environ.get("JLSTM_EXAMPLES", "25"))
 MERGES = ("concat", "sum", "mul", "average")
 
 

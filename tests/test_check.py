@@ -1,6 +1,7 @@
 """jlstm check."""
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 import jlstm
@@ -31,13 +32,60 @@ def swapped(run):
     return wrong
 
 
+def forgetful(run):
+    """One that starts from zeros, whatever carry it is given."""
+
+    def wrong(layer, params, carry, *args, **options):
+        return run(layer, params, jax.tree.map(jnp.zeros_like, carry), *args, **options)
+
+    return wrong
+
+
+def mixing(run):
+    """One that adds to each sequence the mean of its batch."""
+
+    def wrong(layer, params, carry, xs, **options):
+        batch = tuple(range(1, xs.ndim - 1))
+        return run(layer, params, carry, xs + xs.mean(batch, keepdims=True), **options)
+
+    return wrong
+
+
+def uniform(run):
+    """One whose rule for vmap takes the first member's parameters for all."""
+
+    @jax.custom_batching.custom_vmap
+    def same(a):
+        return a
+
+    @same.def_vmap
+    def first(size, mapped, a):
+        return jnp.broadcast_to(a[:1], a.shape), True
+
+    def wrong(layer, params, *args, **options):
+        return run(layer, jax.tree.map(same, params), *args, **options)
+
+    return wrong
+
+
+def without(name):
+    """One that does not look at an argument."""
+
+    def deaf(run):
+        return lambda *args, **options: run(*args, **{**options, name: None})
+
+    return deaf
+
+
 @pytest.fixture
-def faulty(monkeypatch):
-    one = choice.Implementation("faulty", swapped(choice.scan.run), lambda *_: None)
+def faulty(request, monkeypatch):
+    """The scan with a fault; two of its gates in the wrong order unless a test says otherwise."""
+    fault = getattr(request, "param", swapped)
+    one = choice.Implementation("faulty", fault(choice.scan.run), lambda *_: None)
     monkeypatch.setattr(choice, "IMPLEMENTATIONS", (one, *choice.IMPLEMENTATIONS))
 
 
-# They compare it with itself, or ask what no gate has a part in.
+# They compare it with itself, or ask what no gate has a part in: faults of their own are below.
 BLIND = (
     "time_split", "mapped", "from_nothing", "lengths", "resets", "chosen", "refused",
     "undisturbed", "divided",
@@ -51,6 +99,42 @@ BLIND = (
 )
 def test_a_gate_in_the_wrong_place_is_found(faulty, contract, allowed):
     assert contract("faulty") > allowed
+
+
+@pytest.mark.parametrize(
+    ("contract", "faulty"),
+    [
+        (contracts.time_split, forgetful),
+        (contracts.mapped, mixing),
+        (contracts.mapped, uniform),
+        (contracts.lengths, without("valid")),
+        (contracts.resets, without("resets")),
+        (contracts.divided, mixing),
+    ],
+    indirect=["faulty"],
+    ids=lambda given: given.__name__,
+)
+def test_a_fault_that_a_contract_is_about_is_found(faulty, contract):
+    assert contract("faulty") > dict(contracts.CONTRACTS)[contract]
+
+
+def test_an_apply_that_starts_from_elsewhere_is_found(monkeypatch):
+    """Where it starts without a carry is no implementation's to say."""
+    apply = jlstm.apply
+
+    def elsewhere(config, params, carry, xs, **options):
+        if carry is None:
+            start = jlstm.initial_carry(config, batch_shape=xs.shape[1:-1])
+            carry = jax.tree.map(jnp.ones_like, start)
+        return apply(config, params, carry, xs, **options)
+
+    monkeypatch.setattr(jlstm, "apply", elsewhere)
+    assert contracts.from_nothing("scan") > 0
+
+
+def test_an_apply_that_refuses_nothing_is_found(monkeypatch):
+    monkeypatch.setattr(jlstm, "apply", lambda *_, **__: None)
+    assert contracts.refused("scan") > 0
 
 
 def test_calls_that_disturb_each_other_are_found(monkeypatch):

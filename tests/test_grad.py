@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
-from tests.networks import apply, assert_close, calls, expected, loss, make_call, random_like
+from tests.networks import (
+    apply,
+    assert_close,
+    calls,
+    expected,
+    loss,
+    make_call,
+    random_like,
+    run,
+)
 
 
 def differentiable(call):
@@ -120,6 +129,16 @@ def test_compiled_gradients_are_those_of_single_operations(call):
     compiled = jax.jit(gradient)(args)
     with jax.disable_jit():
         assert_close(gradient(args), compiled, atol=1e-4)
+
+
+def test_gradients_can_be_transposed():
+    """Contract 8, as solvers ask that are given a product with a Jacobian."""
+    call = make_call(NETWORK, 5, (2,), 0, ALL)
+    ys, back = jax.vjp(lambda xs: apply(call, xs=xs)[1], jnp.asarray(call.xs))
+    moved = random_like(1, call.xs)
+    (seen,) = jax.linear_transpose(lambda ct: back(ct)[0], ys)(moved)
+    wanted = jax.jvp(lambda xs: run(call, "scan", xs=xs)[1], (call.xs,), (moved,))[1]
+    assert_close(seen, wanted)
 
 
 def test_inside_loops_and_branches():

@@ -5,6 +5,7 @@ import functools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax import export
 
 import jlstm
-from jlstm import Config, Layer, cell, network, randomness
-from jlstm.kernels import scan
+from jlstm import Config, Layer, cell, randomness
 from jlstm.layer import COUPLINGS, NORMS
 from tests.networks import (
+    EXAMPLES,
     apply,
     assert_close,
     expected,
@@ -28,8 +28,6 @@ from tests.networks import (
     variant_calls,
 )
 
-# Of each of the eight contracts below that are looked at in random networks.
-EXAMPLES = int(os.environ.get("JLSTM_EXAMPLES", "25"))
 MANY = settings(max_examples=EXAMPLES)
 
 
@@ -97,40 +95,6 @@ def test_time_may_be_split_anywhere(call, at):
     carry, first = part(call.carry, slice(0, at))
     carry, second = part(carry, slice(at, None))
     assert_close((carry, jnp.concatenate([first, second])), apply(call), atol=1e-4)
-
-
-@settings(max_examples=1 + EXAMPLES // 4)  # each compiles four loops
-@given(variant_calls(given=("mask", "resets")))
-def test_several_steps_a_turn_give_what_one_does(call):
-    """As on GPUs and TPUs; with numbers of steps that are no multiple of a turn's."""
-
-    def total(args, steps_a_turn):
-        run = functools.partial(scan.run, unroll=steps_a_turn)
-        times = {"lengths": None, "mask": None, "resets": None, "time_major": True, **call.times}
-        out = network.apply_with(run, call.config, *args, **times)
-        return loss(out), out
-
-    def both(steps_a_turn):
-        args = call.params, call.carry, call.xs
-        return jax.grad(total, has_aux=True)(args, steps_a_turn)
-
-    slopes, out = both(3)
-    wanted_slopes, wanted = both(1)
-    assert_close(out, wanted, atol=1e-5)
-    assert_close(slopes, wanted_slopes, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("platform", "turns"), [("cpu", 88), ("cuda", 11), ("rocm", 11), ("tpu", 11)]
-)
-def test_a_turn_takes_several_steps_where_turns_are_dear(platform, turns):
-    config = Config(3, (Layer(4, peepholes=True),))
-    params = jax.eval_shape(lambda: jlstm.init(jax.random.key(0), config))
-    forward = jax.jit(lambda params, xs: jlstm.apply(config, params, None, xs))
-    xs = jax.ShapeDtypeStruct((88, 2, 3), jnp.float32)
-    program = export.export(forward, platforms=[platform])(params, xs).mlir_module()
-    found = [n for n in (88, 11) if f"dense<{n}> : tensor<i32>" in program]
-    assert found == [turns]
 
 
 @MANY
@@ -248,9 +212,10 @@ def test_gradients_are_those_of_plain_differentiation(options):
 
 @pytest.mark.long
 def test_two_thousand_examples_of_the_contracts():
-    """All of the above again, on 300 examples each."""
+    """All of the above again, on 300 examples each, and variants in turns of several steps."""
+    turns = Path(__file__).with_name("test_turns.py")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", __file__, "-m", "not long"],
+        [sys.executable, "-m", "pytest", "-q", __file__, turns, "-m", "not long"],
         env={**os.environ, "JLSTM_EXAMPLES": "300"},
         capture_output=True,
         text=True,
