@@ -87,8 +87,8 @@ def faulty(request, monkeypatch):
 
 # They compare it with itself, or ask what no gate has a part in: faults of their own are below.
 BLIND = (
-    "time_split", "mapped", "from_nothing", "lengths", "resets", "chosen", "refused",
-    "undisturbed", "divided",
+    "time_split", "mapped", "from_nothing", "lengths", "masks", "resets", "refused", "undisturbed",
+    "divided",
 )  # fmt: skip
 
 
@@ -108,6 +108,7 @@ def test_a_gate_in_the_wrong_place_is_found(faulty, contract, allowed):
         (contracts.mapped, mixing),
         (contracts.mapped, uniform),
         (contracts.lengths, without("valid")),
+        (contracts.masks, without("valid")),
         (contracts.resets, without("resets")),
         (contracts.divided, mixing),
     ],
@@ -158,6 +159,16 @@ def test_one_that_serves_what_it_says_it_does_not_is_found(monkeypatch):
     shy = ("vain", False, "it is shy")
     monkeypatch.setattr(jlstm, "implementations", lambda config: [shy])
     assert contracts.chosen("vain") > 0
+
+
+@pytest.mark.parametrize(("lacks", "columns"), [((), 2), (("resets",), 3)])
+def test_auto_has_a_column_where_it_is_no_other(monkeypatch, lacks, columns):
+    fast = choice.Implementation("fast", swapped(choice.scan.run), lambda *_: None, lacks=lacks)
+    scan = choice.IMPLEMENTATIONS[-1]
+    for module in (choice, command):
+        monkeypatch.setattr(module, "IMPLEMENTATIONS", (fast, scan))
+    seen = command.columns(jlstm.Config.stack(3, [4]))
+    assert seen == ["auto", "fast", "scan"][-columns:]
 
 
 def test_the_command_says_what_failed(faulty, monkeypatch, capsys):

@@ -1,8 +1,8 @@
 """The recurrence as operations of JAX, with derivatives and batching, lowered by platform.
 
 There are three: the run over a sequence, its derivative at a point, and the transpose of that.
-Where no kernel serves they are the scans of `reference`, on GPUs and TPUs several steps a turn. What the
-derivative needs beside the loop are products over all steps at once; they stand in `products`.
+Where no kernel serves they are the scans of `reference`, on GPUs and TPUs several steps a turn.
+What the derivative needs beside the loop are products over all steps at once, in `products`.
 """
 
 import functools
