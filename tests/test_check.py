@@ -165,8 +165,7 @@ def test_one_that_serves_what_it_says_it_does_not_is_found(monkeypatch):
 def test_auto_has_a_column_where_it_is_no_other(monkeypatch, lacks, columns):
     fast = choice.Implementation("fast", swapped(choice.scan.run), lambda *_: None, lacks=lacks)
     scan = choice.IMPLEMENTATIONS[-1]
-    for module in (choice, command):
-        monkeypatch.setattr(module, "IMPLEMENTATIONS", (fast, scan))
+    monkeypatch.setattr(choice, "IMPLEMENTATIONS", (fast, scan))
     seen = command.columns(jlstm.Config.stack(3, [4]))
     assert seen == ["auto", "fast", "scan"][-columns:]
 

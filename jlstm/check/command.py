@@ -12,8 +12,8 @@ from rich.table import Table
 import jlstm
 from jlstm import info
 from jlstm.check.contracts import CONTRACTS
-from jlstm.kernels import scan
-from jlstm.kernels.choice import IMPLEMENTATIONS, RefusedError
+from jlstm.kernels import choice, scan
+from jlstm.kernels.choice import RefusedError
 
 SIZES = ((100, 8, 256), (100, 32, 512), (50, 64, 1024))  # steps, batch, units and inputs
 _ROUNDS = 5
@@ -51,7 +51,7 @@ def run() -> bool:
 def columns(config: jlstm.Config) -> list[str]:
     """The implementations that serve a network here; "auto" too, unless it is always the first."""
     names = [name for name, usable, _ in jlstm.implementations(config) if usable]
-    whole = [i.name for i in IMPLEMENTATIONS if not i.lacks and i.run is not scan.run]
+    whole = [i.name for i in choice.IMPLEMENTATIONS if not i.lacks and i.run is not scan.run]
     return names if names[0] in whole else ["auto", *names]
 
 
