@@ -121,6 +121,33 @@ def test_shard_map_runs_the_batch_in_parts():
     assert_close(fetched(jax.grad(summed, (0, 1))(*ARGS)), fetched(gradients(*ARGS)), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"projection_size": 2},
+        {"layer_norm": "products_and_cell"},
+        {"layer_norm": "gates_and_cell", "peepholes": True, "projection_size": 2},
+    ],
+)
+@pytest.mark.parametrize("implementation", ["auto", "scan"])
+def test_gradients_of_variants_within_shard_map(options, implementation):
+    config = Config(3, (Layer(4, **options),))
+    params = jlstm.init(jax.random.key(0), config)
+    xs = jax.random.normal(jax.random.key(1), (5, 8, 3))
+
+    def total(params, xs):
+        _, ys = jlstm.apply(config, params, None, xs, implementation=implementation)
+        return (ys**3 + ys).sum()
+
+    def over_all(params, xs):
+        return jax.lax.psum(total(params, xs), "data")
+
+    specs = P(), P(None, "data")
+    summed = jax.shard_map(over_all, mesh=mesh(AxisType.Auto), in_specs=specs, out_specs=P())
+    seen = jax.jit(jax.grad(summed, (0, 1)))(params, xs)
+    assert_close(fetched(seen), fetched(jax.grad(total, (0, 1))(params, xs)), atol=1e-4)
+
+
 def test_vmap_over_a_divided_axis_of_an_explicit_mesh():
     """Contracts 3 and 14: the data are mapped, the weights are not repeated."""
     call = make_call(Config.stack(5, [4]), 3, (8,), 0)

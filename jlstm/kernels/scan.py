@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm import cell
+from jlstm.kernels import types
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
@@ -113,8 +114,8 @@ def run(
 
     def one(params: Any, carry: Any, initial: Any, masks: Any, held: Any, reverse: bool) -> Any:
         steps = Steps(cell.from_input(layer, params, xs, dtype), valid, resets, masks)
-        own, how = _for_loop(params, dtype), _How(over, unroll)
-        return _recurrence(layer, reverse, dtype.name, how, own, carry, initial, steps, held)
+        given = types.alike((_for_loop(params, dtype), carry, initial, steps, held))
+        return _recurrence(layer, reverse, dtype.name, _How(over, unroll), *given)
 
     return _each_direction(one, reverse, params, carry, initial, masks, held)
 
@@ -203,10 +204,10 @@ def _recurrence_jvp(
 
     # The product with h' may move with z, unless it is normalised before they are added.
     apart = params.norms is not None
-    added_h = jnp.zeros_like(steps.z) if apart else None
+    added_h = types.zeros_like(steps.z) if apart else None
     added_m = None
     if params.projection is not None:
-        added_m = jnp.zeros((*steps.z.shape[:-1], params.projection.shape[-1]), steps.z.dtype)
+        added_m = types.zeros_like(steps.z[..., :1]) + jnp.zeros_like(params.projection[0])
     out, push, (hs_read, units) = jax.linearize(
         from_products, small, carry, initial, steps.z, (added_h, added_m), has_aux=True
     )
