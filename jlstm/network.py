@@ -1,7 +1,6 @@
 """The stack: one step, a whole sequence, or a look inside one."""
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -242,7 +241,7 @@ def _applied(
 
 
 def apply_with(
-    run: Callable[..., Any],
+    run: choice.Run,
     config: Config,
     params: Params,
     carry: Carries | None,

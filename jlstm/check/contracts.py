@@ -66,10 +66,8 @@ def lengths(name: str) -> float:
     carry, ys = call.run(xs=broken, lengths=sizes)
     worst = float(jnp.abs(jnp.where(valid[..., None], 0.0, ys)).max())
     for n, size in enumerate(sizes):
-        own = jax.tree.map(lambda a, n=n: a[..., n : n + 1, :], call.carry)
-        last, alone = call.run(carry=own, xs=call.xs[:size, n : n + 1])
-        here = jax.tree.map(lambda a, n=n: a[..., n : n + 1, :], carry)
-        worst = max(worst, apart((here, ys[:size, n : n + 1]), (last, alone)))
+        alone = call.run(carry=_of_sequence(n, call.carry), xs=call.xs[:size, n : n + 1])
+        worst = max(worst, apart((_of_sequence(n, carry), ys[:size, n : n + 1]), alone))
     slopes = jax.grad(call.loss)(call.params, broken, lengths=sizes)
     clean = jnp.where(valid[..., None], call.xs, 0.0)
     return max(worst, apart(slopes, jax.grad(call.loss)(call.params, clean, lengths=sizes)))
@@ -82,9 +80,9 @@ def masks(name: str) -> float:
     carry, ys = call.run(mask=mask)
     worst = 0.0
     for n in range(BATCH):
-        own = jax.tree.map(lambda a, n=n: a[..., n : n + 1, :], (call.carry, carry))
-        last, alone = call.run(carry=own[0], xs=call.xs[mask[:, n], n : n + 1])
-        worst = max(worst, apart((own[1], ys[mask[:, n], n : n + 1]), (last, alone)))
+        taken = mask[:, n], slice(n, n + 1)
+        alone = call.run(carry=_of_sequence(n, call.carry), xs=call.xs[taken])
+        worst = max(worst, apart((_of_sequence(n, carry), ys[taken]), alone))
     return worst
 
 
@@ -120,19 +118,13 @@ def beside_the_scan_on_cpu(name: str) -> float:
     """9: a thousand steps of what the scan computes on a CPU."""
     call = made(name)
     long = jnp.tile(call.xs, (42, 1, 1))[:1000]
-    with jax.default_device(jax.devices("cpu")[0]):
-        inputs = jax.device_put((call.params, call.carry, long), jax.devices("cpu")[0])
-        wanted = jlstm.apply(call.config, *inputs, implementation="scan")
-    return apart(call.run(xs=long), wanted)
+    return apart(call.run(xs=long), _scanned_on_cpu(call, long))
 
 
 def in_bfloat16(name: str) -> float:
     """9: the same in bfloat16, as far as it counts."""
     call = made(name, dtype="bfloat16")
-    with jax.default_device(jax.devices("cpu")[0]):
-        inputs = jax.device_put((call.params, call.carry, call.xs), jax.devices("cpu")[0])
-        wanted = jlstm.apply(call.config, *inputs, implementation="scan")
-    return apart(call.run(), wanted)
+    return apart(call.run(), _scanned_on_cpu(call, call.xs))
 
 
 def chosen(name: str) -> float:
@@ -204,6 +196,16 @@ def divided(name: str) -> float:
         moved = re.findall(r" (?:all-|reduce-scatter|collective-permute)[\w-]*\(", text)
         worst = max(worst, float(len(moved)), apart(run(params, spread), wanted))
     return worst
+
+
+def _scanned_on_cpu(call: Call, xs: jax.Array) -> Any:
+    with jax.default_device(jax.devices("cpu")[0]):
+        inputs = jax.device_put((call.params, call.carry, xs), jax.devices("cpu")[0])
+        return jlstm.apply(call.config, *inputs, implementation="scan")
+
+
+def _of_sequence(n: int, carry: Any) -> Any:
+    return jax.tree.map(lambda a: a[..., n : n + 1, :], carry)
 
 
 def _raises(kind: Any, function: Callable[..., Any], **given: Any) -> bool:
