@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jlstm import arguments, cell, randomness
 from jlstm.dtypes import state_dtype
-from jlstm.kernels import choice, scan
+from jlstm.kernels import choice, scan, types
 from jlstm.keys import require_key
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams, start_of_layer
@@ -86,19 +86,17 @@ def run_layer(
     masks, held = randomness.masks(times.keys, n, layer, xs.shape[1:-1], dtype)
     # Zeros [*batch, I], which exist for T = 0 too, of a type that weights have a part in.
     data = jnp.sum(xs[:0], axis=0) + jnp.sum(own.w_x[:0]).astype(xs.dtype)
-    last, made = run(
-        layer,
-        own,
-        cell.like_data(carry, data, dtype),
-        xs,
-        initial=cell.like_data(start, data, dtype),
-        valid=times.valid,
-        resets=times.resets,
-        masks=masks,
-        held=held,
-        reverse=reverse,
-        dtype=dtype,
-    )
+    operands = {
+        "params": own,
+        "carry": cell.like_data(carry, data, dtype),
+        "xs": xs,
+        "initial": cell.like_data(start, data, dtype),
+        "valid": times.valid,
+        "resets": times.resets,
+        "masks": masks,
+        "held": held,
+    }
+    last, made = run(layer, **types.alike(operands), reverse=reverse, dtype=dtype)
     if not layer.bidirectional:
         last, made = jax.tree.map(lambda a: a[0], (last, made))
     recorded = isinstance(made, scan.States)

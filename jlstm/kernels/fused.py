@@ -59,7 +59,7 @@ def run(
     valid, resets = (None if a is None else a[None] for a in (valid, resets))
     start = None if resets is None else initial
     given = Forward(w_x, w_h, b, carry, start, xs[None], valid, resets)
-    made = _bind(run_p, types.alike(given), reverse=reverse, keep=False, rounded=rounded)
+    made = _bind(run_p, given, reverse=reverse, keep=False, rounded=rounded)
     return made.carry, made.hs
 
 

@@ -46,7 +46,7 @@ def run(
     lengths = None if valid is None else jnp.sum(valid, axis=0, dtype=jnp.int32)
     w_x, w_h = (a.astype(dtype) for a in params[:2])
     b = None if params.b is None else params.b.astype(dtype)
-    given = types.alike(Layered(w_x, w_h, b, carry, xs[None], lengths))
+    given = Layered(w_x, w_h, b, carry, xs[None], lengths)
     made = _bind_run(given, precise=cudnn.precise())
     return made.carry, made.hs
 

@@ -114,8 +114,8 @@ def run(
 
     def one(params: Any, carry: Any, initial: Any, masks: Any, held: Any, reverse: bool) -> Any:
         steps = Steps(cell.from_input(layer, params, xs, dtype), valid, resets, masks)
-        given = types.alike((_for_loop(params, dtype), carry, initial, steps, held))
-        return _recurrence(layer, reverse, dtype.name, _How(over, unroll), *given)
+        own, how = _for_loop(params, dtype), _How(over, unroll)
+        return _recurrence(layer, reverse, dtype.name, how, own, carry, initial, steps, held)
 
     return _each_direction(one, reverse, params, carry, initial, masks, held)
 
