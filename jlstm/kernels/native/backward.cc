@@ -37,7 +37,7 @@ void end(const BackwardPass& pass, const Part& part, int width) {
 void backward(const Backward& call, Team& team) {
   const Sizes& s = call.sizes;
   const Kernels& set = kernels();
-  const Plan plan = divide(s, set.width, team.threads);
+  const Plan plan = divide(s, set.width, team.threads, 1);
   const int64_t lanes = (s.units + set.width - 1) / set.width;
   Scratch scratch(s.groups * (Scratch::size(lanes * set.width * 4 * s.units) +
                               2 * Scratch::size(s.batch * s.units)));

@@ -55,9 +55,9 @@ static void products(const BackwardPass& pass, const float* const* rows, float* 
     if (from + block == size)
       beyond = next_lane < 0 ? nullptr : pass.w_h + next_lane * kWidth * size;
     in_tiles(count, beyond, block,
-             [&]<int R, int F>(int first, const float* next) __attribute__((always_inline)) {
+             [&]<int R>(int first, auto meanwhile) __attribute__((always_inline)) {
                Sums<R, L> sums = from ? get<R, L>(pass, out + first, lane) : Sums<R, L>{};
-               accumulate<R, L, F>(sums, rows + first, from, block, w, next);
+               accumulate<R, L>(sums, rows + first, from, block, w, meanwhile);
                put<R, L>(pass, sums, out + first, lane);
              });
   }

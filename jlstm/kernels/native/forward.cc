@@ -47,13 +47,19 @@ void write_last_carry(const ForwardPass& pass, const Part& part, int width) {
   }
 }
 
+// What the last vector of units costs beside a full one: lanes hold quarters of a vector there.
+double last_vector(const Sizes& s, int64_t width) {
+  const int64_t units = (s.units - 1) % width + 1;
+  return (units * 4 + width - 1) / width / 4.0;
+}
+
 }  // namespace
 
 void forward(const Forward& call, Team& team) {
   const Sizes& s = call.sizes;
   const Kernels& set = kernels();
   const int64_t panel_size = set.lanes * set.width;
-  const Plan plan = divide(s, set.width, team.threads);
+  const Plan plan = divide(s, set.width, team.threads, last_vector(s, set.width));
   const int64_t panels = (s.units + set.width - 1) / set.width;
   // Steps whose input products are taken at once: by all shares in the same phase, as they wait for
   // each other.
@@ -101,8 +107,8 @@ void forward(const Forward& call, Team& team) {
     float* b = scratch.take(panels * panel_size);
     float* c = scratch.take(s.batch * s.units);
     float* last_h = call.rounded ? scratch.take(s.batch * s.units) : nullptr;
-    passes.push_back({call, group, moved ? source[group].data() : nullptr, w_x, w_h, b, c, last_h,
-                      h, initial_h});
+    passes.push_back({call, group, moved ? source[group].data() : nullptr, w_x, w_h, b,
+                      packed && !ahead && !plan.independent, c, last_h, h, initial_h});
   }
   std::vector<std::vector<float*>> z;
   std::vector<float*> own;

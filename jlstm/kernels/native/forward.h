@@ -1,74 +1,29 @@
 // The recurrence forward in time; the equations are those of jlstm/cell.py.
 #pragma once
-#include "product.h"
-#include "recurrence.h"
+#include "inputs.h"
 
 namespace JLSTM_ISA {
 
-using jlstm::ForwardPass;
-using jlstm::kOwnPanels;
-using jlstm::Part;
-using jlstm::Sizes;
-
-static void pack_inputs(const ForwardPass& pass, int64_t first, int64_t end, float* packed) {
-  const Sizes& s = pass.call.sizes;
-  pack_gates(pass.call.w_x + pass.group * s.inputs * 4 * s.units, s.inputs, s.units, first, end,
-             packed);
-}
-
 static void pack_forward(const ForwardPass& pass, int64_t first, int64_t end) {
   const Sizes& s = pass.call.sizes;
-  if (pass.w_x) pack_inputs(pass, first, end, pass.w_x + first * s.inputs * kPanel);
-  if (pass.w_h)
-    pack_gates(pass.call.w_h + pass.group * s.units * 4 * s.units, s.units, s.units, first, end,
+  if (pass.w_x)
+    pack_gates(input_weights(pass), s.inputs, s.units, first, end,
+               pass.w_x + first * s.inputs * kPanel);
+  if (pass.w_h && !pass.packs_beside)
+    pack_gates(recurrent_weights(pass), s.units, s.units, first, end,
                pass.w_h + first * s.units * kPanel);
   float* b = pass.b + first * kPanel;
-  if (pass.call.b)
-    return pack_gates(pass.call.b + pass.group * 4 * s.units, 1, s.units, first, end, b);
-  for (int64_t n = 0; n < (end - first) * kLanes; ++n) store(b + n * kWidth, Vector{});
-}
-
-static void input_products(const ForwardPass& pass, const Part& part, int64_t from, int64_t to,
-                           float* z, float* own) {
-  const Sizes& s = pass.call.sizes;
-  const int64_t rows = part.row_end - part.row, all = (to - from) * rows;
-  const float* xs =
-      pass.call.xs + (pass.call.shared_inputs ? 0 : pass.group * s.steps * s.batch * s.inputs);
-  for (int64_t panel = part.first; panel < part.end; ++panel) {
-    const int64_t at = (panel - part.first) % kOwnPanels;
-    if (!pass.w_x && at == 0) pack_inputs(pass, panel, smaller(panel + kOwnPanels, part.end), own);
-    const float* w =
-        (pass.w_x ? pass.w_x + panel * s.inputs * kPanel : own + at * s.inputs * kPanel);
-    const float* b = pass.b + panel * kPanel;
-    float* of_panel = z + (panel - part.first) * all * kPanel;
-    const float* inputs[kTogether];
-    float* out[kTogether];
-    for (int64_t n = 0; n < all;) {
-      int count = 0;
-      for (; n < all && count < kTogether; ++n) {
-        const int64_t t = pass.time(from + n / rows), row = part.row + n % rows;
-        if (!pass.valid(t, row)) continue;
-        inputs[count] = xs + (t * s.batch + row) * s.inputs;
-        out[count++] = of_panel + n * kPanel;
-      }
-      const float* next = pass.w_x && panel + 1 < part.end ? w + s.inputs * kPanel : nullptr;
-      in_tiles(count, next, s.inputs,
-               [&]<int R, int F>(int first, const float* next) __attribute__((always_inline)) {
-                 Sums<R, kLanes> sums;
-                 for (int r = 0; r < R; ++r)
-                   for (int l = 0; l < kLanes; ++l) sums.of[r][l] = load(b + l * kWidth);
-                 accumulate<R, kLanes, F>(sums, inputs + first, 0, s.inputs, w, next);
-                 for (int r = 0; r < R; ++r)
-                   for (int l = 0; l < kLanes; ++l)
-                     store(out[first + r] + l * kWidth, sums.of[r][l]);
-               });
-    }
+  if (!pass.call.b) {
+    for (int64_t n = 0; n < (end - first) * kLanes; ++n) store(b + n * kWidth, Vector{});
+    return;
   }
+  const auto pack = pass.w_h ? pack_gates : pack_vectors;  // weights in place have no narrow panel
+  pack(pass.call.b + pass.group * 4 * s.units, 1, s.units, first, end, b);
 }
 
 // What a step does with the pre-activations of one row and one panel.
 __attribute__((always_inline)) static inline void finish_step(const ForwardPass& pass,
-                                                              const Vector* z, int64_t t,
+                                                              const Vector (&z)[4], int64_t t,
                                                               int64_t row, int32_t source,
                                                               int64_t panel) {
   const Sizes& s = pass.call.sizes;
@@ -114,58 +69,98 @@ static void blank(const ForwardPass& pass, const Part& part, int64_t t, int64_t 
   clear(pass.call.h_before + at * s.units + unit, count);
 }
 
+// The rows of a batch that take a step, at most kTogether.
+struct Rows {
+  int count = 0;
+  const float* before[kTogether];  // their hidden states
+  int64_t row[kTogether];
+  int32_t source[kTogether];
+};
+
+// A step of one panel, whose input products of row 0 are at z; `next` is the panel to fetch.
+template <int L>
+static void step_panel(const ForwardPass& pass, const Rows& rows, int64_t t, const float* z,
+                       int64_t panel, const float* next) {
+  const int64_t units = pass.call.sizes.units;
+  in_tiles(rows.count, next, units,
+           [&]<int R>(int first, auto meanwhile) __attribute__((always_inline)) {
+             Sums<R, L> sums;
+             for (int r = 0; r < R; ++r)
+               for (int l = 0; l < L; ++l)
+                 sums.of[r][l] = load(z + rows.row[first + r] * kPanel + l * kWidth);
+             accumulate<R, L>(sums, rows.before + first, 0, units,
+                              pass.w_h + panel * units * kPanel, meanwhile);
+             for (int r = 0; r < R; ++r) {
+               const int n = first + r;
+               Vector gates[4];
+               spread_gates<L>(sums.of[r], gates);
+               finish_step(pass, gates, t, rows.row[n], rows.source[n], panel);
+             }
+           });
+}
+
+// Two neighbouring panels for one row.
+static void step_two_panels(const ForwardPass& pass, const Rows& rows, int64_t t, const float* z,
+                            const float* second_z, int64_t panel, int64_t second) {
+  const int64_t units = pass.call.sizes.units, row = rows.row[0];
+  Sums<1, kLanes> one, two;
+  for (int l = 0; l < kLanes; ++l) {
+    one.of[0][l] = load(z + row * kPanel + l * kWidth);
+    two.of[0][l] = load(second_z + row * kPanel + l * kWidth);
+  }
+  accumulate_two<kLanes>(one, two, rows.before[0], units, pass.w_h + panel * units * kPanel,
+                         pass.w_h + second * units * kPanel);
+  finish_step(pass, one.of[0], t, row, rows.source[0], panel);
+  finish_step(pass, two.of[0], t, row, rows.source[0], second);
+}
+
 // Step k of a part, whose input products begin at z with `chunk_rows` rows a panel.
 static void forward_step(const ForwardPass& pass, const Part& part, int64_t k, const float* z,
                          int64_t chunk_rows) {
   const Sizes& s = pass.call.sizes;
   const int64_t t = pass.time(k);
-  const float* before[kTogether];
-  int64_t row_of[kTogether];
-  int32_t from[kTogether];
   for (int64_t begin = part.row; begin < part.row_end; begin += kTogether) {
-    int count = 0;
+    Rows rows;
     const int64_t end = smaller(begin + kTogether, part.row_end);
     for (int64_t row = begin; row < end; ++row) {
       if (!pass.valid(t, row)) {
         blank(pass, part, t, row);
         continue;
       }
-      from[count] = pass.source_of(k, row);
-      before[count] = pass.h_from(from[count], row);
-      row_of[count++] = row;
+      const int n = rows.count++;
+      rows.row[n] = row;
+      rows.source[n] = pass.source_of(k, row);
+      rows.before[n] = pass.h_from(rows.source[n], row);
     }
-    auto z_at = [&](int64_t panel, int64_t row) {
-      return z + ((panel - part.first) * chunk_rows + row - part.row) * kPanel;
+    auto z_of = [&](int64_t panel) {
+      return z + ((panel - part.first) * chunk_rows - part.row) * kPanel;
     };
     // Every other step goes through the weights backwards: what the last one read is still near.
-    const int64_t panels = part.end - part.first, sign = k % 2 ? -1 : 1;
-    int64_t panel = k % 2 ? part.end - 1 : part.first, done = 0;
-    if (count == 1) {
-      for (; done + 1 < panels; done += 2, panel += 2 * sign) {
-        Sums<1, kLanes> one, two;
-        for (int l = 0; l < kLanes; ++l) {
-          one.of[0][l] = load(z_at(panel, row_of[0]) + l * kWidth);
-          two.of[0][l] = load(z_at(panel + sign, row_of[0]) + l * kWidth);
-        }
-        const float* w = pass.w_h + panel * s.units * kPanel;
-        accumulate_two<kLanes>(one, two, before[0], s.units, w, w + sign * s.units * kPanel);
-        finish_step(pass, one.of[0], t, row_of[0], from[0], panel);
-        finish_step(pass, two.of[0], t, row_of[0], from[0], panel + sign);
+    const int64_t sign = k % 2 ? -1 : 1, behind = k % 2 ? part.first - 1 : part.end;
+    for (int64_t panel = k % 2 ? part.end - 1 : part.first; panel != behind; panel += sign) {
+      const int64_t second = panel + sign;
+      const int lanes = lanes_of(s.units, panel);
+      if (rows.count == 1 && lanes == kLanes && second != behind &&
+          lanes_of(s.units, second) == kLanes) {
+        step_two_panels(pass, rows, t, z_of(panel), z_of(second), panel, second);
+        panel = second;
+        continue;
       }
-    }
-    for (; done < panels; ++done, panel += sign) {
-      const float* w = pass.w_h + panel * s.units * kPanel;
-      const float* next = done + 1 < panels ? w + sign * s.units * kPanel : nullptr;
-      in_tiles(count, next, s.units,
-               [&]<int R, int F>(int first, const float* next) __attribute__((always_inline)) {
-                 Sums<R, kLanes> sums;
-                 for (int r = 0; r < R; ++r)
-                   for (int l = 0; l < kLanes; ++l)
-                     sums.of[r][l] = load(z_at(panel, row_of[first + r]) + l * kWidth);
-                 accumulate<R, kLanes, F>(sums, before + first, 0, s.units, w, next);
-                 for (int r = 0; r < R; ++r)
-                   finish_step(pass, sums.of[r], t, row_of[first + r], from[first + r], panel);
-               });
+      const float* next = second == behind ? nullptr : pass.w_h + second * s.units * kPanel;
+      switch (lanes) {
+        case 1:
+          step_panel<1>(pass, rows, t, z_of(panel), panel, next);
+          break;
+        case 2:
+          step_panel<2>(pass, rows, t, z_of(panel), panel, next);
+          break;
+        case 3:
+          step_panel<3>(pass, rows, t, z_of(panel), panel, next);
+          break;
+        case 4:
+          step_panel<4>(pass, rows, t, z_of(panel), panel, next);
+          break;
+      }
     }
   }
 }

@@ -45,24 +45,23 @@ static void weight_product(const float* a, int64_t width, int64_t row, int64_t d
     for (int64_t panel = first; panel < end; ++panel) {
       const float* w = packed + (panel - first) * kDeep * kPanel;
       const float* next = panel + 1 < end ? w + kDeep * kPanel : nullptr;
-      in_tiles(tall, next, deep,
-               [&]<int R, int F>(int m, const float* next) __attribute__((always_inline)) {
-                 Sums<R, kLanes> sums{};
-                 float* out = d_w + (from + m) * columns + panel * kPanel;
-                 int live[kLanes];
-                 for (int l = 0; l < kLanes; ++l) {
-                   const int64_t left_over = columns - panel * kPanel - l * kWidth;
-                   live[l] = int(left_over < 0 ? 0 : smaller(kWidth, left_over));
-                 }
-                 if (row)
-                   for (int r = 0; r < R; ++r)
-                     for (int l = 0; l < kLanes; ++l)
-                       sums.of[r][l] = load(out + r * columns + l * kWidth, live[l]);
-                 accumulate<R, kLanes, F>(sums, left + m, 0, deep, w, next);
-                 for (int r = 0; r < R; ++r)
-                   for (int l = 0; l < kLanes; ++l)
-                     store(out + r * columns + l * kWidth, sums.of[r][l], live[l]);
-               });
+      in_tiles(tall, next, deep, [&]<int R>(int m, auto meanwhile) __attribute__((always_inline)) {
+        Sums<R, kLanes> sums{};
+        float* out = d_w + (from + m) * columns + panel * kPanel;
+        int live[kLanes];
+        for (int l = 0; l < kLanes; ++l) {
+          const int64_t left_over = columns - panel * kPanel - l * kWidth;
+          live[l] = int(left_over < 0 ? 0 : smaller(kWidth, left_over));
+        }
+        if (row)
+          for (int r = 0; r < R; ++r)
+            for (int l = 0; l < kLanes; ++l)
+              sums.of[r][l] = load(out + r * columns + l * kWidth, live[l]);
+        accumulate<R, kLanes>(sums, left + m, 0, deep, w, meanwhile);
+        for (int r = 0; r < R; ++r)
+          for (int l = 0; l < kLanes; ++l)
+            store(out + r * columns + l * kWidth, sums.of[r][l], live[l]);
+      });
     }
   }
 }
@@ -127,14 +126,14 @@ static void input_gradients(const Gradients& call, int64_t group, int64_t from, 
         const int64_t block = smaller(kBlock, size - k);
         const float* w = packed + (panel * size + k) * kPanel;
         in_tiles(count, w + block * kPanel, block,
-                 [&]<int R, int F>(int n, const float* next) __attribute__((always_inline)) {
+                 [&]<int R>(int n, auto meanwhile) __attribute__((always_inline)) {
                    float* out = d_xs + (begin + n) * s.inputs + panel * kPanel;
                    Sums<R, kLanes> sums{};
                    if (k || more)
                      for (int r = 0; r < R; ++r)
                        for (int l = 0; l < kLanes; ++l)
                          sums.of[r][l] = load(out + r * s.inputs + l * kWidth, live[l]);
-                   accumulate<R, kLanes, F>(sums, rows + n, k, block, w, next);
+                   accumulate<R, kLanes>(sums, rows + n, k, block, w, meanwhile);
                    for (int r = 0; r < R; ++r)
                      for (int l = 0; l < kLanes; ++l)
                        store(out + r * s.inputs + l * kWidth, sums.of[r][l], live[l]);

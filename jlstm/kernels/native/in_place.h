@@ -70,7 +70,7 @@ static void step_in_place(const ForwardPass& pass, const Part& part, int64_t k, 
                       pass.call.w_h + pass.group * s.units * 4 * s.units + unit, s.units, live);
   for (int n = 0; n < count; ++n)
     for (int64_t panel = 0; panel < panels; ++panel) {
-      Vector sums[kLanes];
+      Vector sums[4];
       for (int l = 0; l < kLanes; ++l)
         sums[l] = load(z + (n * panels + panel) * kPanel + l * kWidth);
       finish_step(pass, sums, t, row_of[n], pass.source_of(k, row_of[n]), part.first + panel);

@@ -1,24 +1,35 @@
 // Weights rearranged into panels, which products read from front to back.
 //
 // A panel holds kLanes vectors for each k, side by side: for the forward pass the four gates of
-// kWidth units, for the backward pass the weights into 4 * kWidth units.
+// kWidth units, for the backward pass the weights into 4 * kWidth units. The last few units of the
+// forward pass take fewer lanes, each of which holds all gates of kQuarter units.
 #pragma once
-#include <utility>
-
-#include "recurrence.h"
-#include "vector.h"
+#include "transpose.h"
 
 namespace JLSTM_ISA {
 
-using jlstm::smaller;
-
 constexpr int kLanes = 4;
 constexpr int kPanel = kLanes * kWidth;  // floats of a panel for each k
+constexpr int kQuarter = kWidth / 4;
 
-// The gates of vectors [first, end) of units of w [size, 4H], a panel for each vector, zeros past
-// the last unit. Several panels at once take neighbouring cache lines of each row.
-static inline void pack_gates(const float* w, int64_t size, int64_t units, int64_t first,
-                              int64_t end, float* panels) {
+// Lanes of a panel of gates.
+static inline int lanes_of(int64_t units, int64_t panel) {
+  return int(smaller(kLanes, (units - panel * kWidth + kQuarter - 1) / kQuarter));
+}
+
+// The four gates of a panel's units, from its lanes.
+template <int L>
+__attribute__((always_inline)) static inline void spread_gates(const Vector (&lanes)[L],
+                                                               Vector (&gates)[4]) {
+#pragma GCC unroll 4
+  for (int l = 0; l < 4; ++l) gates[l] = l < L ? lanes[l] : Vector{};
+  if constexpr (L < kLanes) transpose(gates);
+}
+
+// The gates of vectors [first, end) of units of w [size, 4H], a panel of kLanes lanes for each,
+// zeros past the last unit. Several panels at once take neighbouring cache lines of each row.
+static inline void pack_vectors(const float* w, int64_t size, int64_t units, int64_t first,
+                                int64_t end, float* panels) {
   constexpr int64_t kAtOnce = 4, kRowsAhead = 8;
   for (int64_t from = first; from < end; from += kAtOnce) {
     const int64_t to = smaller(from + kAtOnce, end);
@@ -35,48 +46,52 @@ static inline void pack_gates(const float* w, int64_t size, int64_t units, int64
   }
 }
 
-// Where element E of the first or second of two rows comes from when blocks of D elements beside
-// the diagonal change places; the second row's elements count from kWidth.
-template <int D, bool Second>
-constexpr int exchanged(int e) {
-  const bool right = e & D;
-  if (Second) return right ? kWidth + e : e + D;
-  return right ? kWidth + e - D : e;
+// The gates of the last units, from `unit` on, which fill `lanes` lanes.
+static inline void pack_narrow(const float* w, int64_t size, int64_t units, int64_t unit, int lanes,
+                               float* panel) {
+  for (int64_t k = 0; k < size; ++k)
+    for (int gate = 0; gate < 4; ++gate)
+      for (int l = 0; l < lanes; ++l)
+        for (int n = 0; n < kQuarter; ++n) {
+          const int64_t from = unit + l * kQuarter + n;
+          panel[(k * lanes + l) * kWidth + gate * kQuarter + n] =
+              from < units ? w[(k * 4 + gate) * units + from] : 0.0f;
+        }
 }
 
-template <int D, int... E>
-__attribute__((always_inline)) static inline void exchange(Vector (&rows)[kWidth],
-                                                           std::integer_sequence<int, E...>) {
-#pragma GCC unroll 16
-  for (int n = 0; n < kWidth; ++n) {
-    if (n & D) continue;
-    const Vector a = rows[n], b = rows[n + D];
-    rows[n] = __builtin_shufflevector(a, b, exchanged<D, false>(E)...);
-    rows[n + D] = __builtin_shufflevector(a, b, exchanged<D, true>(E)...);
+// Panels [first, end) of the gates of w [size, 4H].
+static inline void pack_gates(const float* w, int64_t size, int64_t units, int64_t first,
+                              int64_t end, float* panels) {
+  const int64_t last = end - 1;
+  const bool narrow = first < end && lanes_of(units, last) < kLanes;
+  pack_vectors(w, size, units, first, narrow ? last : end, panels);
+  if (narrow)
+    pack_narrow(w, size, units, last * kWidth, lanes_of(units, last),
+                panels + (last - first) * size * kPanel);
+}
+
+// Vectors of one panel of gates that are not packed yet.
+struct Unpacked {
+  const float* from = nullptr;
+  int64_t stride = 0;
+  float* to = nullptr;
+  int64_t count = 0;
+
+  // Takes as many away as `taken`, if there are.
+  bool take(int64_t vectors, Unpacked& taken) {
+    if (count < vectors) return false;
+    taken = {from, stride, to, vectors};
+    *this = {from + vectors * stride, stride, to + vectors * kWidth, count - vectors};
+    return true;
   }
-  if constexpr (2 * D < kWidth) exchange<2 * D>(rows, std::integer_sequence<int, E...>{});
-}
+};
 
-// out [wide][next_out] = the transpose of in [tall][next_in], both at most kWidth.
-static inline void transpose_block(const float* in, int64_t next_in, int tall, int wide, float* out,
-                                   int64_t next_out) {
-  Vector rows[kWidth];
-  for (int n = 0; n < kWidth; ++n) rows[n] = n < tall ? load(in + n * next_in, wide) : Vector{};
-  exchange<1>(rows, std::make_integer_sequence<int, kWidth>{});
-  for (int n = 0; n < wide; ++n) store(out + n * next_out, rows[n]);
-}
-
-// Rows [row, row + lanes * kWidth) of w [height, size], transposed, as one panel.
-static inline void pack_transposed(const float* w, int64_t height, int64_t size, int64_t row,
-                                   int lanes, float* panel) {
-  const int64_t wide = lanes * kWidth;
-  for (int l = 0; l < lanes; ++l) {
-    const int64_t first = row + l * kWidth, left_over = height - first;
-    const int live = int(left_over < 0 ? 0 : smaller(kWidth, left_over));
-    for (int64_t k = 0; k < size; k += kWidth)
-      transpose_block(w + first * size + k, size, live, int(smaller(kWidth, size - k)),
-                      panel + k * wide + l * kWidth, wide);
-  }
+// What is to be packed of a panel of w [size, 4H]. A panel that is not full is packed at once.
+static inline Unpacked unpacked(const float* w, int64_t size, int64_t units, int64_t panel,
+                                float* packed) {
+  if ((panel + 1) * kWidth <= units) return {w + panel * kWidth, units, packed, 4 * size};
+  pack_gates(w, size, units, panel, panel + 1, packed);
+  return {};
 }
 
 }  // namespace JLSTM_ISA

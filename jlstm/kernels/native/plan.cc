@@ -1,25 +1,49 @@
 // How a call is divided between threads.
 #include <algorithm>
+#include <cmath>
 
 #include "recurrence.h"
 
 namespace jlstm {
 
-Plan divide(const Sizes& s, int width, int threads) {
+namespace {
+
+// What the slowest of `shares` takes beside an even division, if each has some rows of the batch.
+// Those need no waiting, but each share reads all of W_h, which few rows do not pay for. Measured.
+double cost_of_rows(const Sizes& s, double shares) {
+  const double rows = std::ceil(s.batch / shares);
+  return rows * shares / s.batch * (1 + 0.5 / (rows * rows));
+}
+
+// The same if each has some vectors of units, the last of which counts as `last`, and all wait for
+// each other after a step.
+double cost_of_units(int64_t vectors, double last, double shares, double step_work) {
+  const double all = vectors - 1 + last;
+  double most = 0;
+  for (int64_t n = 0; n < shares; ++n) {
+    const int64_t from = vectors * n / shares, to = vectors * (n + 1) / shares;
+    most = std::max(most, to - from - (to == vectors ? 1 - last : 0));
+  }
+  return most * shares / all + 5e3 * shares * shares / step_work;
+}
+
+}  // namespace
+
+Plan divide(const Sizes& s, int width, int threads, double last) {
   const int64_t vectors = (s.units + width - 1) / width;
   const double step_work = 8.0 * s.units * s.units * s.batch * s.groups;
   Plan plan;
   const int64_t wanted = std::max(1, threads);
-  // Rows of the batch on their own need no waiting, but each share reads all of W_h. Measured:
-  // two shares pay from 7 rows on where W_h stays in the second cache, always where it is tiny.
   const double weights = 16.0 * s.units * s.units;  // bytes
   int64_t blocks = 1;
   if (s.groups < wanted) {
-    const int64_t most = weights <= (1 << 16)   ? s.batch
-                         : weights <= (1 << 20) ? s.batch * 2 / 7
-                                                : s.batch / 64;
     const int64_t needed = (wanted + s.groups - 1) / s.groups;
-    blocks = std::max<int64_t>(1, std::min(needed, most));
+    const bool tiny = weights <= (1 << 16);
+    const bool cached = weights <= (1 << 20);  // in the second cache
+    if (tiny || s.batch / 64 >= needed ||
+        (cached && s.batch >= needed &&
+         cost_of_rows(s, needed) < cost_of_units(vectors, last, needed, step_work / s.groups)))
+      blocks = std::max<int64_t>(1, std::min(needed, s.batch));
   }
   if (s.groups * blocks >= wanted) {
     plan.independent = true;

@@ -82,7 +82,8 @@ struct Plan {
   std::vector<std::vector<Part>> shares;
 };
 
-Plan divide(const Sizes& sizes, int width, int threads);
+// `last` is what the last vector of units costs beside a full one.
+Plan divide(const Sizes& sizes, int width, int threads, double last);
 
 // Only always-inlined functions stand here, as the files of all instruction sets include it.
 #define JLSTM_INLINE __attribute__((always_inline)) inline
@@ -98,8 +99,8 @@ JLSTM_INLINE bool packing_pays(const Sizes& s) {
   return s.steps * s.batch > kInPlace || s.steps > kInPlace / 2;
 }
 
-// Panels of W_x that a share packs at once where it packs them as it reads them.
-constexpr int64_t kOwnPanels = 4;
+// Panels of W_x that a share keeps where it packs them as it reads them: this and the next.
+constexpr int64_t kOwnPanels = 2;
 
 // One group of a call as the kernels see it.
 struct ForwardPass {
@@ -111,8 +112,9 @@ struct ForwardPass {
   // Packed, a panel for each vector of units. Both weights are null in calls too short for packing
   // to pay; else w_x is null where each share packs a panel when it reads it.
   float *w_x, *w_h, *b;
-  float* states;  // cell states [batch, units]
-  float* last_h;  // hidden states before rounding [batch, units]; null without rounding
+  bool packs_beside;  // W_h is packed beside the first input products, by whoever reads it
+  float* states;      // cell states [batch, units]
+  float* last_h;      // hidden states before rounding [batch, units]; null without rounding
   const float *h, *initial_h;  // those of the call, as products read them
 
   JLSTM_INLINE int64_t time(int64_t k) const {
@@ -199,7 +201,8 @@ struct Kernels {
   // Packs the weights and bias of vectors [first, end) of units.
   void (*pack_forward)(const ForwardPass&, int64_t first, int64_t end);
   // z [part's vectors][(to - from) * rows][lanes * width] = x W_x + b for steps [from, to).
-  // `own` has room for kOwnPanels panels of W_x.
+  // `own` has room for kOwnPanels panels of W_x. The first ones pack W_h too where the pass says
+  // so.
   void (*input_products)(const ForwardPass&, const Part&, int64_t from, int64_t to, float* z,
                          float* own);
   // Step k, whose input products begin at z; those of a chunk have `chunk_rows` rows.
