@@ -92,11 +92,8 @@ def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -
     batch, units = int(np.prod(batch_shape)), given.w_h.shape[1]
     state, over_time = (groups, batch, units), (groups, time, batch)
     kept = [(*over_time, n * units) for n in (4, 1, 1)] if keep else [NOTHING] * 3
-    out = _foreign(
-        "jlstm_forward",
-        [state, state, (*over_time, units), *kept],
-        output_layouts=[None, None, _layout_of_outputs(reverse), *[None] * 3],
-    )(
+    hs = (time, batch, groups, units) if _side_by_side(reverse) else (*over_time, units)
+    out = _foreign("jlstm_forward", [state, state, hs, *kept])(
         given.w_x,
         given.w_h,
         _or_nothing(given.b),
@@ -107,6 +104,7 @@ def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -
         **_directions(reverse),
         rounded=np.int64(rounded),
     )
+    out[2] = jnp.moveaxis(out[2], 2, 0) if _side_by_side(reverse) else out[2]
     out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
     return Made(Carry(*out[:2]), out[2], Kept(*out[3:]) if keep else None)
 
@@ -120,14 +118,14 @@ def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
         "jlstm_backward",
         [(*over_time, 4 * units), state, state, of_initial, of_initial],
         input_output_aliases={1: 0},  # d_z takes the place of the gates
-        input_layouts=[*[None] * 5, _layout_of_outputs(reverse), None, None],
     )
+    d_hs = given.d_hs.reshape(*over_time, -1)
     out = call(
         given.w_h,
         given.gates.reshape(*over_time, -1),
         given.c_before.reshape(*over_time, -1),
         *(a.reshape(state) for a in given.d_last),
-        given.d_hs.reshape(*over_time, -1),
+        jnp.moveaxis(d_hs, 0, 2) if _side_by_side(reverse) else d_hs,
         *(_flags_or_nothing(a, batch) for a in (given.valid, given.resets)),
         **_directions(reverse),
     )
@@ -138,10 +136,6 @@ def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
 def _side_by_side(reverse: tuple[bool, ...]) -> bool:
     """Whether outputs lie in memory as [T, batch, G, H], which joins two directions for nothing."""
     return reverse == (False, True)
-
-
-def _layout_of_outputs(reverse: tuple[bool, ...]) -> tuple[int, ...]:
-    return (1, 2, 0, 3) if _side_by_side(reverse) else (0, 1, 2, 3)
 
 
 def _directions(reverse: tuple[bool, ...]) -> dict[str, Any]:

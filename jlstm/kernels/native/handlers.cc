@@ -38,6 +38,13 @@ jlstm::Outputs outputs(int64_t side_by_side, int64_t groups, int64_t steps, int6
   return {steps * batch * units, units};
 }
 
+template <typename Array>
+void require_outputs(Shapes& shapes, const char* name, const Array& array, int64_t side_by_side,
+                     int64_t groups, int64_t steps, int64_t batch, int64_t units) {
+  if (side_by_side) return shapes.require(name, array, {steps, batch, groups, units});
+  shapes.require(name, array, {groups, steps, batch, units});
+}
+
 jlstm::Schedule schedule_of(Shapes& shapes, const Flags& valid, const Flags& resets,
                             ffi::Span<const int64_t> reverse, int64_t groups, int64_t steps,
                             int64_t batch) {
@@ -75,7 +82,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
   shapes.require("h", h, {groups, batch, units});
   shapes.require("last_c", *last_c, {groups, batch, units});
   shapes.require("last_h", *last_h, {groups, batch, units});
-  shapes.require("hs", *hs, {groups, steps, batch, units});
+  require_outputs(shapes, "hs", *hs, side_by_side, groups, steps, batch, units);
   const jlstm::Schedule schedule =
       schedule_of(shapes, valid, resets, reverse, groups, steps, batch);
   jlstm::Forward call{{groups, steps, batch, inputs, units},
@@ -110,14 +117,14 @@ ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_bef
                     Result d_z, Result d_c, Result d_h, Result d_initial_c, Result d_initial_h,
                     ffi::Span<const int64_t> reverse, int64_t side_by_side) {
   Shapes shapes;
-  shapes.check(d_hs.dimensions().size() == 4, "d_hs needs 4 axes");
+  shapes.check(c_before.dimensions().size() == 4, "c_before needs 4 axes");
   if (!shapes.wrong.empty()) return run(shapes.wrong, pool, nullptr);
-  auto dims = d_hs.dimensions();
+  auto dims = c_before.dimensions();
   const int64_t groups = dims[0], steps = dims[1], batch = dims[2], units = dims[3];
   shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0, "a size is zero");
   shapes.require("w_h", w_h, {groups, units, 4 * units});
   shapes.require("gates", gates, {groups, steps, batch, 4 * units});
-  shapes.require("c_before", c_before, {groups, steps, batch, units});
+  require_outputs(shapes, "d_hs", d_hs, side_by_side, groups, steps, batch, units);
   shapes.require("d_last_c", d_last_c, {groups, batch, units});
   shapes.require("d_last_h", d_last_h, {groups, batch, units});
   shapes.require("d_z", *d_z, {groups, steps, batch, 4 * units});
