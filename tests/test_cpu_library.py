@@ -116,6 +116,20 @@ def test_operands_that_disagree_are_refused_unread(door, name):
             knock(door, **{name: smaller})
 
 
+@pytest.mark.parametrize(("door", "name"), [("forward", "hs"), ("backward", "d_hs")])
+def test_outputs_of_two_directions_are_taken_side_by_side_alone(door, name):
+    """[T, B, 2, H], not [2, T, B, H]."""
+    operands, results, _ = DOORS[door]
+    of_both = ("xs", "valid", "resets")
+    two = {n: s if n in of_both else (2, *s[1:]) for n, s in {**operands, **results}.items()}
+    two["options"] = {"reverse": np.array([0, 1]), "side_by_side": np.int64(1)}
+    knock(door, **{**two, name: (3, 2, 2, 4)})
+    with pytest.raises(
+        Exception, match=rf"{name} has shape \[2, 3, 2, 4\], expected \[3, 2, 2, 4\]"
+    ):
+        knock(door, **two)
+
+
 @pytest.mark.parametrize(
     ("door", "missing", "message"),
     [

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 
@@ -18,6 +19,25 @@ from tests.networks import assert_close, gradients, loss, make_call, run, scaled
 pytestmark = pytest.mark.usefixtures("kernel")
 ALL = ("lengths", "mask", "resets")
 SETS = ["portable", "avx2", "avx512"]  # slowest first
+
+
+def test_both_directions_train_without_a_copy_of_their_outputs():
+    """Neither a loss that joins them nor one that sums over them has XLA move them."""
+    config = Config.stack(8, [16], bidirectional=True)
+    params, xs = jlstm.init(jax.random.key(0), config), jnp.ones((7, 3, 8))
+
+    def summed(params):
+        return jnp.sum(jlstm.apply(config, params, None, xs, implementation="cpu")[1] ** 2)
+
+    def joined(params):
+        ys = jlstm.apply(config, params, None, xs, implementation="cpu")[1]
+        return jnp.sum(jnp.tanh(ys @ jnp.ones((32, 2))))
+
+    for function in (summed, joined):
+        program = jax.jit(jax.value_and_grad(function)).lower(params).compile().as_text()
+        assert "f32[7,3,2,16]" in program
+        moved = re.findall(r"= f32\[(?:7,3,2|2,7,3),16\]\S* (?:copy|transpose)\(", program)
+        assert not moved, moved
 
 
 def test_an_ensemble_repeats_no_weights():

@@ -59,7 +59,8 @@ void forward(const Forward& call, Team& team) {
   const Sizes& s = call.sizes;
   const Kernels& set = kernels();
   const int64_t panel_size = set.lanes * set.width;
-  const Plan plan = divide(s, set.width, team.threads, last_vector(s, set.width));
+  const Plan plan =
+      divide(s, set.width, team.threads, packing_pays(s) ? last_vector(s, set.width) : 1);
   const int64_t panels = (s.units + set.width - 1) / set.width;
   // Steps whose input products are taken at once: by all shares in the same phase, as they wait for
   // each other.
@@ -75,10 +76,13 @@ void forward(const Forward& call, Team& team) {
   auto z_size = [&](const Part& part) {
     return chunk * (part.row_end - part.row) * (part.end - part.first) * panel_size;
   };
-  // W_x is packed once if many chunks read it or it stays in the cache, else panel by panel as it
-  // is read.
+  // W_x is packed once if many chunks read it or it stays in the cache, else panel by panel beside
+  // the products of the panel before; so is W_h then, if it is read by one share alone.
   const bool packed = packing_pays(s), small = panels * s.inputs * panel_size < kChunk * 4;
   const bool ahead = packed && s.steps > chunk * (small ? 1 : 3);
+  bool beside = packed && !ahead;
+  for (const auto& share : plan.shares)
+    for (const Part& part : share) beside = beside && part.row_end - part.row == s.batch;
   size_t bytes = s.groups * ((ahead ? Scratch::size(panels * s.inputs * panel_size) : 0) +
                              (packed ? Scratch::size(panels * s.units * panel_size) : 0) +
                              Scratch::size(panels * panel_size) + Scratch::size(s.batch * s.units));
@@ -107,8 +111,8 @@ void forward(const Forward& call, Team& team) {
     float* b = scratch.take(panels * panel_size);
     float* c = scratch.take(s.batch * s.units);
     float* last_h = call.rounded ? scratch.take(s.batch * s.units) : nullptr;
-    passes.push_back({call, group, moved ? source[group].data() : nullptr, w_x, w_h, b,
-                      packed && !ahead && !plan.independent, c, last_h, h, initial_h});
+    passes.push_back({call, group, moved ? source[group].data() : nullptr, w_x, w_h, b, beside, c,
+                      last_h, h, initial_h});
   }
   std::vector<std::vector<float*>> z;
   std::vector<float*> own;

@@ -1,5 +1,6 @@
 // The recurrence forward in time; the equations are those of jlstm/cell.py.
 #pragma once
+#include "cell.h"
 #include "inputs.h"
 
 namespace JLSTM_ISA {
@@ -21,63 +22,15 @@ static void pack_forward(const ForwardPass& pass, int64_t first, int64_t end) {
   pack(pass.call.b + pass.group * 4 * s.units, 1, s.units, first, end, b);
 }
 
-// What a step does with the pre-activations of one row and one panel.
-__attribute__((always_inline)) static inline void finish_step(const ForwardPass& pass,
-                                                              const Vector (&z)[4], int64_t t,
-                                                              int64_t row, int32_t source,
-                                                              int64_t panel) {
-  const Sizes& s = pass.call.sizes;
-  const int64_t unit = panel * kWidth;
-  const int live = int(smaller(kWidth, s.units - unit));
-  Vector before = load(pass.c_from(source, row) + unit, live);
-  Vector i = sigmoid(z[0]), f = sigmoid(z[1]), g = tanh(z[2]), o = sigmoid(z[3]);
-  Vector c = fma(f, before, i * g);
-  Vector h = o * tanh(c);
-  const int64_t at = (pass.group * s.steps + t) * s.batch + row;
-  store(pass.states + row * s.units + unit, c, live);
-  if (pass.last_h) {
-    store(pass.last_h + row * s.units + unit, h, live);
-    h = rounded(h);
-  }
-  store(pass.h_of(t, row) + unit, h, live);
-  if (pass.call.gates) {
-    float* gates = pass.call.gates + at * 4 * s.units + unit;
-    store(gates, i, live);
-    store(gates + s.units, f, live);
-    store(gates + 2 * s.units, g, live);
-    store(gates + 3 * s.units, o, live);
-    store(pass.call.c_before + at * s.units + unit, before, live);
-    store(pass.call.h_before + at * s.units + unit, load(pass.h_from(source, row) + unit, live),
-          live);
-  }
-}
-
-static inline void clear(float* p, int64_t count) {
-  for (int64_t n = 0; n < count; ++n) p[n] = 0.0f;
-}
-
-// Outputs of a step that is not taken.
-static void blank(const ForwardPass& pass, const Part& part, int64_t t, int64_t row) {
-  const Sizes& s = pass.call.sizes;
-  const int64_t at = (pass.group * s.steps + t) * s.batch + row, unit = part.first * kWidth;
-  const int64_t count = smaller(part.end * kWidth, s.units) - unit;
-  clear(pass.h_of(t, row) + unit, count);
-  if (!pass.call.gates) return;
-  for (int gate = 0; gate < 4; ++gate)
-    clear(pass.call.gates + (at * 4 + gate) * s.units + unit, count);
-  clear(pass.call.c_before + at * s.units + unit, count);
-  clear(pass.call.h_before + at * s.units + unit, count);
-}
-
 // The rows of a batch that take a step, at most kTogether.
 struct Rows {
   int count = 0;
-  const float* before[kTogether];  // their hidden states
-  int64_t row[kTogether];
+  const float* before[kTogether];        // their hidden states
+  int64_t row[kTogether], z[kTogether];  // where they are in the batch and in the input products
   int32_t source[kTogether];
 };
 
-// A step of one panel, whose input products of row 0 are at z; `next` is the panel to fetch.
+// A step of one panel, whose input products begin at z; `next` is the panel to fetch.
 template <int L>
 static void step_panel(const ForwardPass& pass, const Rows& rows, int64_t t, const float* z,
                        int64_t panel, const float* next) {
@@ -87,7 +40,7 @@ static void step_panel(const ForwardPass& pass, const Rows& rows, int64_t t, con
              Sums<R, L> sums;
              for (int r = 0; r < R; ++r)
                for (int l = 0; l < L; ++l)
-                 sums.of[r][l] = load(z + rows.row[first + r] * kPanel + l * kWidth);
+                 sums.of[r][l] = load(z + rows.z[first + r] * kPanel + l * kWidth);
              accumulate<R, L>(sums, rows.before + first, 0, units,
                               pass.w_h + panel * units * kPanel, meanwhile);
              for (int r = 0; r < R; ++r) {
@@ -105,8 +58,8 @@ static void step_two_panels(const ForwardPass& pass, const Rows& rows, int64_t t
   const int64_t units = pass.call.sizes.units, row = rows.row[0];
   Sums<1, kLanes> one, two;
   for (int l = 0; l < kLanes; ++l) {
-    one.of[0][l] = load(z + row * kPanel + l * kWidth);
-    two.of[0][l] = load(second_z + row * kPanel + l * kWidth);
+    one.of[0][l] = load(z + rows.z[0] * kPanel + l * kWidth);
+    two.of[0][l] = load(second_z + rows.z[0] * kPanel + l * kWidth);
   }
   accumulate_two<kLanes>(one, two, rows.before[0], units, pass.w_h + panel * units * kPanel,
                          pass.w_h + second * units * kPanel);
@@ -129,12 +82,11 @@ static void forward_step(const ForwardPass& pass, const Part& part, int64_t k, c
       }
       const int n = rows.count++;
       rows.row[n] = row;
+      rows.z[n] = row - part.row;
       rows.source[n] = pass.source_of(k, row);
       rows.before[n] = pass.h_from(rows.source[n], row);
     }
-    auto z_of = [&](int64_t panel) {
-      return z + ((panel - part.first) * chunk_rows - part.row) * kPanel;
-    };
+    auto z_of = [&](int64_t panel) { return z + (panel - part.first) * chunk_rows * kPanel; };
     // Every other step goes through the weights backwards: what the last one read is still near.
     const int64_t sign = k % 2 ? -1 : 1, behind = k % 2 ? part.first - 1 : part.end;
     for (int64_t panel = k % 2 ? part.end - 1 : part.first; panel != behind; panel += sign) {
@@ -147,20 +99,7 @@ static void forward_step(const ForwardPass& pass, const Part& part, int64_t k, c
         continue;
       }
       const float* next = second == behind ? nullptr : pass.w_h + second * s.units * kPanel;
-      switch (lanes) {
-        case 1:
-          step_panel<1>(pass, rows, t, z_of(panel), panel, next);
-          break;
-        case 2:
-          step_panel<2>(pass, rows, t, z_of(panel), panel, next);
-          break;
-        case 3:
-          step_panel<3>(pass, rows, t, z_of(panel), panel, next);
-          break;
-        case 4:
-          step_panel<4>(pass, rows, t, z_of(panel), panel, next);
-          break;
-      }
+      with_lanes(lanes, [&]<int L>() { step_panel<L>(pass, rows, t, z_of(panel), panel, next); });
     }
   }
 }

@@ -1,6 +1,7 @@
 // Steps of calls too short for packing to pay, with the weights where they are.
 #pragma once
-#include "forward.h"
+#include "cell.h"
+#include "inputs.h"
 
 namespace JLSTM_ISA {
 
@@ -47,8 +48,6 @@ static void step_in_place(const ForwardPass& pass, const Part& part, int64_t k, 
   const Sizes& s = pass.call.sizes;
   const int64_t t = pass.time(k), panels = part.end - part.first, unit = part.first * kWidth;
   const int live = int(smaller(kWidth, s.units - (part.end - 1) * kWidth));
-  const float* xs =
-      pass.call.xs + (pass.call.shared_inputs ? 0 : pass.group * s.steps * s.batch * s.inputs);
   const float *inputs[jlstm::kInPlace], *before[jlstm::kInPlace];
   int64_t row_of[jlstm::kInPlace];
   int count = 0;
@@ -60,14 +59,14 @@ static void step_in_place(const ForwardPass& pass, const Part& part, int64_t k, 
     for (int64_t n = 0; n < panels * kLanes; ++n)
       store(z + (count * panels * kLanes + n) * kWidth,
             load(pass.b + part.first * kPanel + n * kWidth));
-    inputs[count] = xs + (t * s.batch + row) * s.inputs;
+    inputs[count] = inputs_at(pass, t, row);
     before[count] = pass.h_from(pass.source_of(k, row), row);
     row_of[count++] = row;
   }
-  accumulate_in_place(z, panels, inputs, count, s.inputs,
-                      pass.call.w_x + pass.group * s.inputs * 4 * s.units + unit, s.units, live);
-  accumulate_in_place(z, panels, before, count, s.units,
-                      pass.call.w_h + pass.group * s.units * 4 * s.units + unit, s.units, live);
+  accumulate_in_place(z, panels, inputs, count, s.inputs, input_weights(pass) + unit, s.units,
+                      live);
+  accumulate_in_place(z, panels, before, count, s.units, recurrent_weights(pass) + unit, s.units,
+                      live);
   for (int n = 0; n < count; ++n)
     for (int64_t panel = 0; panel < panels; ++panel) {
       Vector sums[4];

@@ -12,12 +12,19 @@ using jlstm::ForwardPass;
 using jlstm::Part;
 using jlstm::Sizes;
 
+// What a group reads.
 static const float* input_weights(const ForwardPass& pass) {
   return pass.call.w_x + pass.group * pass.call.sizes.inputs * 4 * pass.call.sizes.units;
 }
 
 static const float* recurrent_weights(const ForwardPass& pass) {
   return pass.call.w_h + pass.group * pass.call.sizes.units * 4 * pass.call.sizes.units;
+}
+
+static const float* inputs_at(const ForwardPass& pass, int64_t t, int64_t row) {
+  const Sizes& s = pass.call.sizes;
+  const int64_t group = pass.call.shared_inputs ? 0 : pass.group;
+  return pass.call.xs + ((group * s.steps + t) * s.batch + row) * s.inputs;
 }
 
 // Packs one vector for each k beside the sums, or four where there are few rows to do it beside.
@@ -29,11 +36,9 @@ template <int L>
 static void panel_products(const ForwardPass& pass, const Part& part, int64_t from, int64_t to,
                            const float* w, const float* b, const float* next, Unpacked (&later)[2],
                            float* z) {
-  const Sizes& s = pass.call.sizes;
+  const int64_t size = pass.call.sizes.inputs;
   const int64_t rows = part.row_end - part.row, all = (to - from) * rows;
-  const float* xs =
-      pass.call.xs + (pass.call.shared_inputs ? 0 : pass.group * s.steps * s.batch * s.inputs);
-  const bool hurried = all / kRows * s.inputs < later[0].count + later[1].count;
+  const bool hurried = all / kRows * size < later[0].count + later[1].count;
   const float* inputs[kTogether];
   float* out[kTogether];
   for (int64_t n = 0; n < all;) {
@@ -41,30 +46,32 @@ static void panel_products(const ForwardPass& pass, const Part& part, int64_t fr
     for (; n < all && count < kTogether; ++n) {
       const int64_t t = pass.time(from + n / rows), row = part.row + n % rows;
       if (!pass.valid(t, row)) continue;
-      inputs[count] = xs + (t * s.batch + row) * s.inputs;
+      inputs[count] = inputs_at(pass, t, row);
       out[count++] = z + n * kPanel;
     }
     auto tile = [&]<int R>(int first, auto meanwhile) __attribute__((always_inline)) {
       Sums<R, L> sums;
       for (int r = 0; r < R; ++r)
         for (int l = 0; l < L; ++l) sums.of[r][l] = load(b + l * kWidth);
-      accumulate<R, L>(sums, inputs + first, 0, s.inputs, w, meanwhile);
+      accumulate<R, L>(sums, inputs + first, 0, size, w, meanwhile);
       for (int r = 0; r < R; ++r)
         for (int l = 0; l < L; ++l) store(out[first + r] + l * kWidth, sums.of[r][l]);
     };
     if (next) {
-      in_tiles(count, next, s.inputs, tile);
+      in_tiles(count, next, size, tile);
       continue;
     }
     in_tiles(count, [&]<int R>(int first, int, int) __attribute__((always_inline)) {
-      const int64_t vectors = s.inputs * (hurried ? kHurried : 1);
       Unpacked now;
-      if (!later[0].take(vectors, now) && !later[1].take(vectors, now)) {
-        tile.template operator()<R>(first, Nothing{});
-      } else if (hurried) {
+      auto take = [&](int64_t vectors) {
+        return later[0].take(vectors, now) || later[1].take(vectors, now);
+      };
+      if (hurried && take(kHurried * size)) {
         tile.template operator()<R>(first, Pack<kHurried>{now});
-      } else {
+      } else if (take(size)) {
         tile.template operator()<R>(first, Pack<1>{now});
+      } else {
+        tile.template operator()<R>(first, Nothing{});
       }
     });
   }
@@ -74,35 +81,26 @@ static void input_products(const ForwardPass& pass, const Part& part, int64_t fr
                            float* z, float* own) {
   const Sizes& s = pass.call.sizes;
   const int64_t all = (to - from) * (part.row_end - part.row), size = s.inputs * kPanel;
+  auto own_panel = [&](int64_t panel) {
+    return own + (panel - part.first) % jlstm::kOwnPanels * size;
+  };
   if (!pass.w_x)
     pack_gates(input_weights(pass), s.inputs, s.units, part.first, part.first + 1, own);
   for (int64_t panel = part.first; panel < part.end; ++panel) {
     const bool last = panel + 1 == part.end;
-    const float* w = pass.w_x ? pass.w_x + panel * size : own + (panel - part.first) % 2 * size;
+    const float* w = pass.w_x ? pass.w_x + panel * size : own_panel(panel);
     const float* next = pass.w_x && !last ? w + size : nullptr;
     Unpacked later[2];
     if (!pass.w_x && !last)
-      later[0] = unpacked(input_weights(pass), s.inputs, s.units, panel + 1,
-                          own + (panel + 1 - part.first) % 2 * size);
+      later[0] =
+          begin_packing(input_weights(pass), s.inputs, s.units, panel + 1, own_panel(panel + 1));
     if (pass.packs_beside && from == 0)
-      later[1] = unpacked(recurrent_weights(pass), s.units, s.units, panel,
-                          pass.w_h + panel * s.units * kPanel);
-    const float* b = pass.b + panel * kPanel;
-    float* of_panel = z + (panel - part.first) * all * kPanel;
-    switch (lanes_of(s.units, panel)) {
-      case 1:
-        panel_products<1>(pass, part, from, to, w, b, next, later, of_panel);
-        break;
-      case 2:
-        panel_products<2>(pass, part, from, to, w, b, next, later, of_panel);
-        break;
-      case 3:
-        panel_products<3>(pass, part, from, to, w, b, next, later, of_panel);
-        break;
-      case 4:
-        panel_products<4>(pass, part, from, to, w, b, next, later, of_panel);
-        break;
-    }
+      later[1] = begin_packing(recurrent_weights(pass), s.units, s.units, panel,
+                               pass.w_h + panel * s.units * kPanel);
+    with_lanes(lanes_of(s.units, panel), [&]<int L>() {
+      panel_products<L>(pass, part, from, to, w, pass.b + panel * kPanel, next, later,
+                        z + (panel - part.first) * all * kPanel);
+    });
     for (const Unpacked& rest : later)
       for (int64_t n = 0; n < rest.count; ++n) Pack<1>{rest}(n);
   }

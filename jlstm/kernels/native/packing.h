@@ -26,6 +26,21 @@ __attribute__((always_inline)) static inline void spread_gates(const Vector (&la
   if constexpr (L < kLanes) transpose(gates);
 }
 
+// Calls body.template operator()<L>() for the lanes of a panel.
+template <typename Body>
+__attribute__((always_inline)) static inline void with_lanes(int lanes, Body body) {
+  switch (lanes) {
+    case 1:
+      return body.template operator()<1>();
+    case 2:
+      return body.template operator()<2>();
+    case 3:
+      return body.template operator()<3>();
+    case 4:
+      return body.template operator()<4>();
+  }
+}
+
 // The gates of vectors [first, end) of units of w [size, 4H], a panel of kLanes lanes for each,
 // zeros past the last unit. Several panels at once take neighbouring cache lines of each row.
 static inline void pack_vectors(const float* w, int64_t size, int64_t units, int64_t first,
@@ -86,9 +101,9 @@ struct Unpacked {
   }
 };
 
-// What is to be packed of a panel of w [size, 4H]. A panel that is not full is packed at once.
-static inline Unpacked unpacked(const float* w, int64_t size, int64_t units, int64_t panel,
-                                float* packed) {
+// What is still to be packed of a panel of w [size, 4H]: one that is not full is packed at once.
+static inline Unpacked begin_packing(const float* w, int64_t size, int64_t units, int64_t panel,
+                                     float* packed) {
   if ((panel + 1) * kWidth <= units) return {w + panel * kWidth, units, packed, 4 * size};
   pack_gates(w, size, units, panel, panel + 1, packed);
   return {};

@@ -99,7 +99,7 @@ JLSTM_INLINE bool packing_pays(const Sizes& s) {
   return s.steps * s.batch > kInPlace || s.steps > kInPlace / 2;
 }
 
-// Panels of W_x that a share keeps where it packs them as it reads them: this and the next.
+// Panels of W_x that a share keeps where it packs its own: the one it reads and the next.
 constexpr int64_t kOwnPanels = 2;
 
 // One group of a call as the kernels see it.
@@ -110,7 +110,7 @@ struct ForwardPass {
   // [steps + 1, batch]; null where every step reads the one before.
   const int32_t* source;
   // Packed, a panel for each vector of units. Both weights are null in calls too short for packing
-  // to pay; else w_x is null where each share packs a panel when it reads it.
+  // to pay; else w_x is null where each share packs a panel beside the products of the one before.
   float *w_x, *w_h, *b;
   bool packs_beside;  // W_h is packed beside the first input products, by whoever reads it
   float* states;      // cell states [batch, units]
@@ -198,7 +198,7 @@ struct Kernels {
   const char* name;
   int width;  // floats in a vector
   int lanes;  // vectors side by side in a panel
-  // Packs the weights and bias of vectors [first, end) of units.
+  // Packs the bias of vectors [first, end) of units, and those weights that are packed ahead.
   void (*pack_forward)(const ForwardPass&, int64_t first, int64_t end);
   // z [part's vectors][(to - from) * rows][lanes * width] = x W_x + b for steps [from, to).
   // `own` has room for kOwnPanels panels of W_x. The first ones pack W_h too where the pass says
