@@ -6,7 +6,7 @@ from typing import Any
 from jax._src import dispatch
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec, use_abstract_mesh
 
 from jlstm.kernels.operands import BATCH_AXIS
 
@@ -68,7 +68,12 @@ def over_batch(
         batch = batch_of(arguments)
         after = tuple(placed(mesh, result_names, ranks[1], batch))
         before = tuple(placed(mesh, operand_names, ranks[0], batch))
-        return mesh, lambda *args: tuple(call(*args)), after, before
+        return mesh, alone, after, before
+
+    def alone(*args: Any) -> Any:
+        # What one device does knows of no mesh; under an explicit one JAX would place each array.
+        with use_abstract_mesh(AbstractMesh((), ())):
+            return tuple(call(*args))
 
     divided = custom_partitioning(lambda *args: tuple(call(*args)))
     divided.def_partition(
