@@ -46,14 +46,14 @@ Plan divide(const Sizes& s, int width, int threads, double last) {
     const double weights = 16.0 * s.units * s.units;  // bytes
     const bool tiny = weights <= (1 << 16);
     const bool cached = weights <= (1 << 20);  // in the second cache
-    auto evenly = [&] {
+    auto rows_are_faster = [&] {
       return cost_of_rows(s, needed) < cost_of_units(vectors, last,
                                                      std::max<int64_t>(1, dividing / s.groups),
                                                      needed, step_work / s.groups);
     };
     if (tiny || s.batch / 64 >= needed ||
-        (cached && s.batch >= needed && waking >= double(wanted) && evenly()))
-      blocks = std::max<int64_t>(1, std::min(needed, s.batch));
+        (cached && s.batch >= needed && waking >= double(wanted) && rows_are_faster()))
+      blocks = std::min(needed, s.batch);
   }
   if (s.groups * blocks >= wanted) {
     plan.independent = true;
