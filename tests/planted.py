@@ -11,8 +11,8 @@ from jlstm.bench.peers import UnsupportedError, ours
 OURS = CONTENDERS[0]
 
 
-def planted(name, **options):
-    return Contender(name, __name__, {"fault": name, **options}, install="planted")
+def planted(name, rounding=""):
+    return Contender(name, __name__, {"fault": name}, install="planted", rounding=rounding)
 
 
 def swapped(layer):
@@ -33,6 +33,8 @@ def prepare(problem, mode, fault):
         raise UnsupportedError("it has no layers of 4 units")
     if fault == "crashing" and problem.xs.shape[-1] == 3:
         os._exit(7)
+    if fault == "hanging" and problem.xs.shape[-1] == 3:
+        time.sleep(60)
     if fault == "raising":
         raise RuntimeError("out of luck")
     right = ours.prepare(problem, mode, "scan")
@@ -50,6 +52,7 @@ def prepare(problem, mode, fault):
         "detached": lambda name, a: a if name == "outputs" else 0 * a,
         "not a number": lambda name, a: a * np.nan,
         "short": lambda name, a: a[:-1],
+        "rounded": lambda name, a: a * (1 + 1e-3),
     }
     if fault in changes:
         change = changes[fault]

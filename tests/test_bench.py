@@ -40,6 +40,7 @@ def measured(case, contenders, seconds=0.0):
 
 
 TRAINING = Shape(6, 2, modes=("training",))
+FORWARD = Case("forward", CASE.config, Shape(6, 2, modes=("forward",)))
 # The networks that contenders are asked for: which of them have an equal.
 SHAPES = {
     "stack": CASE,
@@ -339,7 +340,27 @@ def test_an_unknown_contender_is_refused_before_anything_runs():
 
 
 def test_rounding_is_allowed_for_by_dtype():
-    assert agreement.TOLERANCE.keys() == set(DTYPES)
+    assert agreement.TOLERANCE.keys() >= set(DTYPES)
+
+
+def test_two_contenders_agree_within_the_coarser_of_their_formats():
+    """TensorFloat-32 is wrong by more than float32 is allowed, beside a contender that has none."""
+    exact, rounded = planted("rounded", rounding=""), planted("rounded", rounding="tfloat32")
+    outcomes, _ = measured(CASE, [OURS, exact._replace(name="exact"), rounded])
+    for outcome in outcomes.values():
+        assert "is allowed in float32" in outcome.left_out["exact"]
+        assert "rounded" in outcome.timings
+
+
+def test_a_contender_that_gives_no_answer_is_ended_and_the_others_go_on():
+    workers, _ = compare.started([OURS, planted("hanging")], 1, limit_s=10.0)
+    try:
+        (outcome,) = compare.compare(FORWARD, workers, 1, 0.0, lambda *_: None)
+        assert outcome.left_out == {"hanging": "it gave no answer within 10 s, and was ended"}
+        assert OURS.name in outcome.timings
+    finally:
+        for each in workers.values():
+            each.stop()
 
 
 def test_the_command_prints_tables_and_appends_records(tmp_path, capsys):

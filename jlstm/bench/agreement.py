@@ -4,8 +4,18 @@ import numpy as np
 
 from jlstm.bench.problem import Seen
 
-# Largest difference that rounding explains, as a share of the largest value.
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.1, "float64": 1e-9}
+# Largest difference that rounding explains, as a share of the largest value. TensorFloat-32 rounds
+# the operands of products to 11 significant bits, as many as float16 has.
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "tfloat32": 0.03, "float16": 0.03, "bfloat16": 0.1}
+
+
+def coarser(dtype: str, rounding: str) -> str:
+    """Whichever of two formats rounds more; `dtype` if `rounding` is "".
+
+    >>> coarser("float32", "tfloat32"), coarser("bfloat16", "tfloat32"), coarser("float32", "")
+    ('tfloat32', 'bfloat16', 'float32')
+    """
+    return max(dtype, rounding or dtype, key=lambda name: TOLERANCE[name])
 
 
 def fault(seen: Seen) -> str:
@@ -16,8 +26,13 @@ def fault(seen: Seen) -> str:
     return ""
 
 
-def disagreement(expected: Seen, seen: Seen, dtype: str) -> str:
-    """Where `seen` departs from `expected` by more than rounding in `dtype`; "" if nowhere."""
+def disagreement(expected: Seen, seen: Seen, rounding: str) -> str:
+    """Where `seen` departs from `expected` by more than rounding explains; "" if nowhere.
+
+    Args:
+      expected, seen: results of two contenders.
+      rounding: the coarser of the formats that they compute in, a name of TOLERANCE.
+    """
     for name, a in expected.items():
         if name not in seen:
             return f"it gave no {name}"
@@ -26,9 +41,9 @@ def disagreement(expected: Seen, seen: Seen, dtype: str) -> str:
             return f"its {name} have shape {list(b.shape)}, not {list(a.shape)}"
         a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
         error = np.abs(a - b).max(initial=0) / max(np.abs(a).max(initial=0), 1e-30)
-        if not error <= TOLERANCE[dtype]:
+        if not error <= TOLERANCE[rounding]:
             return (
-                f"its {name} differ by {error:.1e} of the largest; {TOLERANCE[dtype]:g} is allowed "
-                f"in {dtype}"
+                f"its {name} differ by {error:.1e} of the largest; {TOLERANCE[rounding]:g} is "
+                f"allowed in {rounding}"
             )
     return ""

@@ -49,10 +49,16 @@ Progress = Callable[[str, float], None]
 
 
 def started(
-    contenders: Iterable[Contender], threads: int
+    contenders: Iterable[Contender], threads: int, limit_s: float | None = None
 ) -> tuple[dict[str, Worker], dict[str, str]]:
-    """Processes of the contenders that can run here, and why the others cannot."""
-    workers = {contender.name: Worker(contender, threads) for contender in contenders}
+    """Processes of the contenders that can run here, and why the others cannot.
+
+    Args:
+      contenders: who takes part.
+      threads: how many threads each may use.
+      limit_s: seconds after which a process that gives no answer is ended; None to wait for ever.
+    """
+    workers = {contender.name: Worker(contender, threads, limit_s) for contender in contenders}
     missing = {}
     try:
         for name, worker in list(workers.items()):
@@ -69,7 +75,13 @@ def started(
 
 
 def compare(
-    case: Case, workers: Mapping[str, Worker], threads: int, seconds: float, progress: Progress
+    case: Case,
+    workers: Mapping[str, Worker],
+    threads: int,
+    seconds: float,
+    progress: Progress,
+    *,
+    small: float = SMALL,
 ) -> Iterator[Outcome]:
     """Times, mode by mode, all contenders that give the first one's outputs and gradients.
 
@@ -80,6 +92,7 @@ def compare(
       threads: how many threads each may use.
       seconds: how long the rounds of a mode go on; at least 5 rounds.
       progress: called with what is being done, and the share of the whole case that was just done.
+      small: operations of a call below which an empty call is timed too.
     """
     for mode in case.shape.modes:
 
@@ -89,8 +102,8 @@ def compare(
         prepared, left_out = _agreeing(case, mode, workers, threads, show)
         timed = {name: workers[name] for name in prepared}
         rounds = _rounds(timed, mode, seconds, show)
-        small = mode != "compile" and case.flops(mode) < SMALL
-        nulls = _rounds(timed, "null", 0.0, lambda text, share: None) if small else {}
+        empty = mode != "compile" and case.flops(mode) < small
+        nulls = _rounds(timed, "null", 0.0, lambda text, share: None) if empty else {}
         timings = {
             name: Timing(prepared[name], rounds[name], nulls.get(name, [])) for name in prepared
         }
@@ -107,6 +120,7 @@ def _agreeing(
     names = list(workers)
     first = names[0]
     expected: Seen = {}
+    rounding = case.config.dtype
     for name, worker in workers.items():
         progress(name, 0.5 / len(workers))
         if name != first and not expected:
@@ -123,7 +137,10 @@ def _agreeing(
             left_out[name] = fault
         elif name == first:
             expected = found.seen
-        elif difference := agreement.disagreement(expected, found.seen, case.config.dtype):
+            rounding = agreement.coarser(rounding, worker.contender.rounding)
+        elif difference := agreement.disagreement(
+            expected, found.seen, agreement.coarser(rounding, worker.contender.rounding)
+        ):
             left_out[name] = f"does not agree with {first}: {difference}"
         if name in left_out:
             worker.forget()

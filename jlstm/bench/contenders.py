@@ -15,6 +15,8 @@ class Contender(NamedTuple):
       options: keyword arguments of `prepare`.
       install: what pip has to be told for it.
       environment: variables that its process is started with.
+      rounding: the coarsest number format it rounds to, a name of agreement.TOLERANCE, if that is
+        coarser than the case's dtype: "tfloat32" for products in TensorFloat-32.
     """
 
     name: str
@@ -22,6 +24,7 @@ class Contender(NamedTuple):
     options: Mapping[str, Any] | None = None
     install: str = ""
     environment: Mapping[str, str] | None = None
+    rounding: str = ""
 
 
 def _peer(name: str, module: str, install: str = "", **rest: Any) -> Contender:

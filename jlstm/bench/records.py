@@ -71,12 +71,19 @@ def read(path: pathlib.Path) -> list[Record]:
     return records
 
 
-def of_run(command: str, threads: int, ceilings: dict[str, float]) -> Record:
-    """What all records of a run share: the command, machine, versions, ceilings."""
+def of_run(command: str, threads: int, ceilings: dict[str, float], accelerator: str = "") -> Record:
+    """What all records of a run share: the command, machine, versions, ceilings.
+
+    Args:
+      command: the words that measure the same again.
+      threads: processors that each contender was kept to.
+      ceilings: as `ceilings.measure` gives them.
+      accelerator: the TPU or GPU that was measured; "" for none.
+    """
     return {
         "command": command,
         "versions": info.versions((*info.PACKAGES, *PACKAGES)),
-        "processor": _processor(),
+        "processor": f"{accelerator}, {_processor()}" if accelerator else _processor(),
         "cpus": os.cpu_count(),
         "threads": threads,
         "ceilings": ceilings,

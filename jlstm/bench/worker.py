@@ -32,8 +32,9 @@ class Prepared(NamedTuple):
     Attributes:
       seen: what it computed.
       lower_s, compile_s, first_call_s: seconds; see peers.Program.
-      memory_bytes: the most its process held while running, above what it held before it had the
-        case; None where the system does not tell.
+      memory_bytes: what the program takes of an accelerator's memory; on a CPU the most that its
+        process held while running, above what it held before it had the case. None where the system
+        does not tell.
     """
 
     seen: Seen
@@ -50,8 +51,16 @@ class LeftOutError(Exception):
 class Worker:
     """A contender in a process of its own; every method waits for its answer."""
 
-    def __init__(self, contender: Contender, threads: int) -> None:
-        """Starts the process; `ready` waits until it has its framework."""
+    def __init__(self, contender: Contender, threads: int, limit_s: float | None = None) -> None:
+        """Starts the process; `ready` waits until it has its framework.
+
+        Args:
+          contender: who it is.
+          threads: how many threads it may use.
+          limit_s: seconds after which it is ended if it gives no answer; None to wait for ever.
+        """
+        self.contender = contender
+        self._limit_s = limit_s
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         # Frameworks chatter on standard error; it is only wanted of a process that dies.
@@ -94,6 +103,11 @@ class Worker:
 
     def _answer(self) -> Any:
         try:
+            if not self._connection.poll(self._limit_s):
+                self._process.kill()
+                self._process.join()
+                self._connection.close()
+                raise LeftOutError(f"it gave no answer within {self._limit_s:g} s, and was ended")
             kind, value = self._connection.recv()
         except (EOFError, OSError):
             self._process.join(5)
@@ -204,11 +218,13 @@ def _prepare(
     program.call()
     peak = memory.peak_bytes()
     programs[mode] = program.call
+    programs["null"] = program.null
     if case.flops(mode) < SMALL:
         program.null()
-        programs["null"] = program.null
-    above = None if before is None or peak is None else max(0, peak - before)
-    return Prepared(program.results(), program.lower_s, program.compile_s, first, above)
+    held = program.device_bytes()
+    if held is None and before is not None and peak is not None:
+        held = max(0, peak - before)
+    return Prepared(program.results(), program.lower_s, program.compile_s, first, held)
 
 
 def _turn(programs: dict[str, Any], mode: str, seconds: float) -> list[float]:

@@ -2,7 +2,9 @@
 
 import statistics
 import time
-from typing import Any
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +17,23 @@ from jlstm.check.contracts import CONTRACTS
 from jlstm.kernels import choice, scan
 from jlstm.kernels.choice import RefusedError
 
+Contract = Callable[[str], float]
 SIZES = ((100, 8, 256), (100, 32, 512), (50, 64, 1024))  # steps, batch, units and inputs
 _ROUNDS = 5
+
+
+class Outcome(NamedTuple):
+    """What came of one contract on one implementation.
+
+    Attributes:
+      held: whether the implementation kept it, or refused the call.
+      text: the largest difference, "refused", or what failed, in a few words.
+      details: why it was refused, or the traceback of what it raised; else "".
+    """
+
+    held: bool
+    text: str
+    details: str
 
 
 def run() -> bool:
@@ -32,13 +49,11 @@ def run() -> bool:
             console.print(f"{name} does not serve here: {reason}", highlight=False)
     table = Table("contract", *names, title="largest difference from what it should be")
     held = True
-    with jax.default_matmul_precision("highest"):
-        for contract, allowed in CONTRACTS:
-            cells = [_tried(contract, name, allowed) for name in names]
-            held = held and all(good for good, _ in cells)
-            summary = (contract.__doc__ or "").strip()
-            table.add_row(summary, *(text for _, text in cells))
-            console.print(f"checked {contract.__name__.replace('_', ' ')}", highlight=False)
+    for contract, allowed in CONTRACTS:
+        cells = [tried(contract, name, allowed) for name in names]
+        held = held and all(cell.held for cell in cells)
+        table.add_row(summary(contract), *(cell.text for cell in cells))
+        console.print(f"checked {contract.__name__.replace('_', ' ')}", highlight=False)
     console.print(table)
     times, timed = _times(names, console)
     console.print(times)
@@ -48,6 +63,11 @@ def run() -> bool:
     return held and timed
 
 
+def summary(contract: Contract) -> str:
+    """What a contract promises, in a line."""
+    return (contract.__doc__ or "").strip()
+
+
 def columns(config: jlstm.Config) -> list[str]:
     """The implementations that serve a network here; "auto" too, unless it is always the first."""
     names = [name for name, usable, _ in jlstm.implementations(config) if usable]
@@ -55,15 +75,26 @@ def columns(config: jlstm.Config) -> list[str]:
     return names if names[0] in whole else ["auto", *names]
 
 
-def _tried(contract: Any, name: str, allowed: float) -> tuple[bool, str]:
+def tried(contract: Contract, name: str, allowed: float) -> Outcome:
+    """What comes of a contract on an implementation.
+
+    Args:
+      contract: one of CONTRACTS.
+      name: the implementation.
+      allowed: the largest difference that is rounding.
+    """
     try:
-        off = contract(name)
-    except RefusedError:  # as cuDNN does a call with resets, which "auto" then hands to another
-        return True, "refused"
+        # Rounded products would hide small faults.
+        with jax.default_matmul_precision("highest"):
+            off = contract(name)
+    except RefusedError as error:  # cuDNN refuses resets; "auto" hands them to another
+        return Outcome(True, "refused", str(error))
     except Exception as error:  # whatever a platform's compiler raises is a finding of its own
-        return False, f"FAILED: {type(error).__name__}: {str(error).splitlines()[0][:80]}"
-    good = off <= allowed
-    return good, f"{off:.0e}" if good else f"FAILED: {off:.1e} > {allowed:.0e}"
+        said = (str(error).splitlines() or [""])[0][:80]
+        return Outcome(False, f"FAILED: {type(error).__name__}: {said}", traceback.format_exc())
+    if off <= allowed:
+        return Outcome(True, f"{off:.0e}", "")
+    return Outcome(False, f"FAILED: {off:.1e} > {allowed:.0e}", "")
 
 
 def _times(names: list[str], console: Console) -> tuple[Table, bool]:

@@ -26,6 +26,8 @@ class Program(NamedTuple):
       lower_s: seconds of tracing and lowering, nothing being cached; 0 where there is no such
         thing.
       compile_s: seconds of compiling or building, likewise.
+      device_bytes: memory of an accelerator that a call takes, arguments and results included,
+        asked for once it has run; None on a CPU.
     """
 
     call: Callable[[], Any]
@@ -33,3 +35,4 @@ class Program(NamedTuple):
     null: Callable[[], Any]
     lower_s: float = 0.0
     compile_s: float = 0.0
+    device_bytes: Callable[[], int | None] = lambda: None

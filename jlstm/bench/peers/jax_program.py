@@ -98,7 +98,16 @@ def prepare(
     def run_null() -> None:
         jax.block_until_ready(null(own, xs))
 
-    return Program(call, results, run_null, lower_s, compile_s)
+    return Program(call, results, run_null, lower_s, compile_s, lambda: _device_bytes(compiled))
+
+
+def _device_bytes(compiled: Any) -> int | None:
+    """What XLA sets aside for a call. The allocator's own peak would count what tuning took."""
+    planned = None if jax.default_backend() == "cpu" else compiled.memory_analysis()
+    if planned is None:
+        return None
+    parts = planned.argument_size_in_bytes + planned.output_size_in_bytes
+    return parts + planned.temp_size_in_bytes - planned.alias_size_in_bytes
 
 
 def compile_uncached(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float, float]:

@@ -13,7 +13,7 @@ from jlstm.network import apply, initial_carry, step
 from jlstm.params import LayerParams, Params
 
 
-def requirement(implementation: str) -> str:
+def requirement(implementation: str, precision: str | None = None) -> str:
     """What is missing on this machine; "" if nothing is."""
     needed = {
         "tpu": ("tpu", "needs a TPU and jax[tpu]"),
@@ -32,8 +32,17 @@ def params_of(config: Config, layers: tuple[LayerWeights, ...]) -> Params:
     return Params(tuple(own))
 
 
-def prepare(problem: Problem, mode: str, implementation: str) -> Program:
-    """The stack through `apply`, or `step`, on one implementation of the recurrence."""
+def prepare(
+    problem: Problem, mode: str, implementation: str, precision: str | None = None
+) -> Program:
+    """The stack through `apply`, or `step`, on one implementation of the recurrence.
+
+    Args:
+      problem: the case in numbers.
+      mode: one of cases.MODES.
+      implementation: as `apply` takes it.
+      precision: of products, as `jax.default_matmul_precision` takes it; None for JAX's default.
+    """
     config = problem.case.config
     rows = implementations(config)
     for name, usable, reason in rows:
@@ -55,4 +64,5 @@ def prepare(problem: Problem, mode: str, implementation: str) -> Program:
     start = None
     if mode == "step":
         start = initial_carry(config, batch_shape=(problem.case.shape.batch_size,))
-    return jax_program.prepare(problem, mode, weights, forward, one_step, start)
+    with jax.default_matmul_precision(precision):
+        return jax_program.prepare(problem, mode, weights, forward, one_step, start)

@@ -10,14 +10,22 @@ from jlstm.bench.peers import Program, UnsupportedError, plain
 from jlstm.bench.problem import COMPARED_STEPS, LayerWeights, Problem, Seen, named
 
 
-def requirement(device: str = "cpu", compiled: bool = False) -> str:
+def requirement(device: str = "cpu", **options: Any) -> str:
     """What is missing on this machine; "" if nothing is."""
     if device == "cuda" and not torch.cuda.is_available():
         return "needs an NVIDIA GPU and torch built for CUDA"
     return ""
 
 
-def prepare(problem: Problem, mode: str, *, device: str = "cpu", compiled: bool = False) -> Program:
+def prepare(
+    problem: Problem,
+    mode: str,
+    *,
+    device: str = "cpu",
+    compiled: bool = False,
+    dtype: str | None = None,
+    tensor_float: bool = True,
+) -> Program:
     """One module for layers of equal size, else one a layer; sequences packed by their lengths.
 
     Args:
@@ -25,16 +33,24 @@ def prepare(problem: Problem, mode: str, *, device: str = "cpu", compiled: bool 
       mode: one of cases.MODES.
       device: "cpu" or "cuda".
       compiled: whether modules go through torch.compile.
+      dtype: number format of weights, input and outputs; None for the case's own.
+      tensor_float: whether cuDNN may round operands of float32 products to TensorFloat-32, as it
+        does by torch's default.
     """
     plain.require(problem, resets=False, directions=mode != "step")
     if mode == "compile":
         raise UnsupportedError("compiling is compared within JAX")
     start = time.perf_counter()
     torch.set_num_threads(problem.threads)
-    dtype = getattr(torch, problem.case.config.dtype)
-    modules = [module.to(device, dtype) for module in _modules(problem)]
+    torch.backends.cudnn.allow_tf32 = tensor_float
+    kind = getattr(torch, dtype or problem.case.config.dtype)
+    # What a finished case left behind would hide how much this one needs.
+    before = torch.cuda.memory_allocated() if device == "cuda" else 0
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    modules = [module.to(device, kind) for module in _modules(problem)]
     runs = [torch.compile(module) if compiled else module for module in modules]
-    xs = torch.tensor(problem.xs, device=device, dtype=dtype)
+    xs = torch.tensor(problem.xs, device=device, dtype=kind)
     # Packing takes lengths on the CPU.
     lengths = None if problem.lengths is None else torch.tensor(problem.lengths).long()
 
@@ -48,6 +64,11 @@ def prepare(problem: Problem, mode: str, *, device: str = "cpu", compiled: bool 
             ys, _ = torch.nn.utils.rnn.pad_packed_sequence(ys, total_length=len(xs))
         return ys
 
+    # Gradients of a mean of many numbers are too small for float16, whose users scale the loss.
+    scale = 1.0
+    if kind == torch.float16:
+        scale = 2.0 ** int(np.log2(max(8, problem.xs.size)) - 3)
+
     def finish() -> None:
         if device == "cuda":
             torch.cuda.synchronize()
@@ -57,7 +78,7 @@ def prepare(problem: Problem, mode: str, *, device: str = "cpu", compiled: bool 
         for module in modules:
             module.zero_grad()
         ys = forward(inputs)
-        ys.to(torch.promote_types(dtype, torch.float32)).square().mean().backward()
+        (scale * ys.to(torch.promote_types(kind, torch.float32)).square().mean()).backward()
         finish()
         assert inputs.grad is not None
         return ys, inputs.grad
@@ -88,7 +109,8 @@ def prepare(problem: Problem, mode: str, *, device: str = "cpu", compiled: bool 
             return {"outputs": np.stack(ys)}
         ys, of_xs = train()
         gradients = named(tuple(_neutral(module, d) for module in modules for d in _layers(module)))
-        return {"outputs": _array(ys), "gradients for the input": _array(of_xs), **gradients}
+        gradients["gradients for the input"] = _array(of_xs)
+        return {"outputs": _array(ys), **{name: a / scale for name, a in gradients.items()}}
 
     state = [[None] * len(runs)]
 
@@ -103,8 +125,11 @@ def prepare(problem: Problem, mode: str, *, device: str = "cpu", compiled: bool 
             torch.add(xs[-1, -1, -1:], 1)
         finish()
 
+    def device_bytes() -> int | None:
+        return torch.cuda.max_memory_allocated() - before if device == "cuda" else None
+
     call()
-    return Program(call, results, null, 0.0, time.perf_counter() - start)
+    return Program(call, results, null, 0.0, time.perf_counter() - start, device_bytes)
 
 
 def _modules(problem: Problem) -> list[torch.nn.LSTM]:
@@ -143,4 +168,4 @@ def _neutral(module: torch.nn.LSTM, ends: list[str]) -> LayerWeights:
 
 def _array(a: torch.Tensor) -> np.ndarray:
     a = a.detach().cpu()
-    return (a.float() if a.dtype == torch.bfloat16 else a).numpy().copy()
+    return (a.float() if a.dtype in (torch.bfloat16, torch.float16) else a).numpy().copy()

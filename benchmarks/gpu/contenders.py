@@ -1,0 +1,44 @@
+"""Who is timed on a GPU: this library, torch in each of its number formats, and Flax."""
+
+from jlstm.bench.cases import Case
+from jlstm.bench.contenders import Contender
+
+_PEERS = "jlstm.bench.peers"
+
+
+def contenders(torch_device: str) -> tuple[Contender, ...]:
+    """All of them; the first that can run a case is what the others have to agree with.
+
+    Products of float32 are rounded to TensorFloat-32 where a name does not say otherwise: that is
+    the default of JAX and of torch's cuDNN.
+
+    Args:
+      torch_device: "cuda", or "cpu" for a rehearsal.
+    """
+
+    def ours(name: str, implementation: str, precision: str | None = None) -> Contender:
+        options = {"implementation": implementation, "precision": precision}
+        rounding = "" if precision == "highest" else "tfloat32"
+        return Contender(name, f"{_PEERS}.ours", options, rounding=rounding)
+
+    def torch(name: str, dtype: str, rounding: str, *, tensor_float: bool = True) -> Contender:
+        options = {"device": torch_device, "dtype": dtype, "tensor_float": tensor_float}
+        return Contender(name, f"{_PEERS}.pytorch", options, "torch", rounding=rounding)
+
+    return (
+        ours("jlstm cudnn, float32", "cudnn", "highest"),
+        ours("jlstm cudnn", "cudnn"),
+        ours("jlstm auto", "auto"),
+        ours("jlstm scan", "scan"),
+        Contender("flax linen", f"{_PEERS}.flax_linen", install="flax", rounding="tfloat32"),
+        torch("torch, float32", "float32", "", tensor_float=False),
+        torch("torch, TF32", "float32", "tfloat32"),
+        torch("torch, bfloat16", "bfloat16", "bfloat16"),
+        torch("torch, float16", "float16", "float16"),
+    )
+
+
+def takes_part(contender: Contender, case: Case) -> bool:
+    """Whether a contender is asked for a case: torch in other formats only beside float32."""
+    dtype = (contender.options or {}).get("dtype")
+    return case.config.dtype == "float32" or dtype in (None, case.config.dtype)

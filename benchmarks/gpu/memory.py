@@ -1,0 +1,49 @@
+"""The most memory that one contender takes for training steps, in a process of its own."""
+
+import importlib
+import os
+
+import contenders
+import jax
+import lines
+
+from jlstm.bench import memory, problem
+from jlstm.bench.cases import Case
+from jlstm.bench.contenders import Contender
+
+
+def peak_bytes(case: Case, contender: Contender) -> tuple[int | None, int | None]:
+    """(what the framework plans for a call, the most that was held), in bytes.
+
+    The second is torch's own peak, or that of JAX's allocator since the process began; on a CPU,
+    where neither tells, the process's own.
+    """
+    module = importlib.import_module(contender.module)
+    memory.start_peak()
+    before = memory.resident_bytes() or 0
+    made = problem.make(case, len(os.sched_getaffinity(0)))
+    program = module.prepare(made, "training", **(contender.options or {}))
+    program.call()
+    planned = program.device_bytes()
+    if contender.module.endswith("pytorch"):
+        held = planned
+    else:
+        held = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    if held is None and (peak := memory.peak_bytes()) is not None:
+        held = peak - before
+    return planned, held
+
+
+if __name__ == "__main__":
+    asked = lines.arguments(__doc__, "contender")
+    device = "cpu" if asked.rehearse else "cuda"
+    named = {c.name: c for c in contenders.contenders(device)}
+    for case in lines.suite("memory.toml", rehearse=asked.rehearse):
+        found = {"case": case.name, "contender": asked.contender}
+        try:
+            planned, held = peak_bytes(case, named[asked.contender])
+            found |= {"planned_bytes": planned, "peak_bytes": held}
+        except Exception as error:
+            found["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        lines.append(asked.out / "memory.jsonl", found)
+        print(found)
