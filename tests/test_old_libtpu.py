@@ -1,11 +1,58 @@
 """Programs for TPUs where libtpu is older than the jax that compiles them expects."""
 
+import subprocess
+
 import jax
 import pytest
 from jax._src import tpu_custom_call
 from jax._src.interpreters import pxla
 
-from jlstm.bench import old_libtpu
+from jlstm import Config
+from jlstm.bench import compiled, old_libtpu
+from jlstm.bench.cases import Case, Shape
+
+REFUSAL = """module: ... stable_mosaic.version = 8 : i64
+jaxlib._jax.XlaRuntimeError: INTERNAL: Failed to deserialize the Mosaic module: INTERNAL: \
+Unsupported version: expected <= 7 but got 8
+
+The MLIR operation involved:
+"""
+AGE = """
+RuntimeError: Pallas TPU requires a libtpu version that's at most a month old. Found version string:
+cpu
+"""
+
+
+@pytest.mark.parametrize(
+    ("stderr", "reason"),
+    [
+        (REFUSAL, "reads Pallas kernels up to version 7 and jax 0.8.1 writes version 8; "),
+        (AGE, "is too old for the Pallas kernels of jax 0.8.1; "),
+    ],
+)
+@pytest.mark.parametrize("libtpu", ["0.0.21.1", None])
+def test_where_libtpu_is_too_old_for_jax_it_says_what_to_install(
+    libtpu, stderr, reason, monkeypatch
+):
+    failed = subprocess.CompletedProcess([], 1, "", stderr)
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
+    monkeypatch.setattr(jax, "__version__", "0.8.1")
+    monkeypatch.setattr(old_libtpu, "installed", lambda: libtpu)
+    case = Case("case", Config.stack(2, [3]), Shape(4, 2))
+    told = compiled.compile_one(case, "v5e", "forward", "tpu")["error"]
+    assert told == (
+        f"{f'libtpu {libtpu}' if libtpu else 'the installed libtpu'} {reason}install the libtpu "
+        "that this jax was tested with: pip install 'jax[tpu]==0.8.1'"
+    )
+
+
+def test_an_error_of_another_kind_is_told_as_it_is(monkeypatch):
+    stderr = "Traceback\nValueError: Unsupported version: 8\n"
+    failed = subprocess.CompletedProcess([], 1, "", stderr)
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
+    case = Case("case", Config.stack(2, [3]), Shape(4, 2))
+    found = compiled.compile_one(case, "v5e", "forward", "tpu")
+    assert found == {"error": "ValueError: Unsupported version: 8"}
 
 
 @pytest.mark.parametrize(
