@@ -1,15 +1,16 @@
 """Programs for TPUs where libtpu is older than the jax that compiles them expects."""
 
+import importlib.metadata
 import subprocess
 
 import jax
 import pytest
-from jax._src import tpu_custom_call
 from jax._src.interpreters import pxla
 
 from jlstm import Config
 from jlstm.bench import compiled, old_libtpu
 from jlstm.bench.cases import Case, Shape
+from jlstm.kernels import libtpu_form
 
 REFUSAL = """module: ... stable_mosaic.version = 8 : i64
 jaxlib._jax.XlaRuntimeError: INTERNAL: Failed to deserialize the Mosaic module: INTERNAL: \
@@ -65,11 +66,32 @@ def test_an_error_of_another_kind_is_told_as_it_is(monkeypatch):
     ],
 )
 def test_jax_is_changed_for_colabs_versions_alone(versions, changed, monkeypatch):
-    before = [object(), object()]
-    monkeypatch.setattr(tpu_custom_call, "get_ir_version", before[0])
-    monkeypatch.setattr(pxla, "is_default_layout", before[1])
+    before = object()
+    monkeypatch.setattr(pxla, "is_default_layout", before)
     monkeypatch.setattr(jax, "__version__", versions[0])
     monkeypatch.setattr(old_libtpu, "installed", lambda: versions[1])
     old_libtpu.adapt()
-    after = [tpu_custom_call.get_ir_version, pxla.is_default_layout]
-    assert [a is not b for a, b in zip(after, before, strict=True)] == [changed, changed]
+    assert (pxla.is_default_layout is not before) == changed
+
+
+@pytest.mark.parametrize(
+    ("jax_version", "libtpu", "older"),
+    [
+        ((0, 7, 2), "0.0.21.1", True),
+        ((0, 7, 2), "0.0.23", False),
+        ((0, 7, 2), None, False),
+        ((0, 8, 0), "0.0.21.1", False),
+        ((0, 12, 0), "0.0.42.dev1", False),
+    ],
+)
+def test_kernels_take_the_older_form_only_where_libtpu_reads_no_other(
+    jax_version, libtpu, older, monkeypatch
+):
+    def version(name):
+        if libtpu is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return libtpu
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(jax, "__version_info__", jax_version)
+    assert libtpu_form.reads_older_form_only.__wrapped__() == older

@@ -24,26 +24,18 @@ def installed() -> str | None:
 def adapt() -> None:
     """Makes this process compile for TPUs with jax 0.7.2 and libtpu 0.0.21.1.
 
-    With any other versions it does nothing. It replaces functions of JAX for good, so call it only
+    With any other versions it does nothing. It replaces a function of JAX for good, so call it only
     in a process that compiles and ends.
     """
     if (jax.__version__, installed()) != (_JAX, _LIBTPU):
         return
-    from jax._src import tpu_custom_call
     from jax._src.interpreters import pxla
-
-    def get_ir_version(ctx: Any) -> int:
-        # This libtpu reads Pallas kernels up to version 7 of Mosaic's serialised form. jax 0.7.2
-        # writes version 7 if libtpu was built before 2025-08-14. This one was built on 2025-08-25
-        # and still reads no more than version 7, so jax would write version 8, its newest.
-        return 7
 
     def is_default_layout(*args: Any) -> bool:
         # jaxlib 0.7.2 crashes when it asks this libtpu for the layouts of a compiled program's
         # arguments and results. The worker does not run the program, so it needs none of them.
         return True
 
-    tpu_custom_call.get_ir_version = get_ir_version
     pxla.is_default_layout = is_default_layout
 
 
