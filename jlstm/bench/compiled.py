@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jlstm import config_toml
-from jlstm.bench import launches, targets
+from jlstm.bench import launches, old_libtpu, targets
 from jlstm.bench.cases import Case
 from jlstm.kernels.turns import STEPS_A_TURN
 
@@ -170,6 +170,8 @@ def _worker(asked: dict[str, Any], environment: dict[str, str]) -> dict[str, Any
     lines = done.stdout.splitlines()
     if done.returncode == 0 and lines:
         return json.loads(lines[-1])
+    if (reason := old_libtpu.clash(done.stderr)) is not None:
+        return {"error": reason}
     text = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
     told = [line for line in text if re.search(r"Error|RESOURCE|Ran out", line)]
     return {"error": (told or text)[-1][:300]}

@@ -13,7 +13,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jlstm.kernels import partition, types
+from jlstm.kernels import libtpu_form, partition, types
 
 Arrays = Sequence[jax.Array]
 # (lowering context, **options) -> a function of the operands; None where the meaning has to serve.
@@ -92,6 +92,8 @@ def serve(
 
     def lower(ctx: Any, *args: Any, **options: Any) -> Any:
         function = lowering(ctx, **options) or functools.partial(meaning, **options)
+        if platform == "tpu":
+            ctx = libtpu_form.readable(ctx)
         return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
 
     mlir.register_lowering(primitive, lower, platform=platform)
