@@ -26,15 +26,15 @@ def contenders(torch_device: str) -> tuple[Contender, ...]:
         return Contender(name, f"{_PEERS}.pytorch", options, "torch", rounding=rounding)
 
     return (
-        ours("jlstm cudnn, float32", "cudnn", "highest"),
+        ours("jlstm cudnn float32", "cudnn", "highest"),
         ours("jlstm cudnn", "cudnn"),
         ours("jlstm auto", "auto"),
         ours("jlstm scan", "scan"),
         Contender("flax linen", f"{_PEERS}.flax_linen", install="flax", rounding="tfloat32"),
-        torch("torch, float32", "float32", "", tensor_float=False),
-        torch("torch, TF32", "float32", "tfloat32"),
-        torch("torch, bfloat16", "bfloat16", "bfloat16"),
-        torch("torch, float16", "float16", "float16"),
+        torch("torch float32", "float32", "", tensor_float=False),
+        torch("torch TF32", "float32", "tfloat32"),
+        torch("torch bfloat16", "bfloat16", "bfloat16"),
+        torch("torch float16", "float16", "float16"),
     )
 
 

@@ -61,7 +61,7 @@ def stages() -> list[tuple[Stage, ...]]:
         (Stage("launches of whole loops", ("launches.py",), 60, WHOLE_LOOPS),),
         tuple(
             Stage(f"memory of {name}", ("memory.py", name), 90, UNTUNED)
-            for name in ("jlstm cudnn", "jlstm scan", "flax linen", "torch, TF32")
+            for name in ("jlstm cudnn", "jlstm scan", "flax linen", "torch TF32")
         ),
     ]
 

@@ -237,8 +237,8 @@ def test_every_stage_is_rehearsed_from_tracked_files_without_tyro_or_a_compiler(
 
     timed = records.read(out / "records.jsonl")
     assert {r["contender"] for r in timed if "median_s" in r} >= {
-        "jlstm auto", "jlstm scan", "flax linen", "torch, float32", "torch, TF32",
-        "torch, bfloat16", "torch, float16",
+        "jlstm auto", "jlstm scan", "flax linen", "torch float32", "torch TF32",
+        "torch bfloat16", "torch float16",
     }  # fmt: skip
     assert not [r["left_out"] for r in timed if "agree" in r.get("left_out", "")]
     inventory = json.loads((out / "inventory.json").read_text())
