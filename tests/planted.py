@@ -1,5 +1,6 @@
 """Contenders that are wrong, slow or broken on purpose."""
 
+import itertools
 import os
 import time
 
@@ -41,6 +42,9 @@ def prepare(problem, mode, fault):
     if fault == "wrong":
         layers = tuple(swapped(layer) for layer in problem.layers)
         return ours.prepare(problem._replace(layers=layers), mode, "scan")
+    if fault == "crashing later" and problem.xs.shape[-1] == 3:
+        calls = itertools.count(1)
+        return right._replace(call=lambda: right.call() if next(calls) < 4 else os._exit(8))
     if fault == "slow":
 
         def slow():

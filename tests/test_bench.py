@@ -32,13 +32,14 @@ def measured(case, contenders, seconds=0.0):
     """(outcomes by mode, why contenders do not take part)."""
     workers, missing = compare.started(contenders, 1)
     try:
-        found = compare.compare(case, workers, 1, seconds, lambda text, share: None)
+        found = compare.compare(case, workers, 1, compare.Pace(seconds), lambda *_: None)
         return {outcome.mode: outcome for outcome in found}, missing
     finally:
         for each in workers.values():
             each.stop()
 
 
+PACE = compare.Pace(0.0)
 TRAINING = Shape(6, 2, modes=("training",))
 FORWARD = Case("forward", CASE.config, Shape(6, 2, modes=("forward",)))
 # The networks that contenders are asked for: which of them have an equal.
@@ -75,7 +76,7 @@ def everyone():
     workers, missing = compare.started(CONTENDERS, 2)
     try:
         yield {
-            name: {o.mode: o for o in compare.compare(case, workers, 2, 0.0, lambda *_: None)}
+            name: {o.mode: o for o in compare.compare(case, workers, 2, PACE, lambda *_: None)}
             for name, case in SHAPES.items()
         } | {"missing": missing}
     finally:
@@ -126,6 +127,7 @@ FAULTS = {
     "lacking": "it has no layers of 4 units",
     "raising": "RuntimeError: out of luck",
     "crashing": "its process ended with exit code 7",
+    "crashing later": "its process ended with exit code 8",
 }
 
 
@@ -355,8 +357,9 @@ def test_two_contenders_agree_within_the_coarser_of_their_formats():
 def test_a_contender_that_gives_no_answer_is_ended_and_the_others_go_on():
     workers, _ = compare.started([OURS, planted("hanging")], 1, limit_s=10.0)
     try:
-        (outcome,) = compare.compare(FORWARD, workers, 1, 0.0, lambda *_: None)
+        (outcome,) = compare.compare(FORWARD, workers, 1, PACE, lambda *_: None)
         assert outcome.left_out == {"hanging": "it gave no answer within 10 s, and was ended"}
+        assert not workers["hanging"].alive
         assert OURS.name in outcome.timings
     finally:
         for each in workers.values():

@@ -7,10 +7,10 @@ _PEERS = "jlstm.bench.peers"
 
 
 def contenders(torch_device: str) -> tuple[Contender, ...]:
-    """All of them; the first that can run a case is what the others have to agree with.
+    """All contenders. The first that can run a case is its reference.
 
-    Products of float32 are rounded to TensorFloat-32 where a name does not say otherwise: that is
-    the default of JAX and of torch's cuDNN.
+    Products of float32 are rounded to TensorFloat-32 unless a name says otherwise. That is the
+    default of JAX and of torch's cuDNN.
 
     Args:
       torch_device: "cuda", or "cpu" for a rehearsal.
@@ -39,6 +39,14 @@ def contenders(torch_device: str) -> tuple[Contender, ...]:
 
 
 def takes_part(contender: Contender, case: Case) -> bool:
-    """Whether a contender is asked for a case: torch in other formats only beside float32."""
+    """Whether a contender is asked for a case.
+
+    Torch and Flax have no resets. Beside a case that is not float32, torch is timed in the case's
+    own format only, and cuDNN through JAX not at all.
+    """
+    if case.shape.resets and (contender.install or "cudnn" in contender.name):
+        return False
+    if case.config.dtype == "float32":
+        return True
     dtype = (contender.options or {}).get("dtype")
-    return case.config.dtype == "float32" or dtype in (None, case.config.dtype)
+    return dtype in (None, case.config.dtype) and "cudnn" not in contender.name

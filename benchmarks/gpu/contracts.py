@@ -1,24 +1,30 @@
-"""All contracts of `jlstm check` on one implementation, written down one by one."""
+"""Appends every contract of `jlstm check` on one implementation to contracts.jsonl.
 
+Ends with 1 if the implementation broke one.
+"""
+
+import sys
 import time
 
-import lines
+import stage
 
 from jlstm.check.command import summary, tried
 from jlstm.check.contracts import CONTRACTS
 
 if __name__ == "__main__":
-    asked = lines.arguments(__doc__, "implementation")
+    asked = stage.arguments(__doc__, "implementation")
+    broken = 0
     for contract, allowed in CONTRACTS:
         start = time.perf_counter()
         outcome = tried(contract, asked.implementation, allowed)
-        found = {
-            "contract": summary(contract),
-            "implementation": asked.implementation,
-            **outcome._asdict(),
-            "seconds": time.perf_counter() - start,
-        }
-        lines.append(asked.out / "contracts.jsonl", found)
-        print(f"{found['seconds']:.1f} s, {outcome.text}: {found['contract']}")
-        if not outcome.held:
-            print(outcome.details)
+        seconds = time.perf_counter() - start
+        record = {"contract": summary(contract), "implementation": asked.implementation}
+        stage.append(
+            asked.out / "contracts.jsonl", {**record, **outcome._asdict(), "seconds": seconds}
+        )
+        print(
+            f"{seconds:.1f} s, {outcome.text}: {summary(contract)}\n{outcome.details}", flush=True
+        )
+        broken += not outcome.held
+    if broken:
+        sys.exit(f"{broken} of {len(CONTRACTS)} contracts do NOT hold")

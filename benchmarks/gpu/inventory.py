@@ -1,13 +1,14 @@
-"""What is here: versions, device, driver, which implementations can run, and a first call."""
+"""Writes inventory.json: versions, device, driver, which implementations can run, a first call."""
 
 import dataclasses
 import json
+import pathlib
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import lines
+import stage
 
 import jlstm
 from jlstm import info
@@ -20,71 +21,65 @@ NETWORKS = {
     "plain, bfloat16": dataclasses.replace(PLAIN, dtype="bfloat16"),
     "peepholes, float32": jlstm.Config.stack(5, [20], peepholes=True),
 }
+ASKED_OF_DRIVER = "name,driver_version,memory.total,utilization.gpu,clocks.sm,clocks.max.sm"
 
 
 def driver() -> str:
     """What nvidia-smi says of the GPU and its driver."""
-    words = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    return _said(lambda: subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    words = ["nvidia-smi", f"--query-gpu={ASKED_OF_DRIVER}", "--format=csv,noheader"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20)
+    return done.stdout.strip()
 
 
 def torch_versions() -> str:
     """Versions of torch, of its CUDA and of its cuDNN, and whether it has a GPU."""
+    import torch
 
-    def told() -> str:
-        import torch
-
-        cudnn, gpu = torch.backends.cudnn.version(), torch.cuda.is_available()
-        return f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}, GPU: {gpu}"
-
-    return _said(told)
+    cudnn, gpu = torch.backends.cudnn.version(), torch.cuda.is_available()
+    return f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}, GPU: {gpu}"
 
 
 def cudnn_of_jax() -> str:
     """The version of the cuDNN that jaxlib calls; JAX has no public way to ask."""
+    from jax._src.lib import cuda_versions
 
-    def told() -> str:
-        from jax._src.lib import cuda_versions
+    return str(cuda_versions.cudnn_get_version())
 
-        return str(cuda_versions.cudnn_get_version())
 
-    return _said(told)
+def implementations() -> dict[str, Any]:
+    """For each network, which implementations can run it, and why others cannot."""
+    return {name: jlstm.implementations(config) for name, config in NETWORKS.items()}
 
 
 def first_call(implementation: str) -> str:
-    """How far a small network is from the scan, forward and in gradients."""
-
-    def told() -> str:
-        ours, scan = calls.made(implementation), calls.made("scan")
-        with jax.default_matmul_precision("highest"):
-            seen, wanted = ((c.run(), jax.grad(c.loss)(c.params)) for c in (ours, scan))
-        return f"{calls.apart(seen, wanted):.1e} from the scan"
-
-    return _said(told)
+    """How far a small network's results and gradients are from the scan's."""
+    ours, scan = calls.made(implementation), calls.made("scan")
+    with jax.default_matmul_precision("highest"):
+        seen, wanted = ((c.run(), jax.grad(c.loss)(c.params)) for c in (ours, scan))
+    return f"{calls.apart(seen, wanted):.1e} from the scan"
 
 
-def _said(told: Any) -> str:
-    """What a function says, or the error that it raises: a finding too."""
-    try:
-        return told().strip()
-    except Exception as error:
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+# In the order in which they are written, what may hang last.
+QUESTIONS: dict[str, Callable[[], Any]] = {
+    "driver": driver,
+    "versions": lambda: info.versions((*info.PACKAGES, *records.PACKAGES)),
+    "devices": lambda: [f"{d.device_kind} ({d.platform})" for d in info.devices()],
+    "implementations": implementations,
+    "cuDNN of JAX": cudnn_of_jax,
+    "torch": torch_versions,
+    "first call of cudnn": lambda: first_call("cudnn"),
+    "first call of auto": lambda: first_call("auto"),
+}
+
+
+def write(path: pathlib.Path) -> None:
+    """Writes the answers to a JSON file, anew after each."""
+    found: dict[str, Any] = {}
+    for name, question in QUESTIONS.items():
+        found[name] = stage.or_error(question)
+        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        print(f"{name}: {found[name]}", flush=True)
 
 
 if __name__ == "__main__":
-    asked = lines.arguments(__doc__)
-    found = {
-        "versions": info.versions((*info.PACKAGES, *records.PACKAGES)),
-        "devices": [f"{d.device_kind} ({d.platform})" for d in info.devices()],
-        "driver": driver(),
-        "torch": torch_versions(),
-        "cuDNN of JAX": cudnn_of_jax(),
-        "implementations": {
-            name: jlstm.implementations(config) for name, config in NETWORKS.items()
-        },
-        "first call": {name: first_call(name) for name in ("cudnn", "auto")},
-        "sum of ones": float(jnp.ones(8).sum()),
-    }
-    text = json.dumps(found, indent=2)
-    (asked.out / "inventory.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    write(stage.arguments(__doc__).out / "inventory.json")

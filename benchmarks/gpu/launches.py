@@ -1,4 +1,4 @@
-"""How many operations a step a GPU is given in one training step, counted in a profile."""
+"""Appends to launches.jsonl what a GPU is asked to do in one call, counted in a profile."""
 
 import collections
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import lines
+import stage
 
 import jlstm
 
@@ -28,33 +28,32 @@ PROGRAMS: dict[str, tuple[str, str, dict[str, Any]]] = {
 STARTS = ("cuLaunch", "cuGraphLaunch", "cuMemcpy", "cuMemset")
 
 
-def counted(planes: Iterable[Any]) -> dict[str, dict[str, int]]:
-    """What a profile holds: operations on the GPU and calls of the driver, each by its name.
+def count_events(planes: Iterable[Any]) -> dict[str, dict[str, list[float]]]:
+    """Operations on the GPU, and calls of the driver: name -> [how many, milliseconds together].
 
     A GPU's plane repeats its operations in lines that group them by module or source. Only lines of
     streams count.
     """
-    on_device: collections.Counter[str] = collections.Counter()
-    by_host: collections.Counter[str] = collections.Counter()
+    on_device: dict[str, list[float]] = collections.defaultdict(lambda: [0, 0.0])
+    by_host: dict[str, list[float]] = collections.defaultdict(lambda: [0, 0.0])
     for plane in planes:
         for line in plane.lines:
-            if plane.name.startswith("/device:GPU") and line.name.startswith("Stream"):
-                on_device.update(event.name for event in line.events)
-            elif plane.name.startswith("/host:"):
-                by_host.update(e.name for e in line.events if e.name.startswith(STARTS))
+            stream = plane.name.startswith("/device:GPU") and line.name.startswith("Stream")
+            for event in line.events:
+                if stream:
+                    total = on_device[event.name]
+                elif plane.name.startswith("/host:") and event.name.startswith(STARTS):
+                    total = by_host[event.name]
+                else:
+                    continue
+                total[0] += 1
+                total[1] += event.duration_ns / 1e6
     return {"on the device": dict(on_device), "by the host": dict(by_host)}
 
 
-def measured(name: str, mode: str, *, rehearse: bool) -> dict[str, Any]:
-    """A program's time and counts, or why it cannot run.
-
-    Args:
-      name: one of PROGRAMS.
-      mode: "forward" or "training".
-      rehearse: whether it is made small.
-    """
+def compiled(name: str, mode: str, steps: int, batch: int, units: int) -> tuple[Any, Any]:
+    """A program of PROGRAMS, "forward" or "training", and its arguments."""
     implementation, dtype, options = PROGRAMS[name]
-    steps, batch, units = (8, 2, 4) if rehearse else (STEPS, BATCH, UNITS)
     config = dataclasses.replace(jlstm.Config.stack(units, [units], **options), dtype=dtype)
     params = jlstm.init(jax.random.key(0), config)
     xs = jax.random.normal(jax.random.key(1), (steps, batch, units)).astype(dtype)
@@ -65,19 +64,11 @@ def measured(name: str, mode: str, *, rehearse: bool) -> dict[str, Any]:
     def loss(params: Any, xs: jax.Array) -> jax.Array:
         return jnp.square(forward(params, xs).astype("float32")).mean()
 
-    found: dict[str, Any] = {"program": name, "mode": mode, "steps": steps, "batch": batch}
-    found |= {"units": units, "flags": os.environ.get("XLA_FLAGS", "")}
-    try:
-        function = forward if mode == "forward" else jax.grad(loss, (0, 1))
-        program = jax.jit(function).lower(params, xs).compile()
-        found["milliseconds"] = 1e3 * _seconds(program, params, xs)
-        found |= {f"operations {k}": v for k, v in _profiled(program, params, xs).items()}
-    except Exception as error:
-        found["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-    return found
+    function = forward if mode == "forward" else jax.grad(loss, (0, 1))
+    return jax.jit(function).lower(params, xs).compile(), (params, xs)
 
 
-def _seconds(program: Any, *arguments: Any) -> float:
+def seconds_of_call(program: Any, arguments: Any) -> float:
     """The median of 20 calls after 3."""
     taken = []
     for _ in range(23):
@@ -87,18 +78,44 @@ def _seconds(program: Any, *arguments: Any) -> float:
     return statistics.median(taken[3:])
 
 
-def _profiled(program: Any, *arguments: Any) -> dict[str, dict[str, int]]:
+def profiled(program: Any, arguments: Any) -> dict[str, dict[str, list[float]]]:
+    """The events of one call, as `count_events` gives them."""
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             jax.block_until_ready(program(*arguments))
         (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
-        return counted(jax.profiler.ProfileData.from_file(str(path)).planes)
+        return count_events(jax.profiler.ProfileData.from_file(str(path)).planes)
+
+
+def run(out: pathlib.Path, steps: int, batch: int, units: int) -> None:
+    """Times every program, then profiles every program: a profiler may slow what comes after it.
+
+    Args:
+      out: folder for the results.
+      steps, batch, units: sizes of the network and its input.
+    """
+    sizes = {"steps": steps, "batch": batch, "units": units}
+    flags, programs = os.environ.get("XLA_FLAGS", ""), {}
+    for name in PROGRAMS:
+        for mode in ("forward", "training"):
+            record: dict[str, Any] = {"program": name, "mode": mode, "flags": flags, **sizes}
+            try:
+                programs[name, mode] = compiled(name, mode, **sizes)
+                record["milliseconds"] = 1e3 * seconds_of_call(*programs[name, mode])
+            except Exception as error:
+                record["error"] = stage.in_a_line(error)
+            stage.append(out / "launches.jsonl", record)
+            print(record, flush=True)
+    for (name, mode), program in programs.items():
+        record = {"program": name, "mode": mode, "flags": flags, **sizes}
+        try:
+            record["operations"] = profiled(*program)
+        except Exception as error:
+            record["error"] = stage.in_a_line(error)
+        stage.append(out / "launches.jsonl", record)
+        print(record, flush=True)
 
 
 if __name__ == "__main__":
-    asked = lines.arguments(__doc__)
-    for program in PROGRAMS:
-        for mode in ("forward", "training"):
-            found = measured(program, mode, rehearse=asked.rehearse)
-            lines.append(asked.out / "launches.jsonl", found)
-            print(found)
+    asked = stage.arguments(__doc__)
+    run(asked.out, *((8, 2, 4) if asked.rehearse else (STEPS, BATCH, UNITS)))

@@ -1,14 +1,14 @@
 """Measures this library on a GPU within ten minutes, and writes a summary.
 
-    PYTHONPATH=. python benchmarks/gpu/measure.py --out DIR
+    PYTHONPATH=. python3 benchmarks/gpu/measure.py --out DIR
 
 Each stage is a process with a time limit. It writes results as they come, so that a stage that
-hangs or crashes costs only itself. `--rehearse` runs every stage on the CPU in small shapes.
+hangs or crashes costs only itself. What matters most comes first, since time may run out.
+`--rehearse` runs every stage on the CPU in small shapes.
 """
 
 import argparse
 import contextlib
-import json
 import os
 import pathlib
 import signal
@@ -16,18 +16,24 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import stage as results
 import summary
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
-WHOLE_LOOPS = "--xla_gpu_enable_command_buffer=+WHILE"
+# XLA leaves command buffers out while a profiler listens, unless it is told not to.
+WHOLE_LOOPS = (
+    "--xla_gpu_enable_command_buffer=+WHILE --xla_enable_command_buffers_during_profiling=true"
+)
+# Tuning takes time. It tries kernels that need more memory than the one that it chooses, and may
+# choose differently in two programs.
+UNTUNED = "--xla_gpu_autotune_level=0"
 # A rehearsal runs on fewer and busier cores than a machine with a GPU has.
 REHEARSAL_PATIENCE = 4
-# Tuning tries kernels that need more memory than the one that is chosen.
-UNTUNED = "--xla_gpu_autotune_level=0"
 
 
 class Stage(NamedTuple):
@@ -49,25 +55,25 @@ class Stage(NamedTuple):
 def stages() -> list[tuple[Stage, ...]]:
     """All stages in order; those of one tuple run at the same time."""
     return [
-        (Stage("inventory", ("inventory.py",), 60),),
+        (Stage("inventory", ("inventory.py",), 120),),
+        (Stage("timings of layers", ("timings.py", "layers.toml"), 180),),
+        (Stage("launches", ("launches.py",), 60),),
         tuple(
-            Stage(f"contracts of {name}", ("contracts.py", name), 150)
+            Stage(f"contracts of {name}", ("contracts.py", name), 150, UNTUNED)
             for name in ("cudnn", "auto", "scan")
         ),
-        (Stage("timings of layers", ("timings.py", "layers.toml"), 180),),
-        (Stage("timings of policies", ("timings.py", "policies.toml"), 90),),
-        (Stage("timings of stacks", ("timings.py", "stacks.toml"), 90),),
-        (Stage("launches", ("launches.py",), 60),),
-        (Stage("launches of whole loops", ("launches.py",), 60, WHOLE_LOOPS),),
+        (Stage("timings of policies", ("timings.py", "policies.toml"), 80),),
+        (Stage("timings of stacks", ("timings.py", "stacks.toml"), 80),),
         tuple(
-            Stage(f"memory of {name}", ("memory.py", name), 90, UNTUNED)
+            Stage(f"memory of {name}", ("memory.py", name), 60, UNTUNED)
             for name in ("jlstm cudnn", "jlstm scan", "flax linen", "torch TF32")
         ),
+        (Stage("whole loops launched", ("launches.py",), 60, WHOLE_LOOPS),),
     ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs all stages; 0 if each finished."""
+    """Runs all stages; 0 if each ended well."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
     parser.add_argument("--minutes", type=float, default=9.0, help="time for all stages together")
@@ -87,13 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     if any(out.glob("*.jsonl")):
         parser.error(f"{asked.out} holds results already; name another folder with --out")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that stages are ended too
     end = time.monotonic() + 60 * asked.minutes
     good = True
     for group in filter(None, groups):
         for stage, ended in run(group, out, end, rehearse=asked.rehearse):
             print(f"{stage.name}: {ended}", flush=True)
             good = good and ended.startswith("finished")
-        (out / "summary.md").write_text(summary.write(out), encoding="utf-8")
+        _write_summary(out)
     print(f"summary written to {asked.out / 'summary.md'}")
     return 0 if good else 1
 
@@ -112,28 +119,50 @@ def run(
     if end - time.monotonic() < 5:
         ended = [(stage, "not started: no time was left") for stage in group]
     else:
-        logs = [tempfile.TemporaryFile() for _ in group]  # noqa: SIM115 - closed below
-        processes = [
-            _start(s, out, log, rehearse=rehearse) for s, log in zip(group, logs, strict=True)
-        ]
-        begun = time.monotonic()
-        ended = []
-        for stage, process, log in zip(group, processes, logs, strict=True):
-            patience = REHEARSAL_PATIENCE if rehearse else 1
-            limit = min(patience * stage.limit_s, max(0.0, end - begun))
-            ended.append((stage, _ended(process, begun, limit)))
-            log.seek(0)
-            text = log.read().decode(errors="replace")
-            log.close()
-            with (out / "log.txt").open("a", encoding="utf-8") as file:
-                file.write(f"===== {stage.name}: {ended[-1][1]}\n{text}\n")
-    with (out / "stages.jsonl").open("a", encoding="utf-8") as file:
-        for stage, how in ended:
-            file.write(json.dumps({"stage": stage.name, "flags": stage.flags, "ended": how}) + "\n")
+        ended = _run_now(group, out, end, rehearse=rehearse)
+    for stage, how in ended:
+        record = {"stage": stage.name, "flags": stage.flags, "ended": how}
+        results.append(out / "stages.jsonl", record)
     return ended
 
 
-def _start(stage: Stage, out: pathlib.Path, log: object, *, rehearse: bool) -> subprocess.Popen:
+def _run_now(
+    group: Sequence[Stage], out: pathlib.Path, end: float, *, rehearse: bool
+) -> list[tuple[Stage, str]]:
+    begun, patience = time.monotonic(), REHEARSAL_PATIENCE if rehearse else 1
+    logs = [tempfile.TemporaryFile() for _ in group]  # noqa: SIM115 - closed below
+    processes: list[subprocess.Popen] = []
+    ended: dict[str, str] = {}
+    try:
+        processes += (
+            _start(s, out, log, rehearse=rehearse) for s, log in zip(group, logs, strict=True)
+        )
+        while len(ended) < len(group):
+            seconds = time.monotonic() - begun
+            for stage, process in zip(group, processes, strict=True):
+                if stage.name in ended:
+                    continue
+                if (code := process.poll()) is not None:
+                    how = "finished" if code == 0 else f"failed with exit code {code}"
+                    ended[stage.name] = f"{how} after {seconds:.0f} s"
+                elif seconds > min(patience * stage.limit_s, end - begun):
+                    ended[stage.name] = f"stopped after {seconds:.0f} s"
+                if stage.name in ended:
+                    _kill(process)
+            time.sleep(0.1)
+    finally:
+        for process in processes:
+            _kill(process)
+        with (out / "log.txt").open("a", encoding="utf-8") as file:
+            for stage, log in zip(group, logs, strict=True):
+                log.seek(0)
+                text = log.read().decode(errors="replace")
+                log.close()
+                file.write(f"===== {stage.name}: {ended.get(stage.name, 'broken off')}\n{text}\n")
+    return [(stage, ended[stage.name]) for stage in group]
+
+
+def _start(stage: Stage, out: pathlib.Path, log: Any, *, rehearse: bool) -> subprocess.Popen:
     script, *rest = stage.words
     words = [sys.executable, str(HERE / script), *rest, "--out", str(out)]
     return subprocess.Popen(
@@ -141,7 +170,7 @@ def _start(stage: Stage, out: pathlib.Path, log: object, *, rehearse: bool) -> s
         cwd=ROOT,
         env=environment(os.environ, stage.flags, rehearse=rehearse),
         stdin=subprocess.DEVNULL,
-        stdout=log,  # type: ignore[arg-type]
+        stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # so that its own processes can be stopped with it
     )
@@ -160,18 +189,20 @@ def environment(inherited: Mapping[str, str], flags: str, *, rehearse: bool) -> 
     }
 
 
-def _ended(process: subprocess.Popen, begun: float, limit_s: float) -> str:
-    try:
-        code = process.wait(max(0.0, begun + limit_s - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        code = None
-    with contextlib.suppress(ProcessLookupError):  # its children too, if it crashed
+def _kill(process: subprocess.Popen) -> None:
+    """Ends a stage and what it started; one that is stuck in the driver is left behind."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    seconds = time.monotonic() - begun
-    if code is None:
-        return f"stopped after {seconds:.0f} s"
-    return f"{'finished' if code == 0 else f'failed with exit code {code}'} after {seconds:.0f} s"
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+
+
+def _write_summary(out: pathlib.Path) -> None:
+    try:
+        text = summary.write(out)
+    except Exception:  # results are there all the same, and more stages are to come
+        text = f"The summary could not be written:\n\n```\n{traceback.format_exc()}```\n"
+    (out / "summary.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

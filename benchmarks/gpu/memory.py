@@ -1,11 +1,15 @@
-"""The most memory that one contender takes for training steps, in a process of its own."""
+"""Appends to memory.jsonl the most that one contender holds in training steps.
+
+XLA's tuning is off here: it tries kernels that need more memory than the one that it chooses.
+"""
 
 import importlib
 import os
 
 import contenders
 import jax
-import lines
+import stage
+import suites
 
 from jlstm.bench import memory, problem
 from jlstm.bench.cases import Case
@@ -13,10 +17,10 @@ from jlstm.bench.contenders import Contender
 
 
 def peak_bytes(case: Case, contender: Contender) -> tuple[int | None, int | None]:
-    """(what the framework plans for a call, the most that was held), in bytes.
+    """(what XLA plans for a call, the most that was held), in bytes.
 
-    The second is torch's own peak, or that of JAX's allocator since the process began; on a CPU,
-    where neither tells, the process's own.
+    The first is None for torch. The second is torch's own peak, or that of JAX's allocator since
+    the process began; on a CPU, where neither tells, the process's own.
     """
     module = importlib.import_module(contender.module)
     memory.start_peak()
@@ -25,8 +29,8 @@ def peak_bytes(case: Case, contender: Contender) -> tuple[int | None, int | None
     program = module.prepare(made, "training", **(contender.options or {}))
     program.call()
     planned = program.device_bytes()
-    if contender.module.endswith("pytorch"):
-        held = planned
+    if contender.install == "torch":
+        planned, held = None, planned
     else:
         held = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     if held is None and (peak := memory.peak_bytes()) is not None:
@@ -35,15 +39,15 @@ def peak_bytes(case: Case, contender: Contender) -> tuple[int | None, int | None
 
 
 if __name__ == "__main__":
-    asked = lines.arguments(__doc__, "contender")
+    asked = stage.arguments(__doc__, "contender")
     device = "cpu" if asked.rehearse else "cuda"
     named = {c.name: c for c in contenders.contenders(device)}
-    for case in lines.suite("memory.toml", rehearse=asked.rehearse):
-        found = {"case": case.name, "contender": asked.contender}
+    for case in suites.suite("memory.toml", rehearse=asked.rehearse):
+        record = {"case": case.name, "contender": asked.contender}
         try:
             planned, held = peak_bytes(case, named[asked.contender])
-            found |= {"planned_bytes": planned, "peak_bytes": held}
+            record |= {"planned_bytes": planned, "peak_bytes": held}
         except Exception as error:
-            found["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-        lines.append(asked.out / "memory.jsonl", found)
-        print(found)
+            record["error"] = stage.in_a_line(error)
+        stage.append(asked.out / "memory.jsonl", record)
+        print(record, flush=True)

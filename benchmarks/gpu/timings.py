@@ -1,58 +1,64 @@
-"""Times the cases of one suite beside torch and Flax; every call is waited for."""
+"""Appends the times of one suite, beside torch and Flax, to records.jsonl; calls are waited for."""
 
-import math
 import os
 import pathlib
 
 import contenders
-import lines
+import stage
+import suites
 from rich.console import Console
 
 from jlstm import info
 from jlstm.bench import ceilings, compare, records, tables
 
-# A contender that takes longer than this to build a case is ended, and the others go on.
+# A contender that takes longer than this for any answer is ended, and the others go on.
 LIMIT_S = 60.0
+# A GPU that was idle needs some milliseconds to reach its clock, so a turn has many calls. Its first
+# does not count.
+PACE = compare.Pace(seconds=1.0, fewest_rounds=10, turn_s=0.06, pause_s=0.0)
+REHEARSAL = compare.Pace(seconds=0.0, pause_s=0.0)
 
 
 def run(suite: str, out: pathlib.Path, *, rehearse: bool) -> None:
-    """Appends records of a suite of this folder to records.jsonl, case by case.
+    """Times the cases of a suite, and appends records case by case.
 
     Args:
-      suite: name of the TOML file.
+      suite: name of the TOML file in this folder.
       out: folder for the results.
       rehearse: whether cases are made small and torch stays on the CPU.
     """
     console = Console(width=120)
-    device = info.devices()[0]
-    threads = len(os.sched_getaffinity(0))
+    device, threads = info.devices()[0], len(os.sched_getaffinity(0))
     found = ceilings.measure(threads)
     command = f"python benchmarks/gpu/measure.py{' --rehearse' if rehearse else ''} ({suite})"
     gpu = "" if device.platform == "cpu" else device.device_kind
     common = records.of_run(command, threads, found, gpu)
-    everyone = contenders.contenders("cpu" if rehearse else "cuda")
+    cases = suites.suite(suite, rehearse=rehearse)
+    everyone = [
+        contender
+        for contender in contenders.contenders("cpu" if rehearse else "cuda")
+        if any(contenders.takes_part(contender, case) for case in cases)
+    ]
     workers, missing = compare.started(everyone, threads, LIMIT_S)
     for name, reason in missing.items():
         console.print(f"{name} does not take part: {reason}", markup=False)
     try:
-        for case in lines.suite(suite, rehearse=rehearse):
-            asked = {c.name: workers[c.name] for c in everyone if c.name in workers}
-            asked = {n: w for n, w in asked.items() if contenders.takes_part(w.contender, case)}
-            seconds = 0.0 if rehearse else 0.5
-            # On a GPU a launch costs as much as a step, so every case has its empty call timed.
-            for outcome in compare.compare(case, asked, threads, seconds, _ignore, small=math.inf):
+        for case in cases:
+            asked = {n: w for n, w in workers.items() if contenders.takes_part(w.contender, case)}
+            pace = REHEARSAL if rehearse else PACE
+            for outcome in compare.compare(case, asked, threads, pace, lambda *_: None):
                 outcome = outcome._replace(left_out=missing | outcome.left_out)
-                lines.append(out / "records.jsonl", *records.of_case(common, case, outcome))
+                stage.append(out / "records.jsonl", *records.of_case(common, case, outcome))
                 tables.show(console, case, outcome, found)
+            for name, worker in list(workers.items()):
+                if not worker.alive:
+                    workers.pop(name).stop()
+                    workers |= compare.started([worker.contender], threads, LIMIT_S)[0]
     finally:
         for worker in workers.values():
             worker.stop()
 
 
-def _ignore(text: str, share: float) -> None:
-    """Progress that nobody watches."""
-
-
 if __name__ == "__main__":
-    arguments = lines.arguments(__doc__, "suite")
+    arguments = stage.arguments(__doc__, "suite")
     run(arguments.suite, arguments.out, rehearse=arguments.rehearse)

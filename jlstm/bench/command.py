@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from jlstm import info, validation
 from jlstm.bench import cases, ceilings, records, regressions, tables
-from jlstm.bench.compare import compare, started
+from jlstm.bench.compare import Pace, compare, started
 from jlstm.bench.contenders import CONTENDERS, Contender
 from jlstm.bench.worker import pinned
 
@@ -84,7 +84,7 @@ def run(
             def show(done: str, share: float, case: cases.Case = case) -> None:
                 progress.update(bar, advance=share, description=f"{case.name}, {done}")
 
-            for outcome in compare(case, workers, threads, seconds, show):
+            for outcome in compare(case, workers, threads, Pace(seconds), show):
                 made += (lines := records.of_case(common, case, outcome))
                 if write is not None:
                     write(lines)

@@ -13,8 +13,24 @@ from jlstm.bench.worker import LeftOutError, Prepared, Worker
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 100
 # Rounds that the time asked for is divided into.
 ROUNDS = 10
-# Thread pools go on spinning for a while after a call; the next contender waits until they sleep.
-PAUSE_S = 0.05
+SHORTEST_TURN_S = 0.005
+
+
+class Pace(NamedTuple):
+    """How long a case is timed in a mode.
+
+    Attributes:
+      seconds: how long its rounds go on together.
+      fewest_rounds: rounds even if they take longer than that.
+      turn_s: the shortest turn of a contender within a round, in seconds.
+      pause_s: seconds between two turns. Thread pools of a CPU go on spinning for a while after a
+        call, so the next contender waits until they sleep.
+    """
+
+    seconds: float
+    fewest_rounds: int = FEWEST_ROUNDS
+    turn_s: float = SHORTEST_TURN_S
+    pause_s: float = 0.05
 
 
 class Timing(NamedTuple):
@@ -75,13 +91,7 @@ def started(
 
 
 def compare(
-    case: Case,
-    workers: Mapping[str, Worker],
-    threads: int,
-    seconds: float,
-    progress: Progress,
-    *,
-    small: float = SMALL,
+    case: Case, workers: Mapping[str, Worker], threads: int, pace: Pace, progress: Progress
 ) -> Iterator[Outcome]:
     """Times, mode by mode, all contenders that give the first one's outputs and gradients.
 
@@ -90,9 +100,8 @@ def compare(
       workers: contender -> process. The first that can run the case, this library, is what the
         others have to agree with; if it gives values that are no numbers, nothing is timed.
       threads: how many threads each may use.
-      seconds: how long the rounds of a mode go on; at least 5 rounds.
+      pace: how long the rounds of a mode go on.
       progress: called with what is being done, and the share of the whole case that was just done.
-      small: operations of a call below which an empty call is timed too.
     """
     for mode in case.shape.modes:
 
@@ -101,15 +110,21 @@ def compare(
 
         prepared, left_out = _agreeing(case, mode, workers, threads, show)
         timed = {name: workers[name] for name in prepared}
-        rounds = _rounds(timed, mode, seconds, show)
-        empty = mode != "compile" and case.flops(mode) < small
-        nulls = _rounds(timed, "null", 0.0, lambda text, share: None) if empty else {}
+        rounds, lost = _rounds(timed, mode, pace, show)
+        left_out |= lost
+        small = mode != "compile" and case.flops(mode) < SMALL
+        alive = {name: timed[name] for name in rounds}
+        nulls = _rounds(alive, "null", pace._replace(seconds=0.0), _unseen)[0] if small else {}
         timings = {
-            name: Timing(prepared[name], rounds[name], nulls.get(name, [])) for name in prepared
+            name: Timing(prepared[name], rounds[name], nulls.get(name, [])) for name in rounds
         }
         yield Outcome(mode, timings, left_out)
-        for worker in timed.values():
+        for worker in alive.values():
             worker.forget()
+
+
+def _unseen(text: str, share: float) -> None:
+    """Progress of what takes no time to speak of."""
 
 
 def _agreeing(
@@ -151,19 +166,26 @@ def _agreeing(
 
 
 def _rounds(
-    workers: Mapping[str, Worker], mode: str, seconds: float, progress: Progress
-) -> dict[str, list[float]]:
+    workers: Mapping[str, Worker], mode: str, pace: Pace, progress: Progress
+) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Seconds of a call in each round, by contender; and why some did not last until the end."""
     rounds: dict[str, list[float]] = {name: [] for name in workers}
+    lost: dict[str, str] = {}
     begin, done, count = time.perf_counter(), 0.0, 0
-    turn = max(0.005, seconds / ROUNDS / max(len(workers), 1) / 2)
-    while workers and (count < FEWEST_ROUNDS or (done < 1.0 and count < MOST_ROUNDS)):
+    turn = max(pace.turn_s, pace.seconds / ROUNDS / max(len(workers), 1) / 2)
+    while rounds and (count < pace.fewest_rounds or (done < 1.0 and count < MOST_ROUNDS)):
         # Each round begins with another contender, so that none always follows the same one.
-        names = list(workers)
+        names = list(rounds)
         for name in names[count % len(names) :] + names[: count % len(names)]:
-            times = sorted(workers[name].turn(mode, turn))
+            try:
+                times = sorted(workers[name].turn(mode, turn))
+            except LeftOutError as reason:
+                lost[name] = str(reason)
+                del rounds[name]
+                continue
             rounds[name].append(times[len(times) // 2])
-            time.sleep(PAUSE_S)
+            time.sleep(pace.pause_s)
         count += 1
-        before, done = done, min((time.perf_counter() - begin) / max(seconds, 1e-9), 1.0)
+        before, done = done, min((time.perf_counter() - begin) / max(pace.seconds, 1e-9), 1.0)
         progress(f"round {count}", 0.5 * (done - before))
-    return rounds
+    return rounds, lost

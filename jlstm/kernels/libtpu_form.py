@@ -14,7 +14,8 @@ def reads_older_form_only() -> bool:
 
     jax 0.7.2 writes version 8 of Mosaic's form for any libtpu that was built since 2025-08-14.
     libtpu 0.0.21.1, which Colab's TPUs have, was built on 2025-08-25 and reads up to version 7.
-    libtpu 0.0.23, which jax 0.7.2 asks for, reads version 8.
+    libtpu 0.0.23, which jax 0.7.2 asks for, reads version 8; it reads version 7 too, so versions
+    between the two are given that.
     """
     try:
         libtpu = importlib.metadata.version("libtpu")
@@ -25,10 +26,10 @@ def reads_older_form_only() -> bool:
 
 
 def readable(ctx: Any) -> Any:
-    """The context of a lowering, so changed that the installed libtpu reads its kernels.
+    """A lowering context under which JAX writes kernels in a form that the installed libtpu reads.
 
-    Exported programs hold kernels in an older form, for machines that lag behind. This asks for the
-    same form in a program that is compiled here.
+    JAX writes an older form of kernels into exported programs, for machines that lag behind. Where
+    libtpu needs that form, this asks for it in a program that is compiled here.
     """
     if not reads_older_form_only():
         return ctx

@@ -40,12 +40,12 @@ def kit(monkeypatch):
     """The kit's modules, which import each other by their own names."""
     monkeypatch.syspath_prepend(KIT)
     import launches
-    import lines
     import measure
+    import stage
     import summary
 
-    yield SimpleNamespace(launches=launches, lines=lines, measure=measure, summary=summary)
-    for name in ("launches", "lines", "measure", "summary"):
+    yield SimpleNamespace(launches=launches, measure=measure, stage=stage, summary=summary)
+    for name in ("launches", "measure", "stage", "summary"):
         sys.modules.pop(name)
 
 
@@ -63,7 +63,7 @@ def stages(kit, monkeypatch, tmp_path):
         monkeypatch.setattr(kit.measure, "stages", lambda: made)
         out = tmp_path / "out"
         code = kit.measure.main(["--out", str(out), "--minutes", minutes])
-        found = kit.lines.read(out / "stages.jsonl")
+        found = kit.stage.read(out / "stages.jsonl")
         return code, {line["stage"]: line["ended"] for line in found}, out
 
     return run
@@ -117,7 +117,7 @@ def test_earlier_results_are_not_mixed_with_new_ones(stages, capsys):
 def test_a_stage_that_is_not_there_is_refused_with_those_that_are(kit, tmp_path, capsys):
     with pytest.raises(SystemExit):
         kit.measure.main(["--out", str(tmp_path), "--only", "timing of layer"])
-    assert "there are inventory, contracts of cudnn" in capsys.readouterr().err
+    assert "there are inventory, timings of layers, launches" in capsys.readouterr().err
 
 
 def test_flags_of_a_stage_join_those_that_are_set(kit):
@@ -130,27 +130,57 @@ def test_flags_of_a_stage_join_those_that_are_set(kit):
 
 
 def plane(name, **streams):
-    """A plane of a profile: names of the events of each line."""
-    lines = [
-        SimpleNamespace(
-            name=line.replace("_", " "), events=[SimpleNamespace(name=n) for n in names]
-        )
-        for line, names in streams.items()
-    ]
+    """A plane of a profile: names of the events of each line; each takes 2 ms."""
+    lines = []
+    for line, names in streams.items():
+        events = [SimpleNamespace(name=n, duration_ns=2e6) for n in names]
+        lines.append(SimpleNamespace(name=line.replace("_", " "), events=events))
     return SimpleNamespace(name=name, lines=lines)
 
 
 def test_operations_of_a_profile_are_counted_once(kit):
     """A GPU's plane lists its operations again by module and by source."""
-    found = kit.launches.counted(
+    found = kit.launches.count_events(
         [
             plane("/device:GPU:0", Stream_13=["gemm", "fusion", "gemm"], XLA_Ops=["gemm"]),
             plane("/host:CUPTI", calls=["cuLaunchKernel", "cuLaunchKernelEx", "cuCtxGetCurrent"]),
             plane("/host:CPU", python=["PjitFunction", "cuGraphLaunch"]),
         ]
     )
-    assert found["on the device"] == {"gemm": 2, "fusion": 1}
-    assert found["by the host"] == {"cuLaunchKernel": 1, "cuLaunchKernelEx": 1, "cuGraphLaunch": 1}
+    assert found["on the device"] == {"gemm": [2, 4.0], "fusion": [1, 2.0]}
+    host = {"cuLaunchKernel": [1, 2.0], "cuLaunchKernelEx": [1, 2.0], "cuGraphLaunch": [1, 2.0]}
+    assert found["by the host"] == host
+
+
+def test_a_summary_that_cannot_be_written_stops_no_stage(stages, kit, monkeypatch):
+    def broken(out):
+        raise KeyError("median_s")
+
+    monkeypatch.setattr(kit.summary, "write", broken)
+    code, ended, out = stages({"first": ("", 30.0)}, {"second": ("", 30.0)})
+    assert code == 0 and set(ended) == {"first", "second"}
+    assert "KeyError: 'median_s'" in (out / "summary.md").read_text()
+
+
+def test_stages_at_the_same_time_are_timed_apart(stages):
+    _, ended, _ = stages({"slow": ("time.sleep(3)", 30.0), "fast": ("", 30.0)})
+    seconds = {name: int(text.split()[-2]) for name, text in ended.items()}
+    assert seconds["fast"] < seconds["slow"]
+
+
+def test_what_is_broken_off_ends_its_stages(tmp_path):
+    """On Ctrl-C, and when a machine asks a command to end."""
+    out = tmp_path / "out"
+    words = [sys.executable, KIT / "measure.py", "--out", out, "--rehearse", "--only", "inventory"]
+    process = subprocess.Popen(words, cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while not (out / "inventory.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.terminate()
+    assert process.wait(30) == 143
+    assert "===== inventory: broken off" in (out / "log.txt").read_text()
+    left = subprocess.run(["pgrep", "-f", f"inventory.py --out {out}"], capture_output=True)
+    assert left.stdout == b""
 
 
 def test_the_summary_says_what_failed_and_why(kit, tmp_path):
@@ -180,24 +210,25 @@ def test_the_summary_says_what_failed_and_why(kit, tmp_path):
     case |= {"hidden_sizes": [5, 6], "dtype": "float32"}
     write(
         "records.jsonl",
-        {**case, "contender": "jlstm auto", "median_s": 0.00123},
+        {**case, "contender": "jlstm auto", "median_s": 0.00123, "interval_s": [0.001, 0.002]},
         {**case, "contender": "torch", "left_out": "it takes no resets"},
     )
-    launched = {"program": "scan", "mode": "training", "flags": "", "steps": 4, "milliseconds": 2.0}
+    launched = {"program": "scan", "mode": "training", "flags": "", "steps": 4}
+    on_device = {"gemm": [8, 1.5], "fusion": [2, 0.25]}
     write(
         "launches.jsonl",
-        {
-            **launched,
-            "operations on the device": {"gemm": 8, "fusion": 2},
-            "operations by the host": {},
-        },
+        {**launched, "milliseconds": 2.0},
+        {**launched, "operations": {"on the device": on_device, "by the host": {}}},
+        {**launched, "program": "cudnn", "error": "RuntimeError: none"},
     )
     text = kit.summary.write(tmp_path)
     assert "| 5: masks | 0e+00 | refused | FAILED: x |" in text
     assert "- cudnn refused: no masks" in text and "```\nline 1\n```" in text
-    assert "| a\\|b, forward | 1.23 | - |" in text
+    assert "| a\\|b, forward | 1.23 (1 to 2) | - |" in text
     assert "- torch: it takes no resets (a|b, forward)" in text
-    assert "| scan, training | none | 2 | 2.50 | not told |" in text
+    assert "| scan, training | default | 2 | 2.50 | 1.75 | not reported |" in text
+    assert "- scan, training: gemm 8 times 1.5 ms, fusion 2 times 0.25 ms" in text
+    assert "- cudnn, training: RuntimeError: none" in text
 
 
 @pytest.mark.long
@@ -247,6 +278,7 @@ def test_every_stage_is_rehearsed_from_tracked_files_without_tyro_or_a_compiler(
     contracts = [json.loads(s) for s in (out / "contracts.jsonl").read_text().splitlines()]
     assert len(contracts) == 3 * len({c["contract"] for c in contracts})
     assert all(c["held"] for c in contracts)
+    assert "could not be written" not in (out / "summary.md").read_text()
     launches = [json.loads(s) for s in (out / "launches.jsonl").read_text().splitlines()]
     assert sum("milliseconds" in r for r in launches) == 12  # two runs of three programs, two modes
     memory = [json.loads(s) for s in (out / "memory.jsonl").read_text().splitlines()]
