@@ -13,8 +13,8 @@ from jlstm.bench import ceilings, compare, records, tables
 
 # A contender that takes longer than this for any answer is ended, and the others go on.
 LIMIT_S = 60.0
-# A GPU that was idle needs some milliseconds to reach its clock, so a turn has many calls. Its first
-# does not count.
+# A GPU that was idle needs some milliseconds to reach its clock, so a turn has many calls. The
+# first does not count.
 PACE = compare.Pace(seconds=1.0, fewest_rounds=10, turn_s=0.06, pause_s=0.0)
 REHEARSAL = compare.Pace(seconds=0.0, pause_s=0.0)
 
