@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments, cell, chunks, randomness, sequence
+from jlstm import arguments, cell, chunks, masking, randomness, sequence
 from jlstm.config import Config, require_config
 from jlstm.dtypes import state_dtype
 from jlstm.kernels import choice, scan
@@ -100,7 +100,7 @@ def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, key: A
     for n, layer in enumerate(config.layers):
         before = cell.like_data(carry[n], x, dtype)
         if reset is not None:
-            before = scan.select(reset, cell.like_data(start[n], x, dtype), before)
+            before = masking.select(reset, cell.like_data(start[n], x, dtype), before)
         y = jnp.concatenate([y, first], axis=-1) if layer.skip else y
         y = y if key is None else randomness.drop_input(key, n, layer, y)
         masks = randomness.step_masks(key, n, layer, batch_shape, dtype)

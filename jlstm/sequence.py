@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments, cell, randomness
+from jlstm import arguments, cell, masking, randomness
 from jlstm.dtypes import state_dtype
 from jlstm.kernels import choice, scan, types
 from jlstm.keys import require_key
@@ -49,7 +49,7 @@ def schedule(
         resets = jnp.asarray(resets)
     if lengths is not None:
         arguments.lengths(lengths, batch_shape, time_steps)
-        within = scan.within(jnp.asarray(lengths), time_steps)
+        within = masking.within(jnp.asarray(lengths), time_steps)
         valid = within if valid is None else valid & within
         # Past the length nothing happens any more: the carry stays the one at the length.
         resets = None if resets is None else resets & within

@@ -16,7 +16,7 @@ RANKS = [
     ("layer",),
     ("config", "config_toml"),
     ("initializers", "params"),
-    ("arguments",),
+    ("arguments", "masking"),
     ("cell",),
     ("randomness",),
     ("packing",),

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.kernels import options, partition, scan
+from jlstm import masking
+from jlstm.kernels import options, partition
 from jlstm.kernels.operands import Cotangents, Layered, Through
 from jlstm.layer import Layer
 from jlstm.params import Carry
@@ -110,8 +111,8 @@ def run(given: Layered, precise: bool) -> Through:
     hs = _time_major(ys, given)
     carry = Carry(*(a.reshape(given.carry.c.shape) for a in (c, h)))
     if given.lengths is not None:
-        carry = scan.select(given.lengths == 0, given.carry, carry)
-        hs = scan.where(scan.within(given.lengths, hs.shape[1]), hs, 0.0)
+        carry = masking.select(given.lengths == 0, given.carry, carry)
+        hs = masking.where(masking.within(given.lengths, hs.shape[1]), hs, 0.0)
     return Through(carry, hs, residuals[-1], jnp.zeros(len(ys), ys.dtype))
 
 
@@ -123,9 +124,9 @@ def gradients(given: Cotangents, precise: bool) -> Layered:
     directions, units, inputs = at.w_h.shape[0], at.w_h.shape[1], at.w_x.shape[1]
     d_carry, d_hs, valid = given.d_carry, given.d_hs, None
     if at.lengths is not None:
-        d_carry = scan.select(at.lengths > 0, d_carry, _zeros(d_carry))
-        valid = scan.within(at.lengths, d_hs.shape[1])
-        d_hs = scan.where(valid, d_hs, 0.0)
+        d_carry = masking.select(at.lengths > 0, d_carry, _zeros(d_carry))
+        valid = masking.within(at.lengths, d_hs.shape[1])
+        d_hs = masking.where(valid, d_hs, 0.0)
     x, h, c, weights, lengths = _arguments(at)
     residuals = x, h, c, weights, lengths, _batch_major(through.hs), through.kept
     d_outputs = _batch_major(d_hs), d_carry.h.reshape(h.shape), d_carry.c.reshape(c.shape)
@@ -135,8 +136,8 @@ def gradients(given: Cotangents, precise: bool) -> Layered:
     d_first = Carry(*(a.reshape(at.carry.c.shape) for a in (d_c, d_h)))
     d_xs = jnp.moveaxis(d_x, 1, 0).reshape(at.xs.shape)
     if at.lengths is not None:
-        d_first = scan.select(at.lengths > 0, d_first, given.d_carry)
-        d_xs = scan.where(valid, d_xs, 0.0)
+        d_first = masking.select(at.lengths > 0, d_first, given.d_carry)
+        d_xs = masking.where(valid, d_xs, 0.0)
     d_w_x, d_w_h, d_b = unflatten(d_weights, directions, inputs, units)
     return Layered(d_w_x, d_w_h, None if at.b is None else d_b, d_first, d_xs, None)
 
@@ -193,7 +194,7 @@ def _arguments(given: Layered) -> tuple[jax.Array, ...]:
     else:
         # A length of 0 gives NaN (https://github.com/jax-ml/jax/issues/15183), and what such a
         # sequence holds may be NaN itself: it takes a step from zeros that nothing comes of.
-        carry = scan.select(given.lengths == 0, _zeros(carry), carry)
+        carry = masking.select(given.lengths == 0, _zeros(carry), carry)
         lengths = jnp.maximum(given.lengths.astype(jnp.int32), 1).reshape(batch)
     states = [a.reshape(a.shape[0], batch, -1) for a in (carry.h, carry.c)]
     weights = flatten(given.w_x, given.w_h, given.b)

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax.interpreters import ad, batching
 
+from jlstm import masking
 from jlstm.cell import NO_MASKS
 from jlstm.kernels import batching as folding
-from jlstm.kernels import cudnn, fused, scan, types
+from jlstm.kernels import cudnn, fused, types
 from jlstm.kernels.operands import Cotangents, Layered, Through, names
 from jlstm.kernels.operation import operation
 from jlstm.kernels.reference import PLAIN
@@ -60,7 +61,7 @@ def _bind_run(given: Layered, precise: bool) -> Through:
 def _meant(given: Layered) -> tuple[Carry, jax.Array]:
     """What a run means, without what it keeps."""
     lengths = given.lengths
-    valid = None if lengths is None else scan.within(lengths, given.xs.shape[1])
+    valid = None if lengths is None else masking.within(lengths, given.xs.shape[1])
     return fused.run(
         PLAIN,
         LayerParams(given.w_x, given.w_h, given.b),

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm import cell
+from jlstm import cell, masking
 from jlstm.kernels import scan, types
 from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made
 from jlstm.layer import Layer
@@ -110,7 +110,7 @@ def _linear_step(
 ) -> tuple[Carry, jax.Array]:
     """Tangents of the carry after a step, and of its output; linear in the last three."""
     if not reverse:
-        d = scan.select(step.resets, d_initial, d)
+        d = masking.select(step.resets, d_initial, d)
     gates = cell.Gates(*jnp.split(step.gates, 4, axis=-1))
     d_z = d_z + cell.product(d.h, w_h, w_h.dtype)
     d_gates = cell.Gates(
@@ -119,10 +119,10 @@ def _linear_step(
     _, after = jax.jvp(cell.update, (gates, step.c_before), (d_gates, d.c))
     d_h = after.h
     if step.valid is not None:
-        after = scan.select(step.valid, after, d)
+        after = masking.select(step.valid, after, d)
         d_h = jnp.where(step.valid[..., None], d_h, 0.0)
     if reverse:
-        after = scan.select(step.resets, d_initial, after)
+        after = masking.select(step.resets, d_initial, after)
     return after, d_h
 
 
@@ -135,12 +135,12 @@ def with_rounded_h(made: Made) -> Made:
 
 
 def _outputs(taken: scan.Taken) -> tuple[jax.Array]:
-    return (scan.where(taken.valid, taken.after.h, 0.0),)
+    return (masking.where(taken.valid, taken.after.h, 0.0),)
 
 
 def _outputs_and_kept(taken: scan.Taken) -> tuple[jax.Array, Kept]:
     kept = Kept(jnp.concatenate(taken.gates, axis=-1), *taken.before)
-    return *_outputs(taken), Kept(*(scan.where(taken.valid, a, 0.0) for a in kept))
+    return *_outputs(taken), Kept(*(masking.where(taken.valid, a, 0.0) for a in kept))
 
 
 def _each_group(one: Callable[..., Any], given: Any, reverse: tuple[bool, ...]) -> Any:
