@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jlstm import Config, Layer, cell, config_toml
+from jlstm import Config, Layer, cell
 from jlstm.bench import agreement, cases, command, compare, problem, records, tables, worker
 from jlstm.bench.cases import Case, Shape
 from jlstm.bench.contenders import CONTENDERS
 from jlstm.bench.peers import jax_program
 from jlstm.config import DTYPES
+from jlstm.files import config_toml
 from tests.planted import OURS, planted
 
 ROOT = pathlib.Path(__file__).parent.parent

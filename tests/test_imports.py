@@ -11,10 +11,10 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 
 # Lowest first; a module may import from its own rank and from those below.
 RANKS = [
-    ("aligned", "validation", "dtypes", "keys", "writing"),
+    ("validation", "dtypes", "keys"),
     ("activations",),
     ("layer",),
-    ("config", "config_toml"),
+    ("config",),
     ("initializers", "params"),
     ("arguments", "masking"),
     ("cell",),
@@ -26,8 +26,8 @@ RANKS = [
     ("chunks",),
     ("network",),
     ("sharded",),
-    ("tensor_file", "io", "info"),
-    ("export", "interop", "train", "bench", "check"),
+    ("files", "info"),
+    ("interop", "train", "bench", "check"),
     ("cli",),
 ]
 RANK = {name: n for n, names in enumerate(RANKS) for name in names}

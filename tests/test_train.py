@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jlstm import Config, io
+from jlstm import Config
+from jlstm.files import models
 from jlstm.train import command, data, loop
 from tests.networks import assert_close
 
@@ -44,9 +45,9 @@ def test_a_short_run_learns_and_eval_prints_its_accuracy_again(trained, capsys):
 
 
 def test_the_model_file_holds_the_network_and_its_readout(trained):
-    config, _ = io.load(trained[0])
+    config, _ = models.load(trained[0])
     assert config == Config.stack(8, [32])
-    assert {n: a.shape for n, a in io.load_extra(trained[0]).items()} == {
+    assert {n: a.shape for n, a in models.load_extra(trained[0]).items()} == {
         "readout.w": (32, 10),
         "readout.b": (10,),
     }

@@ -17,9 +17,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jlstm import config_toml
 from jlstm.bench import launches, targets
 from jlstm.bench.cases import Case
+from jlstm.files import config_toml
 from jlstm.kernels.turns import STEPS_A_TURN
 
 IMPLEMENTATIONS = {"scan": "scan", "tpu": "auto", "gpu": "auto", "divided": "divided"}

@@ -11,10 +11,10 @@ from jax import export as jax_export
 from jlstm import arguments
 from jlstm.config import Config, require_config
 from jlstm.dtypes import state_dtype
-from jlstm.io import load, named
+from jlstm.files.models import load, named
+from jlstm.files.writing import write_bytes
 from jlstm.network import apply, step
 from jlstm.params import Carry, Params, shaped
-from jlstm.writing import write_bytes
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 # As JAX documents it for jax.export.

@@ -15,7 +15,8 @@ import safetensors.numpy
 from hypothesis import given, settings
 
 import jlstm
-from jlstm import Config, Layer, config_toml, io
+from jlstm import Config, Layer
+from jlstm.files import config_toml, models
 from tests.networks import assert_close, configs, make_call, variant_calls
 
 CALL = make_call(Config(6, (Layer(4, bidirectional=True), Layer(5))), 3, (2,), 0)
@@ -63,7 +64,7 @@ def test_further_arrays_travel_along(tmp_path):
     extra = {"readout.w": jnp.arange(6.0).reshape(2, 3).T, "steps": jnp.asarray(7)}
     extra["nothing"] = jnp.zeros((0, 2))
     jlstm.save(path, CALL.config, CALL.params, extra=extra)
-    same(io.load_extra(path), extra)
+    same(models.load_extra(path), extra)
     same(jlstm.load(path)[1], jax.tree.map(jnp.asarray, CALL.params))
 
 
@@ -78,14 +79,14 @@ def test_no_half_of_a_64_bit_number_is_lost(tmp_path):
     jlstm.save(path, CALL.config, CALL.params, extra={"steps": np.asarray(2**40 + 1)})
     assert safetensors.numpy.load_file(path)["steps"] == 2**40 + 1
     with pytest.raises(ValueError, match=r"steps holds 64-bit numbers .*jax_enable_x64"):
-        io.load_extra(path)
+        models.load_extra(path)
 
 
 @pytest.mark.usefixtures("x64")
 def test_64_bit_numbers_come_back_whole_where_jax_has_them(tmp_path):
     path = tmp_path / "model"
     jlstm.save(path, CALL.config, CALL.params, extra={"steps": np.asarray(2**40 + 1)})
-    assert io.load_extra(path)["steps"] == 2**40 + 1
+    assert models.load_extra(path)["steps"] == 2**40 + 1
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_numbers_of_other_formats_are_refused(model, kind):
     text = json.dumps(header).encode()
     model.write_bytes(struct.pack("<Q", len(text)) + text + raw[8 + size :] + bytes(more))
     with pytest.raises(ValueError, match=f"a holds {kind}, which is not read; known are bfloat16"):
-        io.load_extra(model)
+        models.load_extra(model)
 
 
 def test_names_of_a_file_are_printed_without_control_characters(model):
@@ -154,7 +155,7 @@ def test_names_of_a_file_are_printed_without_control_characters(model):
     rewritten(model, lambda _, tensors: tensors.pop("layers.\x1b[31m\0"))
     rewritten(model, lambda _, tensors: tensors.update({"\x1b[31m": np.zeros(3)}))
     with pytest.raises(ValueError, match=r"\\x1b\[31m holds 64-bit numbers") as refusal:
-        io.load_extra(model)
+        models.load_extra(model)
     assert str(refusal.value).isprintable()
 
 

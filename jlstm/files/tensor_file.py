@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jlstm import aligned, config_toml, validation
+from jlstm import validation
 from jlstm.config import Config
+from jlstm.files import aligned, config_toml
 
 FORMAT = "jlstm"
 VERSION = "1"
@@ -46,7 +47,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Config, Any]]:
     """The config and the open file, of which nothing has been read but what it holds.
 
     Raises:
-      ValueError: as `io.load`.
+      ValueError: as `models.load`.
     """
     import safetensors
 

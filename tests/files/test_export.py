@@ -13,8 +13,8 @@ from jax.export import deserialize
 
 import jlstm
 from jlstm import Config, Layer
-from jlstm.export import write
-from jlstm.io import named
+from jlstm.files.export import write
+from jlstm.files.models import named
 from tests.networks import apply, assert_close, calls, make_call, variant_calls
 
 STACK = Config(

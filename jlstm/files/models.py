@@ -7,10 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jlstm import arguments, tensor_file
+from jlstm import arguments
 from jlstm.config import Config, require_config
+from jlstm.files import tensor_file
+from jlstm.files.writing import write_bytes
 from jlstm.params import Params, shaped
-from jlstm.writing import write_bytes
 
 
 def save(
@@ -27,7 +28,7 @@ def save(
       config: the network, kept as TOML in the file's metadata.
       params: its parameters, kept as tensors named like "layers.0.w_x".
       extra: further arrays to keep, such as the readout above the network; names must not begin
-        with "layers.". `jlstm.io.load_extra` reads them.
+        with "layers.". `jlstm.files.models.load_extra` reads them.
 
     Raises:
       TypeError, ValueError: params do not fit config, the config's initializer is a function, a
