@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from jax import export
 
 import jlstm
-from jlstm import Config, Layer, network
+from jlstm import Config, Layer
 from jlstm.kernels import reference, scan, turns
+from jlstm.network import stack
 from tests.networks import EXAMPLES, assert_close, loss, make_call, run, variant_calls
 from tests.operands import BOTH, MIXED, backward, forward
 
@@ -36,7 +37,7 @@ def test_variants_give_what_they_do_in_single_steps(call):
     def total(args, steps_a_turn):
         several = functools.partial(scan.run, unroll=steps_a_turn)
         times = {"lengths": None, "mask": None, "resets": None, "time_major": True, **call.times}
-        out = network.apply_with(several, call.config, *args, **times)
+        out = stack.apply_with(several, call.config, *args, **times)
         return loss(out), out
 
     def both(steps_a_turn):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jlstm import arguments, validation
 from jlstm.config import Config
-from jlstm.sequence import Schedule
+from jlstm.network.sequence import Schedule
 
 
 class Cut(NamedTuple):

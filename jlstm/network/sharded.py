@@ -3,10 +3,11 @@
 import jax
 from jax.sharding import AxisType, Mesh
 
-from jlstm import arguments, network, validation
+from jlstm import arguments, validation
 from jlstm.config import Config, require_config
 from jlstm.kernels import divided, options
-from jlstm.network import Carries
+from jlstm.network import stack
+from jlstm.network.stack import Carries
 from jlstm.params import Params
 
 
@@ -91,7 +92,7 @@ def apply_sharded(
                 f"layer {n} has {layer.hidden_size} units, which {devices} devices along {units!r} "
                 f"cannot share evenly; use a multiple of {devices}"
             )
-    return network.apply_with(
+    return stack.apply_with(
         divided.runner(mesh, units, batch), config, params, carry, xs,
         lengths=lengths, mask=mask, resets=resets, time_major=time_major,
     )  # fmt: skip

@@ -23,7 +23,7 @@ jax.config.update("jax_platforms", "cpu")
 jax.distributed.initialize(address, num_processes=2, process_id=rank)
 
 from tests.networks import make_call
-from tests.test_processes import CONFIG, loss_of
+from tests.network.test_processes import CONFIG, loss_of
 
 mesh = jax.make_mesh((2,), ("batch",))
 
@@ -59,7 +59,7 @@ def test_gradients_are_those_of_one_process():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=pathlib.Path(__file__).parent.parent,
+            cwd=pathlib.Path(__file__).parents[2],
         )
         for rank in range(2)
     ]

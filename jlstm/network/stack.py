@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments, cell, chunks, masking, randomness, sequence
+from jlstm import arguments, cell, masking, randomness
 from jlstm.config import Config, require_config
 from jlstm.dtypes import state_dtype
 from jlstm.kernels import choice, scan
 from jlstm.keys import require_key
+from jlstm.network import sequence, spans
 from jlstm.params import Carry, Params, initial_carry
 
 Carries = tuple[Carry, ...]
@@ -163,7 +164,7 @@ def apply(
     (2, 3, 5)
     """
     require_config(config)
-    cut = None if remat is None else chunks.rematerialised(config, remat)
+    cut = None if remat is None else spans.rematerialised(config, remat)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
     return _applied(config, params, carry, arrays, key, time_major, implementation, cut)
 
@@ -214,7 +215,7 @@ def apply_truncated(
     (7, 2, 5)
     """
     require_config(config)
-    cut = chunks.truncated(config, steps)
+    cut = spans.truncated(config, steps)
     arrays = _arrays(xs, lengths, mask, resets, time_major)
     return _applied(config, params, carry, arrays, key, time_major, implementation, cut)
 
@@ -227,7 +228,7 @@ def _applied(
     key: jax.Array | None,
     time_major: bool,
     implementation: str,
-    cut: chunks.Cut | None,
+    cut: spans.Cut | None,
 ) -> tuple[Carries, jax.Array]:
     if key is not None:
         require_key(key)
@@ -321,7 +322,7 @@ def _forward(
     carry: Any,
     arrays: Any,
     key: Any,
-    cut: chunks.Cut | None = None,
+    cut: spans.Cut | None = None,
 ) -> tuple[Carries, jax.Array, list[Any]]:
     arguments.params(config, params)
     xs, lengths, mask, resets = arrays
@@ -334,7 +335,7 @@ def _forward(
     carry = jax.tree.map(lambda a: jnp.asarray(a, state_dtype(dtype)), carry)
     times = sequence.schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
     stack = functools.partial(_stack, config, runs, dtype)
-    after, ys, made = chunks.over_time(stack, params, carry, xs.astype(dtype), times, cut)
+    after, ys, made = spans.over_time(stack, params, carry, xs.astype(dtype), times, cut)
     ys = ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
     return after, ys, made
 
