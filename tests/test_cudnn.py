@@ -15,7 +15,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import jlstm
 from jlstm import Config, Layer
 from jlstm.interop import to_cudnn
-from jlstm.kernels import choice, cudnn, layered, operation
+from jlstm.kernels import choice, cudnn, layered
+from jlstm.kernels.primitives import operation
 from tests.networks import assert_close, gradients, loss, make_call, run
 
 PLAIN, WAYS = Config(3, (Layer(4),)), Config(3, (Layer(4, bidirectional=True), Layer(5)))

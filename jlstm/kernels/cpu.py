@@ -7,8 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.kernels import library, options, partition
-from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made, names, result_names
+from jlstm.kernels import library, options
+from jlstm.kernels.primitives import partition
+from jlstm.kernels.primitives.operands import (
+    Backward,
+    Forward,
+    Gradients,
+    Kept,
+    Made,
+    names,
+    result_names,
+)
 from jlstm.layer import Layer
 from jlstm.params import Carry
 

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm import masking
-from jlstm.kernels import options, partition
-from jlstm.kernels.operands import Cotangents, Layered, Through
+from jlstm.kernels import options
+from jlstm.kernels.primitives import partition
+from jlstm.kernels.primitives.operands import Cotangents, Layered, Through
 from jlstm.layer import Layer
 from jlstm.params import Carry
 

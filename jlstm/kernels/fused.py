@@ -15,9 +15,9 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 
 from jlstm.cell import Masks
-from jlstm.kernels import batching as folding
-from jlstm.kernels import cpu, products, reference, tpu, turns, types
-from jlstm.kernels.operands import (
+from jlstm.kernels import cpu, products, reference, tpu, turns
+from jlstm.kernels.primitives import device_types, folding
+from jlstm.kernels.primitives.operands import (
     Backward,
     Forward,
     Gradients,
@@ -27,7 +27,7 @@ from jlstm.kernels.operands import (
     names,
     over_time,
 )
-from jlstm.kernels.operation import Lowering, operation, through_meaning
+from jlstm.kernels.primitives.operation import Lowering, operation, through_meaning
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
@@ -167,7 +167,7 @@ def _typed_zeros(cts: Sequence[Any], over_time: jax.Array) -> list[jax.Array]:
     state = jnp.sum(over_time[:, :0], axis=1)
     like = state, state, over_time
     return [
-        types.zeros_like(a) if isinstance(ct, ad.Zero) else ct
+        device_types.zeros_like(a) if isinstance(ct, ad.Zero) else ct
         for ct, a in zip(cts, like, strict=True)
     ]
 

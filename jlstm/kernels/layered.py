@@ -14,10 +14,10 @@ from jax.interpreters import ad, batching
 
 from jlstm import masking
 from jlstm.cell import NO_MASKS
-from jlstm.kernels import batching as folding
-from jlstm.kernels import cudnn, fused, types
-from jlstm.kernels.operands import Cotangents, Layered, Through, names
-from jlstm.kernels.operation import operation
+from jlstm.kernels import cudnn, fused
+from jlstm.kernels.primitives import device_types, folding
+from jlstm.kernels.primitives.operands import Cotangents, Layered, Through, names
+from jlstm.kernels.primitives.operation import operation
 from jlstm.kernels.reference import PLAIN
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
@@ -41,7 +41,7 @@ def run(
     assert resets is None, "cuDNN takes none"
     arrays = jax.tree.leaves((params, carry, xs, valid))
     known = all(isinstance(n, int) and n > 0 for n in xs.shape)
-    if not known or any(map(types.explicit, arrays)):
+    if not known or any(map(device_types.explicit, arrays)):
         times = {"valid": valid, "resets": None}
         return fused.run(layer, params, carry, xs, **times, dtype=dtype, **others)
     lengths = None if valid is None else jnp.sum(valid, axis=0, dtype=jnp.int32)
@@ -148,7 +148,7 @@ def _run_jvp(
     )
     leaves, structure = jax.tree.flatten((at, Through(Carry(*made[:2]), *made[2:]), moved))
     d_made = derivative_p.bind(*leaves, tree=structure, precise=precise)
-    return made, [*d_made, *map(types.zeros_like, made[3:])]
+    return made, [*d_made, *map(device_types.zeros_like, made[3:])]
 
 
 def _derivative_transpose(cts: Sequence[Any], *args: Any, tree: Any, precise: bool) -> Any:

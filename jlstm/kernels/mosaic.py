@@ -14,7 +14,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from jlstm.kernels import types
+from jlstm.kernels.primitives import device_types
 from jlstm.kernels.tiling import RESET, VALID
 from jlstm.kernels.vmem import Tiles, limit
 from jlstm.params import Carry
@@ -106,10 +106,10 @@ def call(
         specs.append(block(1, shared=flags.shape[0] == 1))
     shapes = [(groups, walk.time, batch, n * units) if n else (groups, batch, units)
               for n in made.values()]  # fmt: skip
-    names, given = [*operands, *made, *scratch], types.alike(list(operands.values()))
+    names, given = [*operands, *made, *scratch], device_types.alike(list(operands.values()))
     call = pl.pallas_call(
         lambda *refs: body(SimpleNamespace(**dict(zip(names, refs, strict=True)))),
-        out_shape=[types.struct_like(given[-1], shape, jnp.float32) for shape in shapes],
+        out_shape=[device_types.struct_like(given[-1], shape, jnp.float32) for shape in shapes],
         grid=(groups, -(-batch // rows), walk.blocks),
         in_specs=specs,
         out_specs=[block(n * units) if n else state for n in made.values()],

@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 from jax.interpreters import ad
 
-from jlstm.kernels import cpu, types
-from jlstm.kernels.operands import Forward, Kept, Products
-from jlstm.kernels.operation import operation
+from jlstm.kernels import cpu
+from jlstm.kernels.primitives import device_types
+from jlstm.kernels.primitives.operands import Forward, Kept, Products
+from jlstm.kernels.primitives.operation import operation
 
 # Which of the gradients for w_x, w_h, b and xs are.
 Wanted = tuple[bool, ...]
@@ -30,7 +31,7 @@ def tangent(given: Forward, moved: Forward, kept: Kept) -> jax.Array:
     linear = (some(moved.w_x), some(moved.w_h), some(moved.b), some(moved.xs))
     operands = Products(given.w_x, given.w_h, given.xs, kept.h_before, *linear)
     if not jax.tree.leaves(linear):
-        return types.zeros_like(kept.gates)
+        return device_types.zeros_like(kept.gates)
     leaves, tree = jax.tree.flatten(operands)
     return products_p.bind(*leaves, tree=tree)[0]
 
@@ -72,7 +73,7 @@ def _gradients(
     like = (w_x, w_h, w_x[:, 0], xs)
     # Zeros of another type would have shard_map add the gradients up here.
     linear = tuple(
-        types.zeros_like(a) if want else None for a, want in zip(like, wanted, strict=True)
+        device_types.zeros_like(a) if want else None for a, want in zip(like, wanted, strict=True)
     )
 
     def of_linear(linear: tuple[Any, ...]) -> jax.Array:

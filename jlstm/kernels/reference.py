@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm import cell, masking
-from jlstm.kernels import scan, types
-from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Linear, Made
+from jlstm.kernels import scan
+from jlstm.kernels.primitives import device_types
+from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Kept, Linear, Made
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
@@ -80,7 +81,7 @@ def backward(given: Backward, reverse: tuple[bool, ...], unroll: int = 1) -> Gra
     # Step by step, as the transpose of its whole scan would compute what a step multiplies by, such
     # as slopes of gates, in a loop of its own.
     def one(given: Backward, reverse: bool) -> Gradients:
-        zero = Carry(*(types.zeros_like(a) for a in given.d_last))
+        zero = Carry(*(device_types.zeros_like(a) for a in given.d_last))
 
         def body(d: tuple[Carry, Carry | None], step: Backward) -> tuple[Any, jax.Array]:
             d_after, total = d

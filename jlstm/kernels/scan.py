@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm import cell, masking
-from jlstm.kernels import types
+from jlstm.kernels.primitives import device_types
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
@@ -204,10 +204,10 @@ def _recurrence_jvp(
 
     # The product with h' may move with z, unless it is normalised before they are added.
     apart = params.norms is not None
-    added_h = types.zeros_like(steps.z) if apart else None
+    added_h = device_types.zeros_like(steps.z) if apart else None
     added_m = None
     if params.projection is not None:
-        added_m = types.zeros_like(steps.z[..., :1]) + jnp.zeros_like(params.projection[0])
+        added_m = device_types.zeros_like(steps.z[..., :1]) + jnp.zeros_like(params.projection[0])
     out, push, (hs_read, units) = jax.linearize(
         from_products, small, carry, initial, steps.z, (added_h, added_m), has_aux=True
     )

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm import cell
-from jlstm.kernels import operands, options, partition, tiling, vmem
-from jlstm.kernels.operands import Backward, Forward, Gradients, Kept, Made
+from jlstm.kernels import options, tiling, vmem
+from jlstm.kernels.primitives import operands, partition
+from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Kept, Made
 from jlstm.kernels.reference import PLAIN, with_rounded_h
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.kernels import operands, reference, scan
-from jlstm.kernels.operands import Backward, Forward, Linear
+from jlstm.kernels import reference, scan
+from jlstm.kernels.primitives import operands
+from jlstm.kernels.primitives.operands import Backward, Forward, Linear
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from jlstm import arguments, cell, masking, randomness
 from jlstm.dtypes import state_dtype
-from jlstm.kernels import choice, scan, types
+from jlstm.kernels import choice, scan
+from jlstm.kernels.primitives import device_types
 from jlstm.keys import require_key
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams, start_of_layer
@@ -96,7 +97,7 @@ def run_layer(
         "masks": masks,
         "held": held,
     }
-    last, made = run(layer, **types.alike(operands), reverse=reverse, dtype=dtype)
+    last, made = run(layer, **device_types.alike(operands), reverse=reverse, dtype=dtype)
     if not layer.bidirectional:
         last, made = jax.tree.map(lambda a: a[0], (last, made))
     recorded = isinstance(made, scan.States)

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jlstm.kernels import types
-from jlstm.kernels.operands import BATCH_AXIS, SHARED
+from jlstm.kernels.primitives import device_types
+from jlstm.kernels.primitives.operands import BATCH_AXIS, SHARED
 
 
 def batch(
@@ -32,14 +32,16 @@ def batch(
     weights_mapped = any(
         BATCH_AXIS[name] is None and d is not None for name, d in zip(names, dims, strict=True)
     )
-    over = next(types.divided_over(a, d) for a, d in zip(args, dims, strict=True) if d is not None)
+    over = next(
+        device_types.divided_over(a, d) for a, d in zip(args, dims, strict=True) if d is not None
+    )
     made = []
     for name, a, d in zip(names, args, dims, strict=True):
         axis = BATCH_AXIS[name]
         if not weights_mapped:
             if axis is not None:
                 a = _broadcast(a, axis, size) if d is None else jnp.moveaxis(a, d, axis)
-                a = types.divided(a, axis, over) if d is None else a
+                a = device_types.divided(a, axis, over) if d is None else a
         elif not (d is None and name in SHARED and a.shape[0] == 1):
             a = _broadcast(a, 0, size) if d is None else jnp.moveaxis(a, d, 0)
             if a.shape[1] < len(reverse):

@@ -8,7 +8,7 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec, use_abstract_mesh
 
-from jlstm.kernels.operands import BATCH_AXIS
+from jlstm.kernels.primitives.operands import BATCH_AXIS
 
 
 def needs_devices(primitive: Primitive) -> None:

@@ -13,7 +13,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jlstm.kernels import partition, types
+from jlstm.kernels.primitives import device_types, partition
 
 Arrays = Sequence[jax.Array]
 # (lowering context, **options) -> a function of the operands; None where the meaning has to serve.
@@ -48,8 +48,8 @@ def operation(
         return compiled(**options)(*operands)
 
     def abstract(*avals: Any, **options: Any) -> Any:
-        if not types.plain(avals):
-            return types.of_results(functools.partial(meaning, **options), avals)
+        if not device_types.plain(avals):
+            return device_types.of_results(functools.partial(meaning, **options), avals)
         return [ShapedArray(a.shape, a.dtype) for a in result_types(*avals, **options)]
 
     def jvp(primals: Arrays, tangents: Sequence[Any], **options: Any) -> Any:
