@@ -20,7 +20,7 @@ from rich.table import Table
 from jlstm.bench import launches, targets
 from jlstm.bench.cases import Case
 from jlstm.files import config_toml
-from jlstm.kernels.turns import STEPS_A_TURN
+from jlstm.kernels.unrolled import STEPS_A_TURN
 
 IMPLEMENTATIONS = {"scan": "scan", "tpu": "auto", "gpu": "auto", "divided": "divided"}
 _LIMIT = 600

@@ -5,7 +5,7 @@ from jax.sharding import AxisType, Mesh
 
 from jlstm import arguments, validation
 from jlstm.config import Config, require_config
-from jlstm.kernels import divided, options
+from jlstm.kernels import divided, plain
 from jlstm.network import stack
 from jlstm.network.stack import Carries
 from jlstm.params import Params
@@ -82,7 +82,7 @@ def apply_sharded(
     _require_shares(xs, mesh, batch, time_major)
     devices = mesh.shape[units]
     for n, layer in enumerate(config.layers):
-        if (option := options.variant(layer.without_key)) is not None:
+        if (option := plain.variant(layer.without_key)) is not None:
             raise ValueError(
                 f"layer {n} has {option}={getattr(layer, option)!r}; only units of plain layers, "
                 "without such variants, are divided over devices: use apply"

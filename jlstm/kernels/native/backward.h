@@ -1,5 +1,5 @@
 // The gradient of the recurrence, from the last step to the first: the transpose of `derivative` in
-// jlstm/kernels/reference.py.
+// jlstm/kernels/fused_as_scans.py.
 //
 // A step's gradient of its pre-activations, d_z, is all that the loop has to find: the gradients of
 // weights and inputs are products of d_z over all steps, taken outside.

@@ -140,8 +140,8 @@ static inline Exponential exponential(Vector x) {
 }
 
 // Sigmoid and tanh are at most 2.6 units in the last place off and never fall as x rises, as
-// tests/native/activations.cc finds over all floats; below -87 sigmoid is zero. Limits at the
-// infinities are exact and NaN is kept (tests/test_cpu_library.py).
+// tests/kernels/native/activations.cc finds over all floats; below -87 sigmoid is zero. Limits at
+// the infinities are exact and NaN is kept (tests/kernels/test_cpu_library.py).
 static inline Vector sigmoid(Vector x) {
   Vector limited = x > 87.0f ? splat(87.0f) : x;
   limited = limited < -87.0f ? splat(-87.0f) : limited;

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm import cell
-from jlstm.kernels import options, tiling, vmem
+from jlstm.kernels import plain
+from jlstm.kernels.fused_as_scans import with_rounded_h
+from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import operands, partition
 from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Kept, Made
-from jlstm.kernels.reference import PLAIN, with_rounded_h
+from jlstm.kernels.tpu import tiling, vmem
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
@@ -22,7 +24,7 @@ def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
     """Why the kernels cannot serve a layer, or None."""
     if platform != "tpu":
         return f"it serves TPUs only, not {platform}"
-    reason = options.refusal(layer, dtype)
+    reason = plain.refusal(layer, dtype)
     if reason is not None:
         return reason
     present = jax.devices() if jax.default_backend() == "tpu" else []
@@ -109,7 +111,7 @@ def recurrence(
 def _run(
     given: Forward, backwards: bool, keep: bool, rounded: bool, chip: str | None, interpret: Any
 ) -> Made:
-    from jlstm.kernels import mosaic, mosaic_run  # here, as they import Pallas
+    from jlstm.kernels.tpu import forward, grid  # here, as they import Pallas
 
     batch_shape, units = given.xs.shape[2:-1], given.w_h.shape[1]
     tiles = _tiles(given, chip, keep, rounded)
@@ -128,8 +130,8 @@ def _run(
         z = jax.vmap(products)(w_x, b, xs)
     time, batch = given.xs.shape[1], int(np.prod(batch_shape))
     carry, initial = (tiling.flat_states(a) for a in (given.carry, given.initial))
-    walk = mosaic.Walk(time, tiles, backwards, given.valid is not None, given.resets is not None)
-    made = mosaic_run.run(
+    walk = grid.Walk(time, tiles, backwards, given.valid is not None, given.resets is not None)
+    made = forward.run(
         walk,
         tiling.padded(w_h, 1).astype(_operand(rounded)),
         z.reshape(len(z), time, batch, -1),
@@ -148,7 +150,7 @@ def _run(
 
 
 def _backward(given: Backward, backwards: bool, chip: str | None, interpret: Any) -> Gradients:
-    from jlstm.kernels import mosaic, mosaic_backward
+    from jlstm.kernels.tpu import backward, grid
 
     batch_shape, units = given.d_hs.shape[2:-1], given.d_hs.shape[-1]
     tiles = _tiles(given, chip)
@@ -158,11 +160,9 @@ def _backward(given: Backward, backwards: bool, chip: str | None, interpret: Any
     def over_time(a: jax.Array) -> jax.Array:
         return a.reshape(len(a), time, batch, -1)
 
-    walk = mosaic.Walk(
-        time, tiles, not backwards, given.valid is not None, given.resets is not None
-    )
+    walk = grid.Walk(time, tiles, not backwards, given.valid is not None, given.resets is not None)
     w_h = jnp.swapaxes(tiling.padded(tiling.padded_gates(given.w_h), 1), 1, 2)
-    made = mosaic_backward.backward(
+    made = backward.backward(
         walk,
         w_h.astype(_operand(rounded=False)),
         tiling.padded_gates(over_time(given.gates)),

@@ -10,7 +10,7 @@ import warnings
 
 import jax
 
-import jlstm.kernels
+import jlstm.kernels.cpu
 
 TARGETS = ("jlstm_forward", "jlstm_backward", "jlstm_gradients")
 
@@ -69,10 +69,10 @@ def interface_version() -> tuple[int, int] | None:
 def _path() -> pathlib.Path | None:
     """Beside this file, or in the installed package that a checkout stands before."""
     name = "jlstm_native" + {"win32": ".dll"}.get(sys.platform, ".so")
-    places = [pathlib.Path(folder, name) for folder in jlstm.kernels.__path__]
+    places = [pathlib.Path(folder, name) for folder in jlstm.kernels.cpu.__path__]
     try:
-        installed = importlib.metadata.distribution("jlstm").locate_file(f"jlstm/kernels/{name}")
-        places.append(pathlib.Path(str(installed)))
+        installed = importlib.metadata.distribution("jlstm")
+        places.append(pathlib.Path(str(installed.locate_file(f"jlstm/kernels/cpu/{name}"))))
     except importlib.metadata.PackageNotFoundError:
         pass
     return next((path for path in places if path.exists()), None)

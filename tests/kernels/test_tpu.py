@@ -8,7 +8,9 @@ from jax.experimental.pallas import tpu as pltpu
 
 import jlstm
 from jlstm import Config, Layer
-from jlstm.kernels import choice, reference, tpu, vmem
+from jlstm.kernels import choice, fused_as_scans
+from jlstm.kernels.tpu import lowering as tpu
+from jlstm.kernels.tpu import vmem
 from tests.networks import assert_close
 from tests.operands import BOTH, MIXED, backward, forward
 
@@ -19,11 +21,11 @@ WAYS = {"forward": (False,), "backward": (True,)}
 
 def assert_kernels_agree(run, reverse, interpret=STRICT):
     with jax.default_matmul_precision("highest"):
-        made = reference.run(run, reverse, keep=True, rounded=False)
+        made = fused_as_scans.run(run, reverse, keep=True, rounded=False)
         assert_close(tpu.recurrence(run, reverse, keep=True, interpret=interpret), made)
         back = backward(run, made)
         seen = tpu.recurrence(back, reverse, interpret=interpret)
-        assert_close(seen, reference.backward(back, reverse))
+        assert_close(seen, fused_as_scans.backward(back, reverse))
 
 
 @pytest.mark.parametrize("given", [(), ("valid",), ("resets",), ("valid", "resets")])
@@ -63,11 +65,11 @@ def test_a_run_that_keeps_nothing_gives_the_same():
 
 def test_bfloat16_rounds_what_products_read_and_nothing_else():
     run = forward((False,), 9, 4, 3, 6)
-    rounded = (reference.round_to_bfloat16(a) for a in (run.w_x, run.w_h, run.xs))
+    rounded = (fused_as_scans.round_to_bfloat16(a) for a in (run.w_x, run.w_h, run.xs))
     run = run._replace(**dict(zip(("w_x", "w_h", "xs"), rounded, strict=True)))
     seen = tpu.recurrence(run, (False,), keep=True, rounded=True, interpret=True)
-    assert_close(seen, reference.run(run, (False,), keep=True, rounded=True), atol=1e-2)
-    exact = reference.run(run, (False,), keep=True, rounded=False)
+    assert_close(seen, fused_as_scans.run(run, (False,), keep=True, rounded=True), atol=1e-2)
+    exact = fused_as_scans.run(run, (False,), keep=True, rounded=False)
     assert float(jnp.abs(seen.carry.c - exact.carry.c).max()) > 1e-5
 
 

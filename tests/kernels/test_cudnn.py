@@ -15,7 +15,9 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import jlstm
 from jlstm import Config, Layer
 from jlstm.interop import to_cudnn
-from jlstm.kernels import choice, cudnn, layered
+from jlstm.kernels import choice
+from jlstm.kernels.cudnn import calls as cudnn
+from jlstm.kernels.cudnn import layer as cudnn_layer
 from jlstm.kernels.primitives import operation
 from tests.networks import assert_close, gradients, loss, make_call, run
 
@@ -67,9 +69,11 @@ def runs(monkeypatch):
 
     for primitive, by in ((rnn.rnn_fwd_p, forward), (rnn.rnn_bwd_p, stand_in_backward)):
         mlir.register_lowering(primitive, mlir.lower_fun(by, multiple_results=True), platform="cpu")
-    meanings = layered.meaning_of_run, layered.meaning_of_gradients
-    for primitive, meaning in zip((layered.run_p, layered.gradients_p), meanings, strict=True):
-        operation.serve(primitive, meaning, layered.LOWERINGS["cuda"], "cpu")
+    meanings = cudnn_layer.meaning_of_run, cudnn_layer.meaning_of_gradients
+    for primitive, meaning in zip(
+        (cudnn_layer.run_p, cudnn_layer.gradients_p), meanings, strict=True
+    ):
+        operation.serve(primitive, meaning, cudnn_layer.LOWERINGS["cuda"], "cpu")
     sizes = "compute_rnn_workspace_reserve_space_sizes"
     monkeypatch.setattr(rnn.gpu_rnn, sizes, lambda *sizes: (7, 5 + index(sizes[3])), raising=False)
     monkeypatch.setattr(cudnn, "absence", lambda: None)

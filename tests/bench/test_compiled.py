@@ -14,7 +14,9 @@ import jlstm
 from jlstm import Config, Layer
 from jlstm.bench import compile_worker, compiled, launches, targets
 from jlstm.bench.cases import Case, Shape
-from jlstm.kernels import choice, cudnn, vmem
+from jlstm.kernels import choice
+from jlstm.kernels.cudnn import calls as cudnn
+from jlstm.kernels.tpu import vmem
 
 HLO = """
 %body.1 (arg: (s32[], f32[8])) -> (s32[], f32[8]) {

@@ -9,12 +9,10 @@ from jax import lax
 
 from jlstm import cell, masking
 from jlstm.kernels import scan
+from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import device_types
 from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Kept, Linear, Made
-from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
-
-PLAIN = Layer(1)  # options alone are looked at: those that the fused operations have
 
 
 def round_to_bfloat16(a: jax.Array) -> jax.Array:

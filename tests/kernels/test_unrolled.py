@@ -10,7 +10,7 @@ from jax import export
 
 import jlstm
 from jlstm import Config, Layer
-from jlstm.kernels import reference, scan, turns
+from jlstm.kernels import fused_as_scans, scan, unrolled
 from jlstm.network import stack
 from tests.networks import EXAMPLES, assert_close, loss, make_call, run, variant_calls
 from tests.operands import BOTH, MIXED, backward, forward
@@ -21,11 +21,11 @@ def test_plain_layers_give_what_they_do_in_single_steps(reverse):
     """With a number of steps that is no multiple of a turn's."""
     given = forward(reverse, 19, 3, 2, 4, ("valid", "resets"))
     options = {"keep": True, "rounded": False}
-    made = reference.run(given, reverse, **options)
+    made = fused_as_scans.run(given, reverse, **options)
     back = backward(given, made)
-    for operands, wanted in ((given, made), (back, reference.backward(back, reverse))):
+    for operands, wanted in ((given, made), (back, fused_as_scans.backward(back, reverse))):
         own = options if operands is given else {}
-        seen = turns.lowering(None, operands, reverse, **own)(*jax.tree.leaves(operands))
+        seen = unrolled.lowering(None, operands, reverse, **own)(*jax.tree.leaves(operands))
         assert_close(seen, jax.tree.leaves(wanted))
 
 

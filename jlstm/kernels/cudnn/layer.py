@@ -14,11 +14,12 @@ from jax.interpreters import ad, batching
 
 from jlstm import masking
 from jlstm.cell import NO_MASKS
-from jlstm.kernels import cudnn, fused
+from jlstm.kernels import fused
+from jlstm.kernels.cudnn import calls
+from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import device_types, folding
 from jlstm.kernels.primitives.operands import Cotangents, Layered, Through, names
 from jlstm.kernels.primitives.operation import operation
-from jlstm.kernels.reference import PLAIN
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
@@ -48,13 +49,13 @@ def run(
     w_x, w_h = (a.astype(dtype) for a in params[:2])
     b = None if params.b is None else params.b.astype(dtype)
     given = Layered(w_x, w_h, b, carry, xs[None], lengths)
-    made = _bind_run(given, precise=cudnn.precise())
+    made = _bind_run(given, precise=calls.precise())
     return made.carry, made.hs
 
 
 def _bind_run(given: Layered, precise: bool) -> Through:
     leaves, tree = jax.tree.flatten(given)
-    made = run_p.bind(*leaves, tree=tree, kept=cudnn.size_for(given, precise), precise=precise)
+    made = run_p.bind(*leaves, tree=tree, kept=calls.size_for(given, precise), precise=precise)
     return Through(Carry(*made[:2]), *made[2:])
 
 
@@ -124,7 +125,7 @@ def _types_of_derivative(*avals: Any, tree: Any, precise: bool) -> Any:
 
 
 def _lowered(ctx: Any, *, tree: Any, precise: bool, **_: Any) -> Callable[..., Any] | None:
-    return cudnn.lowering(ctx, jax.tree.unflatten(tree, ctx.avals_in), precise)
+    return calls.lowering(ctx, jax.tree.unflatten(tree, ctx.avals_in), precise)
 
 
 LOWERINGS = {"cuda": _lowered}

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm.kernels import reference, scan
+from jlstm.kernels import fused_as_scans, scan
 from jlstm.kernels.primitives import operands
 from jlstm.kernels.primitives.operands import Backward, Forward, Linear
 from jlstm.layer import Layer
@@ -22,9 +22,9 @@ STEPS_A_TURN = 8
 PLATFORMS = ("cuda", "rocm", "tpu")  # on a CPU code of that length is slower
 
 MEANINGS: dict[type, Callable[..., Any]] = {
-    Forward: reference.run,
-    Linear: reference.derivative,
-    Backward: reference.backward,
+    Forward: fused_as_scans.run,
+    Linear: fused_as_scans.derivative,
+    Backward: fused_as_scans.backward,
 }
 
 

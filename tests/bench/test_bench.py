@@ -23,7 +23,7 @@ from jlstm.config import DTYPES
 from jlstm.files import config_toml
 from tests.planted import OURS, planted
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 CASE = Case("small", Config.stack(3, [4, 5]), Shape(6, 2))
 CEILINGS = {"product_gflops_per_s": 100.0, "copy_gbytes_per_s": 10.0}
 SKIPPED = {"torch on cuda", "cudnn from jax", "jlstm tpu", "jlstm cudnn"}

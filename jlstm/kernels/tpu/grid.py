@@ -15,8 +15,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from jlstm.kernels.primitives import device_types
-from jlstm.kernels.tiling import RESET, VALID
-from jlstm.kernels.vmem import Tiles, limit
+from jlstm.kernels.tpu.tiling import RESET, VALID
+from jlstm.kernels.tpu.vmem import Tiles, limit
 from jlstm.params import Carry
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import jlstm
 from jlstm import Config, Layer
-from jlstm.kernels import library
+from jlstm.kernels.cpu import library
 from tests.networks import assert_close, gradients, loss, make_call, run, scaled
 
 pytestmark = pytest.mark.usefixtures("kernel")

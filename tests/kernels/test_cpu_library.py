@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jlstm.kernels import library
+from jlstm.kernels.cpu import library
 
 pytestmark = pytest.mark.usefixtures("kernel")
 
@@ -26,7 +26,7 @@ LIMITS = {"sigmoid": (0.0, 0.5, 1.0), "tanh": (-1.0, 0.0, 1.0)}
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_activations_are_within_their_bound(name):
-    """On a sample of floats; tests/native/activations.cc looks at every one."""
+    """On a sample of floats; tests/kernels/native/activations.cc looks at every one."""
     bits = np.arange(0, 2**32, 4099, dtype=np.uint32)
     xs = bits.view("float32")
     with np.errstate(all="ignore"):

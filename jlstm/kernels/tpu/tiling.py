@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jlstm.kernels import vmem
+from jlstm.kernels.tpu import vmem
 from jlstm.params import Carry
 
 VALID, RESET = 1, 2  # bits of a step's flags

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm import masking
-from jlstm.kernels import options
+from jlstm.kernels import plain
 from jlstm.kernels.primitives import partition
 from jlstm.kernels.primitives.operands import Cotangents, Layered, Through
 from jlstm.layer import Layer
@@ -31,7 +31,7 @@ def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
         return f"JAX hands it float32 only, not {dtype}"
     if layer.reverse:
         return "it runs a layer forward or both ways, not backwards alone"
-    return options.refusal(layer, dtype) or absence()
+    return plain.refusal(layer, dtype) or absence()
 
 
 @functools.cache

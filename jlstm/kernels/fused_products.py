@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.interpreters import ad
 
-from jlstm.kernels import cpu
+from jlstm.kernels.cpu import lowering as cpu
 from jlstm.kernels.primitives import device_types
 from jlstm.kernels.primitives.operands import Forward, Kept, Products
 from jlstm.kernels.primitives.operation import operation

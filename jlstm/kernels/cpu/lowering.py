@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlstm.kernels import library, options
+from jlstm.kernels import plain
+from jlstm.kernels.cpu import library
 from jlstm.kernels.primitives import partition
 from jlstm.kernels.primitives.operands import (
     Backward,
@@ -29,7 +30,7 @@ def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
     """Why the kernels cannot serve a layer, or None."""
     if platform != "cpu":
         return f"it serves the CPU only, not {platform}"
-    return options.refusal(layer, dtype) or library.load()[1] or None
+    return plain.refusal(layer, dtype) or library.load()[1] or None
 
 
 def lowering(
@@ -91,9 +92,9 @@ def gradients(ctx: Any, wanted: tuple[bool, ...]) -> Callable[..., Any] | None:
 
 def _serves(ctx: Any) -> bool:
     """Whether the kernels can run a program; one that is exported has to run without them."""
-    plain = all(a.dtype in (jnp.float32, jnp.bool_) and 0 not in a.shape for a in ctx.avals_in)
+    known = all(a.dtype in (jnp.float32, jnp.bool_) and 0 not in a.shape for a in ctx.avals_in)
     exported = ctx.module_context.lowering_parameters.for_export
-    return plain and not exported and library.load()[0] is not None
+    return known and not exported and library.load()[0] is not None
 
 
 def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -> Made:

@@ -2,6 +2,8 @@
 
 from jlstm.layer import Layer
 
+PLAIN = Layer(1)  # options alone are looked at: those that the fused operations have
+
 # The only values that they know of these.
 KNOWN = {
     "projection_size": None,

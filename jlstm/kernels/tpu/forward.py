@@ -7,15 +7,15 @@ import jax
 from jax.experimental import pallas as pl
 
 from jlstm import cell
-from jlstm.kernels import mosaic
-from jlstm.kernels.reference import PLAIN
+from jlstm.kernels.plain import PLAIN
+from jlstm.kernels.tpu import grid
 from jlstm.params import Carry, LayerParams
 
 _NO_WEIGHTS = LayerParams(None, None)  # type: ignore[arg-type]
 
 
 def run(
-    walk: mosaic.Walk,
+    walk: grid.Walk,
     w_h: jax.Array,
     z: jax.Array,
     carry: Carry,
@@ -51,22 +51,22 @@ def run(
         first = walk.first()
 
         def restarted(reset: Any, state: Carry) -> Carry:
-            return state if start is None else mosaic.where_carry(reset, start, state)
+            return state if start is None else grid.where_carry(reset, start, state)
 
         def step(n: Any, state: Carry) -> Carry:
-            taken, reset = mosaic.flags_at(walk, at, first, n, state.c.shape)
+            taken, reset = grid.flags_at(walk, at, first, n, state.c.shape)
             if not walk.backwards:
                 state = restarted(reset, state)
             before = state
-            z = at.z[n] + mosaic.product(before.h, at.w_h[...])
+            z = at.z[n] + grid.product(before.h, at.w_h[...])
             gates, c, h = cell.advance(PLAIN, _NO_WEIGHTS, z, before, cell.NO_MASKS)
-            state = mosaic.where_carry(taken, Carry(c, h), before)
-            at.hs[n] = mosaic.where(taken, h, 0.0)
+            state = grid.where_carry(taken, Carry(c, h), before)
+            at.hs[n] = grid.where(taken, h, 0.0)
             if keep:
                 for k, gate in enumerate(gates):
-                    at.gates[n, :, k * units : (k + 1) * units] = mosaic.where(taken, gate, 0.0)
-                at.c_before[n] = mosaic.where(taken, before.c, 0.0)
-                at.h_before[n] = mosaic.where(taken, before.h, 0.0)
+                    at.gates[n, :, k * units : (k + 1) * units] = grid.where(taken, gate, 0.0)
+                at.c_before[n] = grid.where(taken, before.c, 0.0)
+                at.h_before[n] = grid.where(taken, before.h, 0.0)
             if walk.backwards:
                 state = restarted(reset, state)
             return state
@@ -84,4 +84,4 @@ def run(
     made = {"c_last": 0, "h_last": 0, "hs": 1}
     if keep:
         made |= {"gates": 4, "c_before": 1, "h_before": 1}
-    return mosaic.call(walk, body, w_h, {"z": z}, states, flags, made, ("c", "h"), interpret)
+    return grid.call(walk, body, w_h, {"z": z}, states, flags, made, ("c", "h"), interpret)

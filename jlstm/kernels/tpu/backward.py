@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 from jlstm import cell
-from jlstm.kernels import mosaic
+from jlstm.kernels.tpu import grid
 from jlstm.params import Carry
 
 
 def backward(
-    walk: mosaic.Walk,
+    walk: grid.Walk,
     w_h: jax.Array,
     gates: jax.Array,
     c_before: jax.Array,
@@ -50,18 +50,18 @@ def backward(
 
         def step(n: Any, state: tuple[Carry, Carry | None]) -> tuple[Carry, Carry | None]:
             d, d_initial = state
-            taken, reset = mosaic.flags_at(walk, at, first, n, d.c.shape)
+            taken, reset = grid.flags_at(walk, at, first, n, d.c.shape)
             if not walk.backwards:  # then the run went backwards, and was reset after its steps
                 d, d_initial = _cut(reset, d, d_initial)
             own = cell.Gates(*(at.gates[n, :, k * units : (k + 1) * units] for k in range(4)))
             _, pull = jax.vjp(cell.update, own, at.c_before[n])
             d_gates, d_c = pull(Carry(d.c, d.h + at.d_hs[n]))
             parts = [a * b for a, b in zip(cell.slopes(own), d_gates, strict=True)]
-            parts = [mosaic.where(taken, a, 0.0) for a in parts]
+            parts = [grid.where(taken, a, 0.0) for a in parts]
             for k, part in enumerate(parts):
                 at.d_z[n, :, k * units : (k + 1) * units] = part
-            d_h = mosaic.product(jnp.concatenate(parts, axis=-1), at.w_h[...])
-            d = mosaic.where_carry(taken, Carry(d_c, d_h), d)
+            d_h = grid.product(jnp.concatenate(parts, axis=-1), at.w_h[...])
+            d = grid.where_carry(taken, Carry(d_c, d_h), d)
             if walk.backwards:
                 d, d_initial = _cut(reset, d, d_initial)
             return d, d_initial
@@ -85,7 +85,7 @@ def backward(
     if walk.resets:
         made |= {"d_c_initial": 0, "d_h_initial": 0}
         scratch += ("d_ci", "d_hi")
-    return mosaic.call(walk, body, w_h, over_time, states, flags, made, scratch, interpret)
+    return grid.call(walk, body, w_h, over_time, states, flags, made, scratch, interpret)
 
 
 def _cut(reset: jax.Array | None, d: Carry, d_initial: Carry | None) -> tuple[Carry, Carry | None]:
