@@ -28,7 +28,7 @@ def test_no_sanitizer_finds_anything():
 def test_no_code_of_one_instruction_set_is_shared(isa, tmp_path):
     """An inline function that the linker may take from any file would crash older processors."""
     flags = {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f", "-mavx512dq", "-mfma"]}[isa]
-    source = HERE.parents[2] / "jlstm" / "kernels" / "native" / f"{isa}.cc"
+    source = HERE.parents[2] / "jlstm" / "kernels" / "native" / "isa" / f"{isa}.cc"
     built = tmp_path / "kernels.o"
     command = [COMPILER, "-std=gnu++20", "-O3", *flags, "-c", source, "-o", built]
     if platform.machine() != "x86_64":

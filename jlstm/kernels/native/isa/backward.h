@@ -4,8 +4,8 @@
 // A step's gradient of its pre-activations, d_z, is all that the loop has to find: the gradients of
 // weights and inputs are products of d_z over all steps, taken outside.
 #pragma once
+#include "../recurrence.h"
 #include "product.h"
-#include "recurrence.h"
 
 namespace JLSTM_ISA {
 

@@ -1,6 +1,6 @@
 // What a step does with the pre-activations that its products give: the equations of jlstm/cell.py.
 #pragma once
-#include "recurrence.h"
+#include "../recurrence.h"
 #include "vector.h"
 
 namespace JLSTM_ISA {

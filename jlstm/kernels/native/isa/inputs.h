@@ -2,9 +2,9 @@
 //
 // Products keep the arithmetic busy and leave memory idle, packing the other way round.
 #pragma once
+#include "../recurrence.h"
 #include "packing.h"
 #include "product.h"
-#include "recurrence.h"
 
 namespace JLSTM_ISA {
 

@@ -1,7 +1,7 @@
 // Gradients of weights and inputs from those of the pre-activations, over all steps at once.
 #pragma once
+#include "../recurrence.h"
 #include "product.h"
-#include "recurrence.h"
 
 namespace JLSTM_ISA {
 

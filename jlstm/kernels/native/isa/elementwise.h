@@ -1,6 +1,6 @@
 // Functions of one vector over whole arrays.
 #pragma once
-#include "recurrence.h"
+#include "../recurrence.h"
 #include "vector.h"
 
 namespace JLSTM_ISA {

@@ -2,7 +2,7 @@
 #pragma once
 #include <utility>
 
-#include "recurrence.h"
+#include "../recurrence.h"
 #include "vector.h"
 
 namespace JLSTM_ISA {
