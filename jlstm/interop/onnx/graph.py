@@ -3,10 +3,12 @@
 import os
 from typing import Any
 
-from jlstm.interop import needs, onnx_file, onnx_values
-from jlstm.interop.onnx_constants import Constants
-from jlstm.interop.onnx_node import Lstm, attributes, shown
-from jlstm.interop.onnx_values import Operator, Value
+from jlstm.interop import needs
+from jlstm.interop.onnx import file
+from jlstm.interop.onnx import values as onnx_values
+from jlstm.interop.onnx.constants import Constants
+from jlstm.interop.onnx.node import Lstm, attributes, shown
+from jlstm.interop.onnx.values import Operator, Value
 
 _HIGHEST = 1_000  # LSTMs of a stack, so that a small file does not stand for much memory
 _OWN = ("", "ai.onnx")  # the domains of ONNX's own operators
@@ -24,9 +26,9 @@ class Graph:
         large, folder = {}, None
         if isinstance(source, (str, os.PathLike)):
             folder = os.path.dirname(source) or "."
-            source, large = onnx_file.read(source)
+            source, large = file.read(source)
         graph = source.graph
-        onnx_file.require_bounded(graph)
+        file.require_bounded(graph)
         self.constants = Constants(graph.initializer, large, folder)
         self._values: dict[str, Value] = {}
         self._seen = {value.name for value in (*graph.initializer, *graph.input)}

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from jlstm.config import Layer
-from jlstm.interop import onnx_names
-from jlstm.interop.onnx_node import Lstm
+from jlstm.interop.onnx import names as onnx_names
+from jlstm.interop.onnx.node import Lstm
 from jlstm.interop.sides import Side, join, sides_of, split
 from jlstm.params import LayerParams
 

@@ -5,8 +5,8 @@ import os
 import numpy as np
 
 from jlstm.interop import needs
-from jlstm.interop.keras_hdf5 import Reader, numbered
-from jlstm.interop.keras_parts import Part
+from jlstm.interop.keras.hdf5 import Reader, numbered
+from jlstm.interop.keras.parts import Part
 from jlstm.interop.report import Report
 
 _LISTED = "pass the LSTM layers themselves: from_keras([layer, ...])"

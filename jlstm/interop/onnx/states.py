@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm.config import Config
-from jlstm.interop.onnx_node import Lstm, shown
+from jlstm.interop.onnx.node import Lstm, shown
 from jlstm.interop.report import Report
 from jlstm.params import Carry, Params
 

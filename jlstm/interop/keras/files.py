@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from jlstm.interop import keras_names, keras_weights, needs
-from jlstm.interop.keras_hdf5 import Reader
-from jlstm.interop.keras_parts import Part
+from jlstm.interop import needs
+from jlstm.interop.keras import names, weights
+from jlstm.interop.keras.hdf5 import Reader
+from jlstm.interop.keras.parts import Part
 from jlstm.interop.report import Report
 
 # What the readers of archives and HDF5 raise where bytes are missing or changed.
@@ -32,7 +33,7 @@ def read(path: str | os.PathLike, report: Report) -> list[Part]:
       ValueError: not a file of Keras, not whole, or a network that is not a Sequential of layers.
     """
     try:
-        return _of_archive(path) if _is_archive(path) else keras_weights.read(path, report)
+        return _of_archive(path) if _is_archive(path) else weights.read(path, report)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except _BROKEN as error:
@@ -83,7 +84,7 @@ def _config(path: str | os.PathLike, archive: zipfile.ZipFile) -> Any:
         for option in ("activation", "recurrent_activation"):
             name = options.get(option)
             if isinstance(name, str):
-                options[option] = keras_names.OF_KERAS_2.get(name, name)
+                options[option] = names.OF_KERAS_2.get(name, name)
         return options
 
     has = "metadata.json" in archive.namelist()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jlstm.config import Config, Layer
-from jlstm.interop import needs, torch_files, torch_states
+from jlstm.interop import needs
 from jlstm.interop.report import Report
 from jlstm.interop.sides import join, network, require, sides_of
+from jlstm.interop.torch import files, states
 from jlstm.params import Params
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def from_torch(
     dropout = 0.0
     state: Any = source
     if isinstance(source, (str, os.PathLike)):
-        state = torch_files.read(source)
+        state = files.read(source)
     elif isinstance(source, (torch.nn.LSTM, torch.nn.LSTMCell)):
         _require_plain(torch, source)
         dropout = getattr(source, "dropout", 0.0)
@@ -66,12 +67,12 @@ def from_torch(
             f"source is {type(state).__name__}; expected a torch.nn.LSTM or LSTMCell, its state "
             "dict, or a file of one"
         )
-    state = dict(torch_states.flat(state))
-    prefix = torch_states.prefix_of(state, prefix)
-    arrays = torch_states.arrays_of(state, prefix)
+    state = dict(states.flat(state))
+    prefix = states.prefix_of(state, prefix)
+    arrays = states.arrays_of(state, prefix)
     if isinstance(source, (str, os.PathLike)):
-        torch_files.require_room(source, arrays.values())
-    sides = torch_states.sides_of(arrays, prefix)
+        files.require_room(source, arrays.values())
+    sides = states.sides_of(arrays, prefix)
     both = len(sides[0]) == 2
     if sides[0][0].b is not None:
         report.add("torch's two biases were summed")

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from jlstm import validation
 from jlstm.config import Config, Layer
-from jlstm.interop import keras_files, keras_layers, keras_names, keras_parts, needs
-from jlstm.interop.keras_names import MERGES
-from jlstm.interop.keras_parts import SILENT, Part
+from jlstm.interop import needs
+from jlstm.interop.keras import files, names
+from jlstm.interop.keras import layers as keras_layers
+from jlstm.interop.keras import parts as keras_parts
+from jlstm.interop.keras.names import MERGES
+from jlstm.interop.keras.parts import SILENT, Part
 from jlstm.interop.report import Report
 from jlstm.interop.sides import (
     Side,
@@ -64,7 +67,7 @@ def from_keras(
     report = Report() if report is None else report
     if not isinstance(source, (str, os.PathLike)):
         return _stack(keras_parts.of(source), report)
-    parts = keras_files.read(source, report)
+    parts = files.read(source, report)
     try:
         return _stack(parts, report)
     except TypeError as error:
@@ -149,8 +152,8 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
             model.add(keras.layers.Dropout(layer.dropout, dtype=config.param_dtype))
         made: Any = keras.layers.LSTM(
             layer.hidden_size,
-            activation=keras_names.theirs(layer.activation),
-            recurrent_activation=keras_names.theirs(layer.recurrent_activation),
+            activation=names.theirs(layer.activation),
+            recurrent_activation=names.theirs(layer.recurrent_activation),
             use_bias=layer.bias,
             unit_forget_bias=layer.bias and layer.forget_bias == 1,
             dropout=layer.dropout if layer.held_masks else 0.0,

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jlstm.interop import keras_names, needs
+from jlstm.interop import needs
+from jlstm.interop.keras import names
 
 SILENT = ("InputLayer", "Dropout")  # neither changes what comes out without a random key
 _KINDS = (*SILENT, "LSTM", "LSTMCell", "RNN", "StackedRNNCells", "Bidirectional", "Sequential")
@@ -75,7 +76,7 @@ def _require_known_functions(keras: Any, layer: Any) -> None:
     for option in ("activation", "recurrent_activation"):
         own = getattr(layer, option, None)
         name = getattr(own, "__name__", None)
-        if name in keras_names.ACTIVATIONS and own is not keras.activations.get(name):
+        if name in names.ACTIVATIONS and own is not keras.activations.get(name):
             raise ValueError(
                 f"{layer.name} has as its {option} a function called {name}, which is not Keras's; "
                 f'pass the name, {option}="{name}", if they are the same'

@@ -7,9 +7,11 @@ import jax
 
 from jlstm import validation
 from jlstm.config import Config
-from jlstm.interop import needs, onnx_builder, onnx_layers, onnx_states
-from jlstm.interop.onnx_graph import Graph
-from jlstm.interop.onnx_node import shown
+from jlstm.interop import needs
+from jlstm.interop.onnx import builder, states
+from jlstm.interop.onnx import layers as onnx_layers
+from jlstm.interop.onnx.graph import Graph
+from jlstm.interop.onnx.node import shown
 from jlstm.interop.report import Report
 from jlstm.interop.sides import network, require
 from jlstm.params import Params
@@ -123,7 +125,7 @@ def to_onnx(
             'params with jax.tree.map(lambda a: a.astype("float32"), params), and the config with '
             'dataclasses.replace(config, dtype="float32", param_dtype="float32")'
         )
-    build = onnx_builder.Builder(onnx, config, lengths, carry, time_major)
+    build = builder.Builder(onnx, config, lengths, carry, time_major)
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
         arrays = onnx_layers.arrays_of(layer, own)
         build.layer(n, layer, arrays, onnx_layers.attributes_of(layer))
@@ -148,10 +150,10 @@ def _read(
     report.add(f"the input is the model's {shown(root.reads.origin)}, axes {', '.join(axes)}")
     if output:
         report.add(f"the outputs are the model's {shown(output)}")
-    onnx_states.require_same_lengths(chain, report)
+    states.require_same_lengths(chain, report)
     if any(own[0].b is not None for own in sides):
         report.add("ONNX's two biases were summed")
     report.add("gates went from the order i, o, f, g to i, f, g, o")
     inputs = sides[0][0].w_x.i.shape[0]
     config, params = network(inputs, layers, sides, report, [lstm.title for lstm in chain])
-    return onnx_states.with_states(config, params, chain, report)
+    return states.with_states(config, params, chain, report)

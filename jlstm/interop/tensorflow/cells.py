@@ -7,7 +7,7 @@ import numpy as np
 
 from jlstm.config import Layer
 from jlstm.interop.sides import Side, shifted, split, split_joint
-from jlstm.interop.tensorflow_names import PEEPHOLES, Cell
+from jlstm.interop.tensorflow.names import PEEPHOLES, Cell
 
 ORDER = "igfo"  # of the gates in kernels and biases
 

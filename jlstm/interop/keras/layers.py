@@ -8,9 +8,9 @@ import numpy as np
 
 from jlstm import validation
 from jlstm.config import Layer
-from jlstm.interop import keras_names
-from jlstm.interop.keras_names import MERGES
-from jlstm.interop.keras_parts import SILENT, Part
+from jlstm.interop.keras import names as keras_names
+from jlstm.interop.keras.names import MERGES
+from jlstm.interop.keras.parts import SILENT, Part
 from jlstm.interop.report import Report
 from jlstm.interop.sides import Side, split
 

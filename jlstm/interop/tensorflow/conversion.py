@@ -8,7 +8,6 @@ import numpy as np
 
 from jlstm import validation
 from jlstm.config import Config
-from jlstm.interop import checkpoint, npz, tensorflow_cells, tensorflow_names
 from jlstm.interop.report import Report
 from jlstm.interop.sides import (
     join,
@@ -18,8 +17,10 @@ from jlstm.interop.sides import (
     shifted,
     sides_of,
 )
-from jlstm.interop.tensorflow_cells import ORDER
-from jlstm.interop.tensorflow_names import PEEPHOLES, Cell
+from jlstm.interop.tensorflow import cells, checkpoint, npz
+from jlstm.interop.tensorflow import names as tensorflow_names
+from jlstm.interop.tensorflow.cells import ORDER
+from jlstm.interop.tensorflow.names import PEEPHOLES, Cell
 from jlstm.params import Params
 
 _OPTIONS = ("bidirectional", "projection_size", "peepholes", "cell_clip", "projection_clip")
@@ -158,8 +159,8 @@ def _network(
         apart = projects and "projection/kernel" not in own[0].variables
         if apart and given.pop("projection_clip") is not None:
             report.add(f"layer {n} has no projection for projection_clip to act on, as there")
-        sides.append([tensorflow_cells.side_of(cell, arrays, added) for cell in own])
-        layers.append(tensorflow_cells.layer_of(own, sides[-1][0], added, given))
+        sides.append([cells.side_of(cell, arrays, added) for cell in own])
+        layers.append(cells.layer_of(own, sides[-1][0], added, given))
     report.add("gates went from the order i, g, f, o to i, f, g, o")
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
 
