@@ -138,18 +138,12 @@ def upward(own, source):
         rank = RANK["/".join(own[:shared])]
         if shared == len(other):  # a folder that the module stands in, and all that this imports
             face = PACKAGE.joinpath(*other, "__init__.py").read_text()
-            below = {
-                place[shared]
-                for place in imported(face)
-                if place[:shared] == other and place != other
-            }
+            below = {one[shared] for one in imported(face) if one[:shared] == other != one}
         else:
             below = {other[shared]}
-        yield from (
-            f"{'.'.join((*other[:shared], name))}"
-            for name in below
-            if rank[name] >= rank[own[shared]]
-        )
+        for name in below:
+            if rank[name] >= rank[own[shared]]:
+                yield ".".join((*other[:shared], name))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
