@@ -3,14 +3,14 @@
 from jlstm.cell import lstm_cell
 from jlstm.config import Config, Layer
 from jlstm.convolution import ConvParams, conv_lstm, init_conv_lstm
-from jlstm.export import export
-from jlstm.io import load, save
+from jlstm.files.export import export
+from jlstm.files.models import load, save
 from jlstm.kernels.choice import implementations
-from jlstm.network import LayerTrace, Trace, apply, apply_truncated, step, trace
+from jlstm.network.sequence import lstm
+from jlstm.network.sharded import apply_sharded
+from jlstm.network.stack import LayerTrace, Trace, apply, apply_truncated, step, trace
 from jlstm.packing import Packed, pack, unpack
 from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, init, initial_carry
-from jlstm.sequence import lstm
-from jlstm.sharded import apply_sharded
 
 __all__ = [
     "Affine",

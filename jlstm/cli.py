@@ -212,7 +212,7 @@ def _run(command: object) -> None:
 
         interop.convert(**vars(command))
     elif isinstance(command, Export):
-        from jlstm.export import write
+        from jlstm.files.export import write
 
         write(
             command.model,

@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm import arguments, cell, initializers, validation
+from jlstm import arguments, cell, initializers, masking, validation
 from jlstm.dtypes import require_floating, state_dtype
-from jlstm.kernels import scan
 from jlstm.keys import require_key
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
@@ -115,7 +114,7 @@ def conv_lstm(
         _over_space(name, flags, xs) for name, flags in (("mask", mask), ("resets", resets))
     )
     # Products with padding, in gradients, have to be free of its values.
-    xs = scan.where(mask, xs, jnp.zeros((), xs.dtype)).astype(dtype)
+    xs = masking.where(mask, xs, jnp.zeros((), xs.dtype)).astype(dtype)
     window = {
         "window_strides": _each_dimension("strides", strides, dims),
         "rhs_dilation": _each_dimension("dilation", dilation, dims),
@@ -135,15 +134,15 @@ def conv_lstm(
 
     def step(carry: Carry, step: tuple) -> tuple[Carry, jax.Array]:
         z, valid, reset = step
-        held = scan.select(reset, start, carry)
+        held = masking.select(reset, start, carry)
         # What is held may be NaN, and must not reach a gradient through a step not taken.
-        carry = Carry(*(scan.where(valid, a, 0.0) for a in held))
+        carry = Carry(*(masking.where(valid, a, 0.0) for a in held))
         h = carry.h.astype(dtype)
         same = _convolve(h, params.w_h.astype(dtype), padding="SAME", window_strides=(1,) * dims)
         _, c, h = cell.advance(layer, plain, z + same.astype(state), carry, cell.NO_MASKS)
         after = Carry(c, h)
-        after = after if valid is None else scan.select(valid, after, held)
-        return after, scan.where(valid, h, 0.0)
+        after = after if valid is None else masking.select(valid, after, held)
+        return after, masking.where(valid, h, 0.0)
 
     return lax.scan(step, carry, (z, mask, resets))
 

@@ -10,7 +10,7 @@ import jax
 
 from jlstm.config import Config
 from jlstm.kernels.choice import implementations
-from jlstm.kernels.library import instruction_set
+from jlstm.kernels.cpu.library import instruction_set
 
 PACKAGES = ("jlstm", "jax", "jaxlib", "flax", "optax", "safetensors", "numpy")
 # What results on a TPU or GPU depend on beside those; a machine has few of them.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
-from jlstm.kernels import cpu
+from jlstm.kernels.cpu import lowering as cpu
 from tests import reference
 
 _drawn = itertools.count(1)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm import Carry
-from jlstm.kernels.operands import Backward, Forward
+from jlstm.kernels.primitives.operands import Backward, Forward
 
 BOTH, MIXED = (False, True), (True, False, True)  # whether each group runs backwards
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from jlstm import Config, Layer, config_toml
+from jlstm import Config, Layer
+from jlstm.files import config_toml
 from tests.networks import configs
 
 

@@ -9,57 +9,187 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 
-# Lowest first; a module may import from its own rank and from those below.
-RANKS = [
-    ("aligned", "validation", "dtypes", "keys", "writing"),
-    ("activations",),
-    ("layer",),
-    ("config", "config_toml"),
-    ("initializers", "params"),
-    ("arguments",),
-    ("cell",),
-    ("randomness",),
-    ("packing",),
-    ("kernels",),
-    ("convolution",),
-    ("sequence",),
-    ("chunks",),
-    ("network",),
-    ("sharded",),
-    ("tensor_file", "io", "info"),
-    ("export", "interop", "train", "bench", "check"),
-    ("cli",),
-]
-RANK = {name: n for n, names in enumerate(RANKS) for name in names}
+# Of each folder what stands in it, lowest first. A module imports only what stands below it: where
+# its path and that of the imported module part, the folder's order decides.
+RANKS = {
+    "": [
+        ("dtypes", "initializers", "keys", "validation"),
+        ("activations",),
+        ("layer",),
+        ("config",),
+        ("params",),
+        ("arguments", "masking"),
+        ("cell",),
+        ("packing", "randomness"),
+        ("kernels",),
+        ("convolution", "network"),
+        ("files", "info"),
+        ("check", "interop", "train"),
+        ("bench",),
+        ("cli",),
+    ],
+    "kernels": [
+        ("plain", "primitives"),
+        ("scan",),
+        ("divided", "fused_as_scans"),
+        ("cpu", "tpu", "unrolled"),
+        ("fused_products",),
+        ("fused",),
+        ("cudnn",),
+        ("choice",),
+    ],
+    "kernels/primitives": [
+        ("device_types", "libtpu_form", "operands"),
+        ("folding", "partition"),
+        ("operation",),
+    ],
+    "kernels/cpu": [("library",), ("lowering",)],
+    "kernels/tpu": [("vmem",), ("tiling",), ("grid",), ("backward", "forward"), ("lowering",)],
+    "kernels/cudnn": [("calls",), ("layer",)],
+    "network": [("sequence",), ("spans",), ("stack",), ("sharded",)],
+    "files": [("aligned", "config_toml", "writing"), ("tensor_file",), ("models",), ("export",)],
+    "interop": [
+        ("needs", "protobuf", "report"),
+        ("sides",),
+        ("cudnn", "equinox", "flax", "haiku", "keras", "onnx", "tensorflow", "torch"),
+        ("command", "linen", "nnx"),
+    ],
+    "interop/keras": [
+        ("hdf5", "names"),
+        ("parts",),
+        ("layers", "weights"),
+        ("files",),
+        ("conversion",),
+    ],
+    "interop/onnx": [
+        ("builder", "constants", "file", "names", "node", "values"),
+        ("graph", "layers", "states"),
+        ("conversion",),
+    ],
+    "interop/tensorflow": [
+        ("carry", "checkpoint", "names", "npz"),
+        ("cells",),
+        ("conversion",),
+    ],
+    "interop/torch": [("files", "states"), ("conversion",)],
+    "train": [("classify", "data"), ("loop",), ("command",)],
+    "check": [("calls",), ("contracts",), ("command",)],
+    "bench": [
+        (
+            "cases",
+            "ceilings",
+            "contenders",
+            "launches",
+            "memory",
+            "old_libtpu",
+            "statistics",
+            "targets",
+        ),
+        ("compile_worker", "compiled", "problem"),
+        ("agreement", "peers"),
+        ("worker",),
+        ("compare",),
+        ("records", "tables"),
+        ("regressions",),
+        ("command", "report"),
+    ],
+    "bench/peers": [
+        ("jax_program", "plain"),
+        ("cudnn", "equinox", "flax_linen", "flax_nnx", "haiku", "keras", "ours", "pytorch", "scan"),
+        ("onnx",),
+    ],
+    "bench/report": [("markdown", "pictures"), ("command",)],
+}
+RANK = {
+    folder: {name: n for n, names in enumerate(ranks) for name in names}
+    for folder, ranks in RANKS.items()
+}
+FACES = {path.parent for path in PACKAGE.rglob("__init__.py")}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
-def part(path):
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def place(path):
+    """The names that lead from the package to a module, or to a folder for its __init__.py."""
+    place = path.relative_to(PACKAGE).with_suffix("").parts
+    return place[:-1] if place[-1] == "__init__" else place
 
 
-def imported(path):
-    """The parts of the package that a module imports, wherever in it the import stands."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def imported(source):
+    """The modules and folders of the package that a module imports, wherever in it that stands."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
+            assert node.level == 0, "a relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:
             continue
-        yield from (name.split(".")[1] for name in names if name.startswith("jlstm."))
+        for name in names:
+            first, *rest = name.split(".")
+            if first != "jlstm":
+                continue
+            while not (
+                PACKAGE.joinpath(*rest) in FACES
+                or PACKAGE.joinpath(*rest[:-1], f"{rest[-1]}.py").exists()
+            ):
+                rest.pop()  # a name in a module
+            yield tuple(rest)
+
+
+def upward(own, source):
+    """What a module at the place `own` imports that does not stand below it."""
+    for other in imported(source):
+        shared = 0
+        while shared < min(len(own), len(other)) and own[shared] == other[shared]:
+            shared += 1
+        if shared == len(own):  # a folder's __init__.py, of the folder itself
+            continue
+        rank = RANK["/".join(own[:shared])]
+        if shared == len(other):  # a folder that the module stands in, and all that this imports
+            face = PACKAGE.joinpath(*other, "__init__.py").read_text()
+            below = {one[shared] for one in imported(face) if one[:shared] == other != one}
+        else:
+            below = {other[shared]}
+        for name in below:
+            if rank[name] >= rank[own[shared]]:
+                yield ".".join((*other[:shared], name))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_run_one_way(path):
-    own = part(path)
-    for name in imported(path):
-        assert RANK[name] <= RANK[own], f"{own} imports {name}, which stands above it"
+    assert list(upward(place(path), path.read_text())) == []
 
 
-def test_every_part_of_the_package_has_its_rank():
-    assert {part(path) for path in MODULES} == set(RANK)
+@pytest.mark.parametrize(
+    ("path", "planted", "found"),
+    [
+        ("cell.py", "from jlstm.kernels import scan", "kernels"),
+        ("cell.py", "def late():\n    import jlstm.network.stack", "network"),
+        ("config.py", "import jlstm", "config"),
+        ("kernels/scan.py", "from jlstm.kernels.choice import choose", "kernels.choice"),
+        ("kernels/scan.py", "from jlstm.kernels.tpu.vmem import Tiles", "kernels.tpu"),
+        (
+            "kernels/cpu/library.py",
+            "from jlstm.kernels.cpu import lowering",
+            "kernels.cpu.lowering",
+        ),
+        ("interop/sides.py", "from jlstm.interop.keras import from_keras", "interop.keras"),
+        ("interop/keras/parts.py", "from jlstm.interop.keras import files", "interop.keras.files"),
+        ("interop/keras/parts.py", "from jlstm.interop import from_torch", "interop.torch"),
+        ("interop/torch/states.py", "from jlstm.interop.onnx import node", "interop.onnx"),
+    ],
+)
+def test_an_import_in_the_wrong_direction_is_found(path, planted, found):
+    path = PACKAGE / path
+    assert found in upward(place(path), f"{path.read_text()}\n{planted}\n")
+
+
+def test_every_module_and_folder_has_its_rank():
+    stands = {folder: set() for folder in RANKS}
+    for path in MODULES:
+        *folder, name = place(path)
+        stands["/".join(folder)].add(name)
+    assert stands == {folder: set(rank) for folder, rank in RANK.items()}
 
 
 def python(code):

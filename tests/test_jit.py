@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import jlstm
-from jlstm import Config, Layer, cell, sequence
+from jlstm import Config, Layer, cell
+from jlstm.network import sequence
 from tests.networks import apply, assert_close, loss, make_call
 
 CONFIG = Config(3, (Layer(4, bidirectional=True), Layer(5)))

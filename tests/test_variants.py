@@ -213,9 +213,9 @@ def test_gradients_are_those_of_plain_differentiation(options):
 @pytest.mark.long
 def test_two_thousand_examples_of_the_contracts():
     """All of the above again, on 300 examples each, and variants in turns of several steps."""
-    turns = Path(__file__).with_name("test_turns.py")
+    unrolled = Path(__file__).parent / "kernels" / "test_unrolled.py"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", __file__, turns, "-m", "not long"],
+        [sys.executable, "-m", "pytest", "-q", __file__, unrolled, "-m", "not long"],
         env={**os.environ, "JLSTM_EXAMPLES": "300"},
         capture_output=True,
         text=True,

@@ -4,8 +4,9 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from jlstm import config_toml, validation
+from jlstm import validation
 from jlstm.config import Config, Layer
+from jlstm.files import config_toml
 
 MODES = ("forward", "training", "step", "compile")
 # Below this many operations a call costs little beside its dispatch, which is then timed too.

@@ -20,8 +20,8 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jlstm
-from jlstm import config_toml
 from jlstm.bench import old_libtpu
+from jlstm.files import config_toml
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute", "all-to-all")
 

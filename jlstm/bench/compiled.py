@@ -17,10 +17,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jlstm import config_toml
 from jlstm.bench import launches, old_libtpu, targets
 from jlstm.bench.cases import Case
-from jlstm.kernels.turns import STEPS_A_TURN
+from jlstm.files import config_toml
+from jlstm.kernels.unrolled import STEPS_A_TURN
 
 IMPLEMENTATIONS = {"scan": "scan", "tpu": "auto", "gpu": "auto", "divided": "divided"}
 _LIMIT = 600

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jlstm import config_toml, info
+from jlstm import info
 from jlstm.bench.cases import Case
 from jlstm.bench.compare import Outcome
 from jlstm.bench.statistics import estimate
+from jlstm.files import config_toml
 
 Record = dict[str, Any]
 PACKAGES = ("dm-haiku", "equinox", "keras", "onnxruntime", "tensorflow", "torch")

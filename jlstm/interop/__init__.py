@@ -1,4 +1,4 @@
-"""Weights of other frameworks' LSTMs, in and out: one file a framework, from_* and to_*."""
+"""Weights of other frameworks' LSTMs, in and out: from_* and to_*, a file or folder a framework."""
 
 from jlstm.interop.cudnn import from_cudnn, to_cudnn
 from jlstm.interop.equinox import from_equinox, to_equinox
@@ -8,8 +8,12 @@ from jlstm.interop.linen import from_linen, to_linen
 from jlstm.interop.nnx import from_nnx, to_nnx
 from jlstm.interop.onnx import from_onnx, to_onnx
 from jlstm.interop.report import Report
-from jlstm.interop.tensorflow import from_tensorflow, to_tensorflow
-from jlstm.interop.tensorflow_carry import carry_from_tensorflow, carry_to_tensorflow
+from jlstm.interop.tensorflow import (
+    carry_from_tensorflow,
+    carry_to_tensorflow,
+    from_tensorflow,
+    to_tensorflow,
+)
 from jlstm.interop.torch import from_torch, to_torch
 
 __all__ = [

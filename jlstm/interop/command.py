@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from jlstm import io, validation, writing
+from jlstm import validation
 from jlstm.config import Config
+from jlstm.files import models, writing
 from jlstm.interop import keras, needs, onnx, tensorflow, torch
 from jlstm.interop.report import Report
 from jlstm.params import Params
@@ -83,7 +84,7 @@ def _read(
     path: pathlib.Path, kind: str, report: Report, options: dict[str, Any]
 ) -> tuple[Config, Params]:
     if kind == "jlstm":
-        return io.load(path)
+        return models.load(path)
     readers: dict[str, Any] = {
         "keras": keras.from_keras,
         "onnx": onnx.from_onnx,
@@ -95,7 +96,7 @@ def _read(
 
 def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report: Report) -> None:
     if kind == "jlstm":
-        return io.save(path, config, params)
+        return models.save(path, config, params)
     if kind == "onnx":
         return writing.write_bytes(
             path, onnx.to_onnx(config, params, report=report).SerializeToString()

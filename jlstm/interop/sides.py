@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jlstm import aligned, arguments
+from jlstm import arguments
 from jlstm.config import Config, Layer, require_config
 from jlstm.dtypes import require_x64
+from jlstm.files import aligned
 from jlstm.interop.report import Report
 from jlstm.params import LayerParams, Params, layer_shapes
 

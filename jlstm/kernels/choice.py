@@ -7,7 +7,11 @@ import jax
 
 from jlstm import validation
 from jlstm.config import Config, require_config
-from jlstm.kernels import cpu, cudnn, fused, layered, options, scan, tpu, turns
+from jlstm.kernels import fused, plain, scan, unrolled
+from jlstm.kernels.cpu import lowering as cpu
+from jlstm.kernels.cudnn import calls as cudnn
+from jlstm.kernels.cudnn import layer as cudnn_layer
+from jlstm.kernels.tpu import lowering as tpu
 from jlstm.layer import Layer
 
 Run = Callable[..., Any]  # with the signature of scan.run
@@ -41,7 +45,7 @@ def _serves_everything(layer: Layer, dtype: str, platform: str) -> None:
 IMPLEMENTATIONS = (
     Implementation("cpu", fused.run, cpu.refusal),
     Implementation("tpu", fused.run, tpu.refusal),
-    Implementation("cudnn", layered.run, cudnn.refusal, lacks=("mask", "resets")),
+    Implementation("cudnn", cudnn_layer.run, cudnn.refusal, lacks=("mask", "resets")),
     Implementation("scan", scan.run, _serves_everything),
 )
 
@@ -118,7 +122,7 @@ def _fastest(layer: Layer, dtype: str, platform: str, asked: Sequence[str]) -> R
         if reason is None and implementation.run is not scan.run:
             return implementation.run
     # A program that is traced here may be lowered for another chip, which has a kernel.
-    return fused.run if options.refusal(layer, dtype) is None else turns.run
+    return fused.run if plain.refusal(layer, dtype) is None else unrolled.run
 
 
 def _lacking(implementation: Implementation, asked: Sequence[str]) -> str | None:

@@ -1,8 +1,9 @@
 """The recurrence as operations of JAX, with derivatives and batching, lowered by platform.
 
 There are three: the run over a sequence, its derivative at a point, and the transpose of that.
-Where no kernel serves they are the scans of `reference`, on GPUs and TPUs several steps a turn.
-What the derivative needs beside the loop are products over all steps at once, in `products`.
+Where no kernel serves they are the scans of `fused_as_scans`, on GPUs and TPUs several steps a
+turn. What the derivative needs beside the loop are products over all steps at once, in
+`fused_products`.
 """
 
 import functools
@@ -15,9 +16,10 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 
 from jlstm.cell import Masks
-from jlstm.kernels import batching as folding
-from jlstm.kernels import cpu, products, reference, tpu, turns, types
-from jlstm.kernels.operands import (
+from jlstm.kernels import fused_as_scans, fused_products, unrolled
+from jlstm.kernels.cpu import lowering as cpu
+from jlstm.kernels.primitives import device_types, folding
+from jlstm.kernels.primitives.operands import (
     Backward,
     Forward,
     Gradients,
@@ -27,7 +29,8 @@ from jlstm.kernels.operands import (
     names,
     over_time,
 )
-from jlstm.kernels.operation import Lowering, operation, through_meaning
+from jlstm.kernels.primitives.operation import Lowering, operation, through_meaning
+from jlstm.kernels.tpu import lowering as tpu
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
@@ -50,7 +53,7 @@ def run(
     assert not jax.tree.leaves((masks, held)), "a plain layer draws nothing"
     rounded = dtype == jnp.bfloat16
     if rounded:  # float32 from here on, in which the kernels compute
-        w_x, w_h, xs = (reference.round_to_bfloat16(a) for a in (*params[:2], xs))
+        w_x, w_h, xs = (fused_as_scans.round_to_bfloat16(a) for a in (*params[:2], xs))
     else:
         w_x, w_h = (a.astype(dtype) for a in params[:2])
     b = None if params.b is None else params.b.astype(w_h.dtype)
@@ -103,12 +106,14 @@ def _lowered(by: Callable[..., Any]) -> Lowering:
 
 
 def _tpu(ctx: Any, *operands: Any, **options: Any) -> Any:
-    return tpu.lowering(ctx, *operands, **options) or turns.lowering(ctx, *operands, **options)
+    return tpu.lowering(ctx, *operands, **options) or unrolled.lowering(ctx, *operands, **options)
 
 
-UNROLLED: dict[str, Lowering] = dict.fromkeys(turns.PLATFORMS, _lowered(turns.lowering))
+UNROLLED: dict[str, Lowering] = dict.fromkeys(unrolled.PLATFORMS, _lowered(unrolled.lowering))
 LOWERINGS = {**UNROLLED, "cpu": _lowered(cpu.lowering), "tpu": _lowered(_tpu)}
-_run, _derivative, _backward = map(_flat, (reference.run, reference.derivative, reference.backward))
+_run, _derivative, _backward = map(
+    _flat, (fused_as_scans.run, fused_as_scans.derivative, fused_as_scans.backward)
+)
 run_p = operation("lstm_run", _run, _result_types, LOWERINGS)
 derivative_p = operation("lstm_derivative", _derivative, _result_types, UNROLLED)
 backward_p = operation("lstm_backward", _backward, _result_types, LOWERINGS)
@@ -146,7 +151,7 @@ def _run_jvp(
     made: Made = _bind(run_p, given, **options)
     assert made.kept is not None
 
-    d_z = products.tangent(given, moved, made.kept)
+    d_z = fused_products.tangent(given, moved, made.kept)
     d_carry, d_initial = jax.tree.map(
         ad.instantiate_zeros, (moved.carry, moved.initial), is_leaf=lambda a: isinstance(a, ad.Zero)
     )
@@ -167,7 +172,7 @@ def _typed_zeros(cts: Sequence[Any], over_time: jax.Array) -> list[jax.Array]:
     state = jnp.sum(over_time[:, :0], axis=1)
     like = state, state, over_time
     return [
-        types.zeros_like(a) if isinstance(ct, ad.Zero) else ct
+        device_types.zeros_like(a) if isinstance(ct, ad.Zero) else ct
         for ct, a in zip(cts, like, strict=True)
     ]
 

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jlstm import cell
-from jlstm.kernels import types
+from jlstm import cell, masking
+from jlstm.kernels.primitives import device_types
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
@@ -137,7 +137,7 @@ def record(
     """As `run`, but returns every gate and state in place of the hidden states."""
 
     def keep(taken: Taken) -> States:
-        gates = cell.Gates(*(where(taken.valid, gate, 0.0) for gate in taken.gates))
+        gates = cell.Gates(*(masking.where(taken.valid, gate, 0.0) for gate in taken.gates))
         return States(gates, taken.after)
 
     def one(params: Any, carry: Any, initial: Any, masks: Any, held: Any, reverse: bool) -> Any:
@@ -174,7 +174,7 @@ def _recurrence(
     held: cell.Masks,
 ) -> tuple[Carry, jax.Array]:
     def keep(taken: Taken) -> jax.Array:
-        return where(taken.valid, taken.after.h, 0.0)
+        return masking.where(taken.valid, taken.after.h, 0.0)
 
     wide = jnp.dtype(dtype)
     return loop(layer, reverse, wide, params, carry, initial, steps, held, keep, **how._asdict())
@@ -190,7 +190,7 @@ def _recurrence_jvp(
     small, d_small = (_small(p) for p in (params, d_params))
 
     def keep(taken: Taken) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        return where(taken.valid, taken.after.h, 0.0), (taken.h_read, taken.units)
+        return masking.where(taken.valid, taken.after.h, 0.0), (taken.h_read, taken.units)
 
     def from_products(
         small: Any, carry: Carry, initial: Carry, z: jax.Array, added: tuple[Any, Any]
@@ -204,10 +204,10 @@ def _recurrence_jvp(
 
     # The product with h' may move with z, unless it is normalised before they are added.
     apart = params.norms is not None
-    added_h = types.zeros_like(steps.z) if apart else None
+    added_h = device_types.zeros_like(steps.z) if apart else None
     added_m = None
     if params.projection is not None:
-        added_m = types.zeros_like(steps.z[..., :1]) + jnp.zeros_like(params.projection[0])
+        added_m = device_types.zeros_like(steps.z[..., :1]) + jnp.zeros_like(params.projection[0])
     out, push, (hs_read, units) = jax.linearize(
         from_products, small, carry, initial, steps.z, (added_h, added_m), has_aux=True
     )
@@ -252,11 +252,11 @@ def loop(
 
     def body(carry: Carry, step: Steps) -> tuple[Carry, Any]:
         if not reverse:
-            carry = select(step.resets, initial, carry)
+            carry = masking.select(step.resets, initial, carry)
         held_carry = carry
         if step.valid is not None:
             # What is held may be NaN, and must not reach a gradient through a step not taken.
-            carry = Carry(*(where(step.valid, a, 0.0) for a in carry))
+            carry = Carry(*(masking.where(step.valid, a, 0.0) for a in carry))
         masks = cell.Masks(*(b if a is None else a for a, b in zip(step.masks, held, strict=True)))
         h_read = cell.read(carry, masks)
         if over is not None:
@@ -266,28 +266,10 @@ def loop(
         gates, c, units = cell.advance(layer, params, z, carry, masks)
         h = cell.projected(layer, params, units, dtype, step.added_m)
         after = cell.zoned_out(layer, carry, Carry(c, h), masks)
-        after = after if step.valid is None else select(step.valid, after, held_carry)
+        after = after if step.valid is None else masking.select(step.valid, after, held_carry)
         kept = keep(Taken(carry, h_read, gates, units, after, step.valid))
         if reverse:
-            after = select(step.resets, initial, after)
+            after = masking.select(step.resets, initial, after)
         return after, kept
 
     return lax.scan(body, carry, steps, reverse=reverse, unroll=unroll)
-
-
-def select(flags: jax.Array | None, chosen: Carry | None, otherwise: Carry) -> Carry:
-    """`chosen` where the flags [*batch] are True, the whole of `otherwise` without flags."""
-    if flags is None or chosen is None:
-        return otherwise
-    return Carry(*(where(flags, a, b) for a, b in zip(chosen, otherwise, strict=True)))
-
-
-def within(lengths: jax.Array, time_steps: int) -> jax.Array:
-    """[T, *batch], True for the steps before the lengths [*batch]."""
-    steps = jnp.arange(time_steps, dtype="int32")
-    return steps.reshape(-1, *(1,) * lengths.ndim) < lengths[None]
-
-
-def where(flags: jax.Array | None, chosen: Any, otherwise: Any) -> jax.Array:
-    """`chosen` [..., H] where the flags [...] are True (everywhere without flags)."""
-    return chosen if flags is None else jnp.where(flags[..., None], chosen, otherwise)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jlstm.config import Config
-from jlstm.network import apply
+from jlstm.network.stack import apply
 from jlstm.params import Params, init
 
 

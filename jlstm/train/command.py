@@ -9,8 +9,9 @@ import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from jlstm import config_toml, io, validation
+from jlstm import validation
 from jlstm.config import Config
+from jlstm.files import config_toml, models
 from jlstm.train import classify, data, loop
 
 CLASSES = 10
@@ -46,16 +47,16 @@ def train(path: pathlib.Path, out: pathlib.Path | None) -> None:
             progress.update(bar, completed=step, loss=loss, accuracy=accuracy)
 
         model = loop.train(config, run, CLASSES, train_set, report)
-    io.save(out, config, model.network, extra={"readout.w": model.w, "readout.b": model.b})
+    models.save(out, config, model.network, extra={"readout.w": model.w, "readout.b": model.b})
     _print_accuracy(config, model, test_set)
     Console().print(f"saved {out}; `jlstm eval {out}` prints this accuracy again", soft_wrap=True)
 
 
 def evaluate(path: pathlib.Path) -> None:
     """Prints the test accuracy of the model at `path`."""
-    config, network = io.load(path)
+    config, network = models.load(path)
     _require_rows(config)
-    extra = io.load_extra(path)
+    extra = models.load_extra(path)
     shapes = {"readout.w": (config.output_size, CLASSES), "readout.b": (CLASSES,)}
     if {name: array.shape for name, array in extra.items()} != shapes:
         raise ValueError(

@@ -9,7 +9,7 @@ from jlstm.bench.peers import Program, UnsupportedError, jax_program
 from jlstm.bench.problem import LayerWeights, Problem
 from jlstm.config import Config
 from jlstm.kernels.choice import implementations
-from jlstm.network import apply, initial_carry, step
+from jlstm.network.stack import apply, initial_carry, step
 from jlstm.params import LayerParams, Params
 
 

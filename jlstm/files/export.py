@@ -1,0 +1,178 @@
+"""Networks as StableHLO, to run in programs that have JAX and not this library."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import export as jax_export
+
+from jlstm import arguments
+from jlstm.config import Config, require_config
+from jlstm.dtypes import state_dtype
+from jlstm.files.models import load, named
+from jlstm.files.writing import write_bytes
+from jlstm.network.stack import apply, step
+from jlstm.params import Carry, Params, shaped
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+# As JAX documents it for jax.export.
+PROMISE = (
+    "readable by versions of JAX up to six months newer than the one that wrote it, and up to "
+    "three weeks older"
+)
+
+Pairs = tuple[tuple[jax.Array, jax.Array], ...]
+
+
+def export(
+    config: Config,
+    params: Params | None,
+    *,
+    streaming: bool = False,
+    lengths: bool = False,
+    resets: bool = False,
+    time_major: bool = True,
+    platforms: Sequence[str] = PLATFORMS,
+) -> jax_export.Exported:
+    """The network as a program for several platforms, batch and time left free.
+
+    What comes back is called as `call(carry, xs)`, with `params` first if they are arguments, and
+    with `lengths` and `resets` last where asked for, and gives `(carry, ys)`. All are plain tuples,
+    dictionaries and arrays, so that this library is not needed: the carry is a pair (c, h) a layer,
+    [B, H] and [B, P], with a leading axis of 2 where a layer runs both ways. Its initial values are
+    zeros, or what `initial_carry` says.
+
+    The file of it, `serialize()`, is readable by versions of JAX up to six months newer than the
+    one that wrote it, and up to three weeks older. It holds the scan on every platform, also on a
+    CPU: the kernels of this library are not part of it.
+
+    Args:
+      config: the network.
+      params: its parameters, which become part of the program; or None, to pass them at each call
+        as a dictionary of arrays with the names that `save` gives them: "layers.0.w_x".
+      streaming: one step: xs is [B, I] and ys [B, P]; else all steps: [T, B, I] and [T, B, P].
+      lengths: take the sequences' lengths [B], int32.
+      resets: take flags [T, B], or [B] where `streaming`.
+      time_major: whether a sequence is [T, B, I] or [B, T, I].
+      platforms: those of "cpu", "cuda", "rocm" and "tpu" that it is for.
+
+    Raises:
+      TypeError, ValueError: a platform that is not known, a network that cannot run one step at a
+        time where `streaming`, or options that contradict each other.
+
+    >>> from jax.export import deserialize
+    >>> from jlstm import init
+    >>> config = Config.stack(6, [4, 5])
+    >>> exported = export(config, init(jax.random.key(0), config))
+    >>> again = deserialize(exported.serialize())
+    >>> carry, ys = again.call(((jnp.zeros((3, 4)),) * 2, (jnp.zeros((3, 5)),) * 2),
+    ...                        jnp.ones((7, 3, 6)))
+    >>> ys.shape
+    (7, 3, 5)
+    """
+    require_config(config)
+    if params is not None:
+        arguments.params(config, params)
+    _require_platforms(platforms)
+    if streaming:
+        arguments.forward_in_time(config.layers)
+        if lengths or not time_major:
+            raise ValueError(
+                "streaming=True takes one step a call, which has no lengths and no time axis; "
+                "leave out lengths and time_major"
+            )
+
+    def run(params: Params, pairs: Pairs, xs: jax.Array, times: dict[str, Any]) -> tuple:
+        carry = tuple(Carry(*pair) for pair in pairs)
+        if streaming:
+            after, ys = step(config, params, carry, xs, reset=times.get("resets"))
+        else:
+            options = {**times, "time_major": time_major, "implementation": "scan"}
+            after, ys = apply(config, params, carry, xs, **options)
+        return tuple(tuple(own) for own in after), ys
+
+    names = ["lengths"] * lengths + ["resets"] * resets
+    shapes = _shapes(config, streaming, names, time_major)
+    if params is not None:
+
+        def fixed(carry: Pairs, xs: jax.Array, *times: jax.Array) -> tuple:
+            return run(params, carry, xs, dict(zip(names, times, strict=True)))
+
+        program, given = fixed, shapes
+    else:
+        own = shaped(config)
+
+        def free(params: dict, carry: Pairs, xs: jax.Array, *times: jax.Array) -> tuple:
+            leaves = [params[name] for name in named(own)]
+            whole = jax.tree.unflatten(jax.tree.structure(own), leaves)
+            return run(whole, carry, xs, dict(zip(names, times, strict=True)))
+
+        program, given = free, [named(own), *shapes]
+    return jax_export.export(jax.jit(program), platforms=tuple(platforms))(*given)
+
+
+def _require_platforms(platforms: Any) -> None:
+    listed = isinstance(platforms, Sequence) and not isinstance(platforms, str)
+    known = listed and all(name in PLATFORMS for name in platforms)
+    if not known or not platforms or len(set(platforms)) < len(platforms):
+        raise ValueError(
+            f"platforms is {platforms!r}; expected some of {PLATFORMS}, each once, in a list"
+        )
+
+
+def write(
+    model: pathlib.Path, out: pathlib.Path, *, without_params: bool = False, **options: Any
+) -> None:
+    """Writes the artefact of a saved network, and says what it is and how it is run.
+
+    Args:
+      model: the file that `save` wrote.
+      out: the file to write.
+      without_params: leave the parameters out, to be passed at each call.
+      options: those of `export`.
+
+    Raises:
+      TypeError, ValueError: as `load` and `export`.
+    """
+    config, params = load(model)
+    exported = export(config, None if without_params else params, **options)
+    content = bytes(exported.serialize())
+    write_bytes(out, content)
+    print(f"{out}: {len(content)} bytes, for {', '.join(exported.platforms)}")
+    print(f"It is {PROMISE}; on a CPU it runs a scan, without the kernels of this library.")
+    print("    import pathlib")
+    print("    from jax.export import deserialize")
+    print(f"    program = deserialize(pathlib.Path({str(out)!r}).read_bytes())")
+    names = "params, " * without_params + "carry, xs"
+    names += ", lengths" * bool(options.get("lengths")) + ", resets" * bool(options.get("resets"))
+    print(f"    carry, ys = program.call({names})")
+    shapes = [f"(c {list(c.shape)}, h {list(h.shape)})" for c, h in _pairs(exported)]
+    print(f"The carry is a pair a layer: {', '.join(shapes)}".replace("'", ""))
+
+
+def _pairs(exported: jax_export.Exported) -> Pairs:
+    """The shapes of the carry among those of an artefact's arguments."""
+    given, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+    return next(value for value in given if isinstance(value, tuple))
+
+
+def _shapes(config: Config, streaming: bool, times: Sequence[str], time_major: bool) -> list[Any]:
+    """Shapes of carry, xs and what is said about time, with symbols for batch and time."""
+    batch, time = jax_export.symbolic_shape("batch, time")
+    state = state_dtype(config.dtype)
+
+    def pair(layer: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
+        ways = (2,) if layer.bidirectional else ()
+        sizes = (layer.hidden_size, layer.state_size)
+        return tuple(jax.ShapeDtypeStruct((*ways, batch, size), state) for size in sizes)
+
+    lead = (batch,) if streaming else (time, batch) if time_major else (batch, time)
+    made: list[Any] = [tuple(pair(layer) for layer in config.layers)]
+    made.append(jax.ShapeDtypeStruct((*lead, config.input_size), jnp.dtype(config.dtype)))
+    of_times = {"lengths": ((batch,), "int32"), "resets": (lead, "bool")}
+    made += [
+        jax.ShapeDtypeStruct(of_times[name][0], jnp.dtype(of_times[name][1])) for name in times
+    ]
+    return made

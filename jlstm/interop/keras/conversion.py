@@ -1,0 +1,173 @@
+"""Keras 3: LSTM layers, their cells, Bidirectional, and Sequential stacks of these."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jlstm import validation
+from jlstm.config import Config, Layer
+from jlstm.interop import needs
+from jlstm.interop.keras import files, names
+from jlstm.interop.keras import layers as keras_layers
+from jlstm.interop.keras import parts as keras_parts
+from jlstm.interop.keras.names import MERGES
+from jlstm.interop.keras.parts import SILENT, Part
+from jlstm.interop.report import Report
+from jlstm.interop.sides import (
+    Side,
+    join,
+    network,
+    require,
+    require_one_activation,
+    sides_of,
+)
+from jlstm.params import Params
+
+if TYPE_CHECKING:
+    import keras
+
+
+def from_keras(
+    source: "keras.Layer | Sequence[keras.Layer] | str | os.PathLike",
+    *,
+    report: Report | None = None,
+) -> tuple[Config, Params]:
+    """A network with the weights of Keras's.
+
+    Keras keeps one kernel [I, 4H], one recurrent kernel [H, 4H] and one bias [4H], in our order
+    i, f, g, o and with the forget gate's 1 inside; its one `activation` is used twice.
+
+    Args:
+      source: an LSTM, LSTMCell, RNN of LSTMCell or StackedRNNCells, Bidirectional, a Sequential
+        or list of these, or a .keras or .weights.h5 file; files are read without Keras, so that
+        no code in them runs. A .weights.h5 file does not say which activations and merges its
+        network has, nor what its layers read: the default ones are assumed, and each LSTM to read
+        the one before.
+      report: what was done is added to it.
+
+    Returns:
+      config and params. Keras is batch-major: pass time_major=False to `apply`. It returns the
+      last output alone where return_sequences=False: take carry[-1].h, and of a Bidirectional
+      merge the two in it. A go_backwards layer's outputs stand here in the order of its inputs.
+
+    Raises:
+      TypeError: source is none of these.
+      ValueError: a layer that is no LSTM, an option that has no counterpart here, a layer that
+        was not built yet, a file that is none of Keras's.
+      ImportError: Keras, or for files h5py, is not installed.
+
+    >>> import keras
+    >>> layer = keras.layers.LSTM(4)
+    >>> layer.build((None, None, 6))
+    >>> config, params = from_keras(layer)
+    >>> config.input_size, params.layers[0].w_x.shape
+    (6, (6, 16))
+    """
+    report = Report() if report is None else report
+    if not isinstance(source, (str, os.PathLike)):
+        return _stack(keras_parts.of(source), report)
+    parts = files.read(source, report)
+    try:
+        return _stack(parts, report)
+    except TypeError as error:
+        why = error
+    except (KeyError, AttributeError, IndexError, OverflowError):
+        why = "a layer lacks an option"
+    raise ValueError(f"{source}: its config.json is not as Keras writes it: {why}")
+
+
+def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:
+    """The network of layers one above the other."""
+    if all(part.kind in SILENT for part in parts):
+        raise ValueError("there is no LSTM layer in it")
+    layers: list[Layer] = []
+    sides: list[list[Side]] = []
+    flipped, dropped = False, 0.0  # whether the layer reads time backwards, and after what dropout
+    top = [part for part in parts if part.kind not in SILENT][-1]
+    for part in parts:
+        for layer, own, backwards in keras_layers.read(part, report, last=part is top):
+            if layer.dropout and dropped:
+                raise ValueError(
+                    f"{part.name} has a dropout of its own after one of {dropped:g}; make it one"
+                )
+            both = layer.bidirectional
+            flipped ^= backwards
+            if flipped and both:
+                if layer.merge in ("concat", "none"):
+                    what = "concatenates" if layer.merge == "concat" else "returns"
+                    raise ValueError(
+                        f"{part.name} {what} its directions in an order that has no "
+                        "counterpart after go_backwards; leave out go_backwards below it"
+                    )
+                own = own[::-1]
+            dropout = layer.dropout or dropped
+            reverse = flipped and not both
+            layers.append(dataclasses.replace(layer, reverse=reverse, dropout=dropout))
+            sides.append(own)
+            dropped = 0.0
+        if part.kind == "Dropout":
+            rate = part.options.get("rate", 0.0)
+            dropped = validation.number(f"{part.name}'s rate", rate, low=0, below=1)
+    if dropped:
+        report.add(f"a dropout of {dropped:g} after the last LSTM was left out")
+    if flipped:
+        report.add("Keras's outputs are in reverse order after go_backwards; ours are not")
+    report.add("Keras is batch-major: pass time_major=False to apply")
+    return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
+
+
+def to_keras(config: Config, params: Params, *, report: Report | None = None) -> "keras.Sequential":
+    """A Sequential of LSTM layers, return_sequences=True, with these weights.
+
+    Args:
+      config: the network.
+      params: its parameters.
+      report: what was done is added to it.
+
+    Raises:
+      TypeError, ValueError: params do not fit config, or an option that Keras lacks.
+      ImportError: Keras is not installed.
+
+    >>> import jax
+    >>> from jlstm import init
+    >>> config = Config.stack(6, [4, 5], bidirectional=True, merge="sum")
+    >>> to_keras(config, init(jax.random.key(0), config)).output_shape
+    (None, None, 5)
+    """
+    keras = needs.module("keras")
+    report = Report() if report is None else report
+    can = (
+        "bidirectional merge bias activation cell_activation recurrent_activation dropout "
+        "recurrent_dropout held_masks"
+    )
+    require(config, params, "Keras", can.split(), report)
+    require_one_activation(config, "Keras")
+    model = keras.Sequential([keras.Input((None, config.input_size), dtype=config.param_dtype)])
+    merges = {ours: theirs for theirs, ours in MERGES.items()}
+    for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
+        if layer.recurrent_dropout and not layer.held_masks:
+            report.add(f"layer {n}: Keras holds the masks of recurrent_dropout over time")
+        if layer.dropout and not layer.held_masks:
+            model.add(keras.layers.Dropout(layer.dropout, dtype=config.param_dtype))
+        made: Any = keras.layers.LSTM(
+            layer.hidden_size,
+            activation=names.theirs(layer.activation),
+            recurrent_activation=names.theirs(layer.recurrent_activation),
+            use_bias=layer.bias,
+            unit_forget_bias=layer.bias and layer.forget_bias == 1,
+            dropout=layer.dropout if layer.held_masks else 0.0,
+            recurrent_dropout=layer.recurrent_dropout,
+            return_sequences=True,
+            dtype=config.param_dtype,
+        )
+        if layer.bidirectional:
+            made = keras.layers.Bidirectional(
+                made, merge_mode=merges[layer.merge], dtype=config.param_dtype
+            )
+        model.add(made)
+        arrays = []
+        for side in sides_of(layer, own):
+            arrays += [join(gates) for gates in side[:3] if gates is not None]
+        made.set_weights(arrays)
+    return model

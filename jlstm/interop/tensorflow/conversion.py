@@ -1,0 +1,179 @@
+"""TensorFlow 1: the variables of its LSTM cells, by name or in a checkpoint."""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jlstm import validation
+from jlstm.config import Config
+from jlstm.interop.report import Report
+from jlstm.interop.sides import (
+    join,
+    network,
+    require,
+    require_one_activation,
+    shifted,
+    sides_of,
+)
+from jlstm.interop.tensorflow import cells, checkpoint, npz
+from jlstm.interop.tensorflow import names as tensorflow_names
+from jlstm.interop.tensorflow.cells import ORDER
+from jlstm.interop.tensorflow.names import PEEPHOLES, Cell
+from jlstm.params import Params
+
+_OPTIONS = ("bidirectional", "projection_size", "peepholes", "cell_clip", "projection_clip")
+
+
+def from_tensorflow(
+    source: Mapping[str, Any] | str | os.PathLike,
+    *,
+    scope: str | Sequence[str] = "",
+    forget_bias: float | None = None,
+    cell_clip: float | None = None,
+    projection_clip: float | None = None,
+    activation: str = "tanh",
+    report: Report | None = None,
+) -> tuple[Config, Params]:
+    """A network with the weights of BasicLSTMCell, LSTMCell, LSTMBlockCell, CudnnLSTM or a stack.
+
+    TensorFlow 1 keeps one kernel [I + P, 4H], rows of the input first, in the order i, g, f, o,
+    and adds `forget_bias` at every step; here it is part of the bias.
+
+    Args:
+      source: arrays by variable name, or the path of a checkpoint, as tf.train.Saver returns it, or
+        of an .npz file. TensorFlow is not needed to read one.
+      scope: where the wanted cells stand, in whole parts of the path: "encoder/rnn"; anywhere by
+        default. Several, lowest layer first, form one stack.
+      forget_bias: that of the cells, which variables do not hold: by default 1, as the cells have
+        it, and 0 for the saved form of CudnnLSTM.
+      cell_clip, projection_clip, activation: those of the cells, likewise.
+      report: what was done is added to it.
+
+    Returns:
+      config and params. Cells named fw and bw become the directions of one layer, one named bw
+      alone a layer with reverse=True. Whether the state is a tuple is no part of the weights; see
+      `carry_from_tensorflow`.
+
+    Raises:
+      TypeError: source is neither a path nor a mapping, or an option is of another type.
+      ValueError: there is no cell, or another kind of cell, or several networks; arrays do not
+        fit each other; the file is not whole.
+
+    >>> kernel, bias = np.ones((10, 16), "float32"), np.zeros(16, "float32")
+    >>> names = {"rnn/lstm_cell/kernel": kernel, "rnn/lstm_cell/bias": bias}
+    >>> config, params = from_tensorflow(names)
+    >>> config.input_size, config.layers[0].hidden_size, params.layers[0].b[4].item()
+    (6, 4, 1.0)
+    """
+    report = Report() if report is None else report
+    scopes = tensorflow_names.scopes(scope)
+    if forget_bias is not None:
+        forget_bias = validation.number("forget_bias", forget_bias)
+    options: dict[str, Any] = {"activation": activation, "cell_activation": activation}
+    options |= {"cell_clip": cell_clip, "projection_clip": projection_clip}
+    with validation.plain_errors():
+        return _network(source, scopes, forget_bias, options, report)
+
+
+def to_tensorflow(
+    config: Config,
+    params: Params,
+    *,
+    forget_bias: float = 1.0,
+    scope: str = "rnn",
+    report: Report | None = None,
+) -> dict[str, np.ndarray]:
+    """Arrays by the names that LSTMCell, alone or in a MultiRNNCell, gives its variables.
+
+    They fit cells with num_proj, use_peepholes and the clips of each layer, and this forget_bias,
+    which is taken off the bias; load them with variable.load(array, session).
+
+    Args:
+      config: the network.
+      params: its parameters.
+      forget_bias: that of the cells.
+      scope: what stands before the names.
+      report: what was done is added to it.
+
+    Raises:
+      TypeError, ValueError: params do not fit config, or an option that TensorFlow 1 lacks.
+
+    >>> import jax
+    >>> from jlstm import init
+    >>> config = Config.stack(6, [4])
+    >>> {k: v.shape for k, v in to_tensorflow(config, init(jax.random.key(0), config)).items()}
+    {'rnn/lstm_cell/kernel': (10, 16), 'rnn/lstm_cell/bias': (16,)}
+    """
+    report = Report() if report is None else report
+    forget_bias = validation.number("forget_bias", forget_bias)
+    require(config, params, "TensorFlow 1", (*_OPTIONS, "activation", "cell_activation"), report)
+    require_one_activation(config, "TensorFlow 1")
+    report.add("gates went from the order i, f, g, o to i, g, f, o")
+    if forget_bias:
+        report.add(f"{forget_bias:g} was taken off the forget gate's bias, as cells add it")
+    made = {}
+    many = len(config.layers) > 1
+    ways = any(layer.bidirectional for layer in config.layers)
+    for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
+        cell = "bidirectional_rnn/{}/lstm_cell" if layer.bidirectional else "lstm_cell"
+        if many:
+            cell = f"cell_{n}/{cell}" if ways else f"multi_rnn_cell/cell_{n}/{cell}"
+        for side, way in zip(sides_of(layer, own), ("fw", "bw"), strict=False):
+            name = f"{scope}/{cell.format(way)}" if scope else cell.format(way)
+            rows = [join(side.w_x, ORDER), join(side.w_h, ORDER)]
+            made[f"{name}/kernel"] = np.concatenate(rows)
+            if side.b is not None:
+                made[f"{name}/bias"] = join(shifted(side.b, -forget_bias), ORDER)
+            for peephole, array in zip(PEEPHOLES, side.peepholes or (), strict=False):
+                made[f"{name}/{peephole}"] = array
+            if side.projection is not None:
+                made[f"{name}/projection/kernel"] = side.projection
+    return made
+
+
+def _network(
+    source: Any,
+    scopes: Sequence[str],
+    forget_bias: float | None,
+    options: dict[str, Any],
+    report: Report,
+) -> tuple[Config, Params]:
+    stack: list[list[Cell]] = []
+
+    def choose(names: Collection[str]) -> list[str]:
+        for own in scopes:
+            stack.extend(tensorflow_names.layers(names, own))
+        return [name for layer in stack for cell in layer for name in cell.variables.values()]
+
+    arrays = _read(source, choose)
+    layers, sides = [], []
+    projects = any("projection/kernel" in own[0].variables for own in stack)
+    for n, own in enumerate(stack):
+        cudnn = any("cudnn_compatible" in cell.prefix for cell in own)
+        added = (0.0 if cudnn else 1.0) if forget_bias is None else forget_bias
+        if added:
+            report.add(f"the forget bias of {added:g} that is added at every step is in the bias")
+        given = dict(options)
+        apart = projects and "projection/kernel" not in own[0].variables
+        if apart and given.pop("projection_clip") is not None:
+            report.add(f"layer {n} has no projection for projection_clip to act on, as there")
+        sides.append([cells.side_of(cell, arrays, added) for cell in own])
+        layers.append(cells.layer_of(own, sides[-1][0], added, given))
+    report.add("gates went from the order i, g, f, o to i, f, g, o")
+    return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
+
+
+def _read(source: Any, choose: Any) -> dict[str, np.ndarray]:
+    """The chosen arrays by their whole names."""
+    if isinstance(source, (str, os.PathLike)):
+        named = str(source).lower().endswith(".npz")
+        return npz.read(source, choose) if named else checkpoint.read(source, choose)
+    if not isinstance(source, Mapping):
+        raise TypeError(
+            f"source is {type(source).__name__}; expected arrays by name, or a checkpoint's path"
+        )
+    if odd := [name for name in source if not isinstance(name, str)]:
+        raise TypeError(f"source has the name {odd[0]!r}; expected text, such as the variable's")
+    return {name: np.asarray(source[name]) for name in choose(list(source))}

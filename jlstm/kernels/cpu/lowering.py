@@ -1,0 +1,179 @@
+"""The fused operations on CPU: foreign calls of the kernels in `native`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm.kernels import plain
+from jlstm.kernels.cpu import library
+from jlstm.kernels.primitives import partition
+from jlstm.kernels.primitives.operands import (
+    Backward,
+    Forward,
+    Gradients,
+    Kept,
+    Made,
+    names,
+    result_names,
+)
+from jlstm.layer import Layer
+from jlstm.params import Carry
+
+# Results of the run that it is not asked for, operands that a call lacks.
+NOTHING = (0,)
+
+
+def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
+    """Why the kernels cannot serve a layer, or None."""
+    if platform != "cpu":
+        return f"it serves the CPU only, not {platform}"
+    return plain.refusal(layer, dtype) or library.load()[1] or None
+
+
+def lowering(
+    ctx: Any, given: Any, reverse: Any, keep: bool = False, rounded: bool = False
+) -> Callable[..., Any] | None:
+    """A function of an operation's operands that calls its kernel, or None where none serves.
+
+    Args:
+      ctx: the lowering's context.
+      given: the types of the operands, as Forward or Backward.
+      reverse: the direction of each group.
+      keep: whether a run keeps what its derivatives need.
+      rounded: whether its products read h rounded to bfloat16.
+    """
+    if not _serves(ctx):
+        return None
+    tree = jax.tree.structure(given)
+
+    def call(*leaves: Any) -> Any:
+        operands = jax.tree.unflatten(tree, leaves)
+        if isinstance(operands, Forward):
+            made: Any = _run(operands, reverse, keep, rounded)
+        else:
+            made = _backward(operands, reverse)
+        return jax.tree.leaves(made)
+
+    if partition.local(ctx.module_context.axis_context):
+        return call
+    results = result_names(given, keep)
+    return partition.over_batch(call, names(given), ctx.avals_in, results, ctx.avals_out)
+
+
+def gradients(ctx: Any, wanted: tuple[bool, ...]) -> Callable[..., Any] | None:
+    """A function of w_x, w_h, xs, h_before and d_z that gives the gradients `wanted`, or None.
+
+    Over several devices XLA's own products serve: it knows how to add up what each has.
+    """
+    if not partition.local(ctx.module_context.axis_context) or not _serves(ctx):
+        return None
+
+    def call(w_x: Any, w_h: Any, xs: Any, h_before: Any, d_z: Any) -> Any:
+        over_time = (*d_z.shape[:2], int(np.prod(d_z.shape[2:-1])))
+        flat = (xs.shape[0], *over_time[1:], xs.shape[-1])
+        shapes = (w_x.shape, w_h.shape, w_x.shape[::2], flat)
+        out = _foreign(
+            "jlstm_gradients",
+            [s if want else NOTHING for s, want in zip(shapes, wanted, strict=True)],
+        )(
+            w_x,
+            xs.reshape(flat),
+            h_before.reshape(*over_time, -1),
+            d_z.reshape(*over_time, -1),
+        )
+        out[3] = out[3].reshape(xs.shape) if wanted[3] else out[3]
+        return [a for a, want in zip(out, wanted, strict=True) if want]
+
+    return call
+
+
+def _serves(ctx: Any) -> bool:
+    """Whether the kernels can run a program; one that is exported has to run without them."""
+    known = all(a.dtype in (jnp.float32, jnp.bool_) and 0 not in a.shape for a in ctx.avals_in)
+    exported = ctx.module_context.lowering_parameters.for_export
+    return known and not exported and library.load()[0] is not None
+
+
+def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -> Made:
+    groups, time, *batch_shape, _ = (given.w_h.shape[0], *given.xs.shape[1:])
+    batch, units = int(np.prod(batch_shape)), given.w_h.shape[1]
+    state, over_time = (groups, batch, units), (groups, time, batch)
+    kept = [(*over_time, n * units) for n in (4, 1, 1)] if keep else [NOTHING] * 3
+    hs = (time, batch, groups, units) if _side_by_side(reverse) else (*over_time, units)
+    out = _foreign("jlstm_forward", [state, state, hs, *kept])(
+        given.w_x,
+        given.w_h,
+        _or_nothing(given.b),
+        *(a.reshape(state) for a in given.carry),
+        *_states_or_nothing(given.initial, state),
+        given.xs.reshape(given.xs.shape[0], time, batch, -1),
+        *(_flags_or_nothing(a, batch) for a in (given.valid, given.resets)),
+        **_directions(reverse),
+        rounded=np.int64(rounded),
+    )
+    out[2] = jnp.moveaxis(out[2], 2, 0) if _side_by_side(reverse) else out[2]
+    out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
+    return Made(Carry(*out[:2]), out[2], Kept(*out[3:]) if keep else None)
+
+
+def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
+    groups, time, *batch_shape, units = given.d_hs.shape
+    batch = int(np.prod(batch_shape))
+    state, over_time = (groups, batch, units), (groups, time, batch)
+    of_initial = NOTHING if given.resets is None else state
+    call = _foreign(
+        "jlstm_backward",
+        [(*over_time, 4 * units), state, state, of_initial, of_initial],
+        input_output_aliases={1: 0},  # d_z takes the place of the gates
+    )
+    d_hs = given.d_hs.reshape(*over_time, -1)
+    out = call(
+        given.w_h,
+        given.gates.reshape(*over_time, -1),
+        given.c_before.reshape(*over_time, -1),
+        *(a.reshape(state) for a in given.d_last),
+        jnp.moveaxis(d_hs, 0, 2) if _side_by_side(reverse) else d_hs,
+        *(_flags_or_nothing(a, batch) for a in (given.valid, given.resets)),
+        **_directions(reverse),
+    )
+    out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
+    return Gradients(out[0], Carry(*out[1:3]), None if given.resets is None else Carry(*out[3:]))
+
+
+def _side_by_side(reverse: tuple[bool, ...]) -> bool:
+    """Whether outputs lie in memory as [T, batch, G, H], which joins two directions for nothing."""
+    return reverse == (False, True)
+
+
+def _directions(reverse: tuple[bool, ...]) -> dict[str, Any]:
+    return {
+        "reverse": np.array(reverse, np.int64),
+        "side_by_side": np.int64(_side_by_side(reverse)),
+    }
+
+
+def _foreign(name: str, shapes: list[Any], **settings: Any) -> Callable[..., Any]:
+    return jax.ffi.ffi_call(
+        name, [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes], **settings
+    )
+
+
+def _or_nothing(a: jax.Array | None) -> jax.Array:
+    return jnp.zeros(NOTHING, jnp.float32) if a is None else a
+
+
+def _states_or_nothing(carry: Carry | None, shape: Any) -> list[jax.Array]:
+    return [_or_nothing(None if a is None else a.reshape(shape)) for a in carry or (None, None)]
+
+
+def _flags_or_nothing(a: jax.Array | None, batch: int) -> jax.Array:
+    if a is None:
+        return jnp.zeros(NOTHING, bool)
+    return a.reshape(*a.shape[:2], batch)
+
+
+def _unflatten(a: jax.Array, batch_shape: Any) -> jax.Array:
+    return a.reshape(*a.shape[: a.ndim - 2], *batch_shape, a.shape[-1])

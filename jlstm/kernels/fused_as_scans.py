@@ -1,0 +1,164 @@
+"""The fused operations as scans: what they mean, on every platform."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jlstm import cell, masking
+from jlstm.kernels import scan
+from jlstm.kernels.plain import PLAIN
+from jlstm.kernels.primitives import device_types
+from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Kept, Linear, Made
+from jlstm.params import Carry, LayerParams
+
+
+def round_to_bfloat16(a: jax.Array) -> jax.Array:
+    """The nearest numbers that bfloat16 has, as float32."""
+    # XLA may take a conversion there and back for nothing.
+    return lax.reduce_precision(a.astype(jnp.float32), exponent_bits=8, mantissa_bits=7)
+
+
+def run(
+    given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool, unroll: int = 1
+) -> Made:
+    """The recurrence of all groups.
+
+    Args:
+      given: its operands.
+      reverse: the direction of each group.
+      keep: whether it gives what its derivatives need, too.
+      rounded: whether products read h rounded to bfloat16, as weights and inputs then are. The
+        outputs are what products read; the last carry is not rounded.
+      unroll: how many steps a turn of the loop takes.
+    """
+
+    def one(given: Forward, reverse: bool) -> Made:
+        dtype = jnp.dtype("bfloat16") if rounded else given.w_h.dtype
+        params = LayerParams(given.w_x, given.w_h.astype(dtype), given.b)
+        z = cell.from_input(PLAIN, params, given.xs, dtype)
+        steps = scan.Steps(z, given.valid, given.resets)
+        initial = given.carry if given.initial is None else given.initial
+        stack = _outputs_and_kept if keep else _outputs
+        last, stacked = scan.loop(
+            PLAIN,
+            reverse,
+            dtype,
+            params,
+            given.carry,
+            initial,
+            steps,
+            cell.NO_MASKS,
+            stack,
+            unroll=unroll,
+        )
+        made = Made(last, *stacked)
+        return with_rounded_h(made) if rounded else made
+
+    return _each_group(one, given, reverse)
+
+
+def derivative(given: Linear, reverse: tuple[bool, ...], unroll: int = 1) -> Made:
+    """The tangents of a run's last carry and outputs."""
+
+    def one(given: Linear, reverse: bool) -> Made:
+        def body(d: Carry, step: Linear) -> tuple[Carry, jax.Array]:
+            return _linear_step(given.w_h, step, reverse, d, step.d_z, given.d_initial)
+
+        varying = given._replace(w_h=None, d_carry=None, d_initial=None)
+        return Made(*lax.scan(body, given.d_carry, varying, reverse=reverse, unroll=unroll))
+
+    return _each_group(one, given, reverse)
+
+
+def backward(given: Backward, reverse: tuple[bool, ...], unroll: int = 1) -> Gradients:
+    """The transpose of `derivative` in its tangents."""
+
+    # Step by step, as the transpose of its whole scan would compute what a step multiplies by, such
+    # as slopes of gates, in a loop of its own.
+    def one(given: Backward, reverse: bool) -> Gradients:
+        zero = Carry(*(device_types.zeros_like(a) for a in given.d_last))
+
+        def body(d: tuple[Carry, Carry | None], step: Backward) -> tuple[Any, jax.Array]:
+            d_after, total = d
+
+            def forward(d: Carry, d_z: jax.Array, d_initial: Carry | None) -> Any:
+                return _linear_step(given.w_h, step, reverse, d, d_z, d_initial)
+
+            back = jax.linear_transpose(forward, zero, step.gates, total)
+            d_before, d_z, d_initial = back((d_after, step.d_hs))
+            return (d_before, jax.tree.map(jnp.add, total, d_initial)), d_z
+
+        varying = given._replace(w_h=None, d_last=None)
+        start = given.d_last, None if given.resets is None else zero
+        last, d_z = lax.scan(body, start, varying, reverse=not reverse, unroll=unroll)
+        return Gradients(d_z, *last)
+
+    return _each_group(one, given, reverse)
+
+
+def _linear_step(
+    w_h: jax.Array,
+    step: Linear | Backward,
+    reverse: bool,
+    d: Carry,
+    d_z: jax.Array,
+    d_initial: Carry | None,
+) -> tuple[Carry, jax.Array]:
+    """Tangents of the carry after a step, and of its output; linear in the last three."""
+    if not reverse:
+        d = masking.select(step.resets, d_initial, d)
+    gates = cell.Gates(*jnp.split(step.gates, 4, axis=-1))
+    d_z = d_z + cell.product(d.h, w_h, w_h.dtype)
+    d_gates = cell.Gates(
+        *(a * b for a, b in zip(cell.slopes(gates), jnp.split(d_z, 4, -1), strict=True))
+    )
+    _, after = jax.jvp(cell.update, (gates, step.c_before), (d_gates, d.c))
+    d_h = after.h
+    if step.valid is not None:
+        after = masking.select(step.valid, after, d)
+        d_h = jnp.where(step.valid[..., None], d_h, 0.0)
+    if reverse:
+        after = masking.select(step.resets, d_initial, after)
+    return after, d_h
+
+
+def with_rounded_h(made: Made) -> Made:
+    """`made` with h as products read it."""
+    kept = made.kept
+    if kept is not None:
+        kept = kept._replace(h_before=round_to_bfloat16(kept.h_before))
+    return made._replace(hs=round_to_bfloat16(made.hs), kept=kept)
+
+
+def _outputs(taken: scan.Taken) -> tuple[jax.Array]:
+    return (masking.where(taken.valid, taken.after.h, 0.0),)
+
+
+def _outputs_and_kept(taken: scan.Taken) -> tuple[jax.Array, Kept]:
+    kept = Kept(jnp.concatenate(taken.gates, axis=-1), *taken.before)
+    return *_outputs(taken), Kept(*(masking.where(taken.valid, a, 0.0) for a in kept))
+
+
+def _each_group(one: Callable[..., Any], given: Any, reverse: tuple[bool, ...]) -> Any:
+    """`one(operands without their groups' axis, reverse)` of each group, stacked."""
+    if len(reverse) <= 2:
+        made = []
+        for n, backwards in enumerate(reverse):
+            own = jax.tree.map(lambda a, n=n: a[n if a.shape[0] > 1 else 0], given)
+            made.append(one(own, backwards))
+        return jax.tree.map(lambda *a: jnp.stack(a), *made)
+    parts, order = [], []
+    for backwards in sorted(set(reverse)):
+        members = [n for n, own in enumerate(reverse) if own == backwards]
+        order += members
+        leaves, tree = jax.tree.flatten(given)
+        shared = [a.shape[0] == 1 for a in leaves]
+        own = [a[0] if s else a[jnp.array(members)] for a, s in zip(leaves, shared, strict=True)]
+        axes = jax.tree.unflatten(tree, [None if s else 0 for s in shared])
+        mapped = jax.vmap(lambda given, b=backwards: one(given, b), in_axes=(axes,))
+        parts.append(mapped(jax.tree.unflatten(tree, own)))
+    places = jnp.array([order.index(n) for n in range(len(order))])
+    return jax.tree.map(lambda *a: jnp.concatenate(a)[places], *parts)

@@ -1,0 +1,166 @@
+// The gradient of the recurrence, from the last step to the first: the transpose of `derivative` in
+// jlstm/kernels/fused_as_scans.py.
+//
+// A step's gradient of its pre-activations, d_z, is all that the loop has to find: the gradients of
+// weights and inputs are products of d_z over all steps, taken outside.
+#pragma once
+#include "../recurrence.h"
+#include "product.h"
+
+namespace JLSTM_ISA {
+
+using jlstm::BackwardPass;
+using jlstm::Part;
+using jlstm::Sizes;
+
+static void pack_backward(const BackwardPass& pass, int64_t first, int64_t end) {
+  const int64_t units = pass.call.sizes.units;
+  const float* w = pass.call.w_h + pass.group * units * 4 * units;
+  for (int64_t lane = first; lane < end; lane += kLanes)
+    pack_transposed(w, units, 4 * units, lane * kWidth, int(smaller(kLanes, end - lane)),
+                    pass.w_h + lane * kWidth * 4 * units);
+}
+
+template <int R, int L>
+__attribute__((always_inline)) static inline void put(const BackwardPass& pass,
+                                                      const Sums<R, L>& sums, float* const* out,
+                                                      int64_t lane) {
+  for (int r = 0; r < R; ++r)
+    for (int l = 0; l < L; ++l) {
+      const int64_t unit = (lane + l) * kWidth;
+      store(out[r] + unit, sums.of[r][l], int(smaller(kWidth, pass.call.sizes.units - unit)));
+    }
+}
+
+template <int R, int L>
+__attribute__((always_inline)) static inline Sums<R, L> get(const BackwardPass& pass,
+                                                            float* const* out, int64_t lane) {
+  Sums<R, L> sums;
+  for (int r = 0; r < R; ++r)
+    for (int l = 0; l < L; ++l) {
+      const int64_t unit = (lane + l) * kWidth;
+      sums.of[r][l] = load(out[r] + unit, int(smaller(kWidth, pass.call.sizes.units - unit)));
+    }
+  return sums;
+}
+
+template <int L>
+static void products(const BackwardPass& pass, const float* const* rows, float* const* out,
+                     int count, int64_t lane, int64_t next_lane) {
+  const int64_t size = 4 * pass.call.sizes.units;
+  for (int64_t from = 0; from < size; from += kBlock) {
+    const int64_t block = smaller(kBlock, size - from);
+    const float* w = pass.w_h + (lane * size + from * L) * kWidth;
+    const float* beyond = w + block * L * kWidth;  // the next block, or else the next panel
+    if (from + block == size)
+      beyond = next_lane < 0 ? nullptr : pass.w_h + next_lane * kWidth * size;
+    in_tiles(count, beyond, block,
+             [&]<int R>(int first, auto meanwhile) __attribute__((always_inline)) {
+               Sums<R, L> sums = from ? get<R, L>(pass, out + first, lane) : Sums<R, L>{};
+               accumulate<R, L>(sums, rows + first, from, block, w, meanwhile);
+               put<R, L>(pass, sums, out + first, lane);
+             });
+  }
+}
+
+// d_h of the part's units = d_z W_h^T for the rows that took step t.
+static void carry_back(const BackwardPass& pass, const Part& part, int64_t t) {
+  const float* rows[kTogether];
+  float* out[kTogether];
+  for (int64_t begin = part.row; begin < part.row_end; begin += kTogether) {
+    const Sizes& s = pass.call.sizes;
+    int count = 0;
+    const int64_t end = smaller(begin + kTogether, part.row_end);
+    for (int64_t row = begin; row < end; ++row) {
+      if (!pass.valid(t, row)) continue;
+      rows[count] = pass.call.d_z + ((pass.group * s.steps + t) * s.batch + row) * 4 * s.units;
+      out[count++] = pass.d_h + row * s.units;
+    }
+    // Panels of kLanes vectors, the last maybe narrower; every other step goes through them
+    // backwards: what the last one read is still near.
+    const int64_t panels = (part.end - part.first + kLanes - 1) / kLanes;
+    auto lane_of = [&](int64_t n) { return part.first + (t % 2 ? panels - 1 - n : n) * kLanes; };
+    for (int64_t n = 0; n < panels; ++n) {
+      const int64_t lane = lane_of(n);
+      const int lanes = int(smaller(kLanes, part.end - lane));
+      if (count == 1 && n + 1 < panels && lanes == kLanes && part.end - lane_of(n + 1) >= kLanes) {
+        const int64_t next = lane_of(++n), size = 4 * s.units;
+        Sums<1, kLanes> one{}, two{};
+        accumulate_two<kLanes>(one, two, rows[0], size, pass.w_h + lane * kWidth * size,
+                               pass.w_h + next * kWidth * size);
+        put<1, kLanes>(pass, one, out, lane);
+        put<1, kLanes>(pass, two, out, next);
+        continue;
+      }
+      const int64_t next = n + 1 < panels ? lane_of(n + 1) : -1;
+      switch (lanes) {
+        case 1:
+          products<1>(pass, rows, out, count, lane, next);
+          break;
+        case 2:
+          products<2>(pass, rows, out, count, lane, next);
+          break;
+        case 3:
+          products<3>(pass, rows, out, count, lane, next);
+          break;
+        case 4:
+          products<4>(pass, rows, out, count, lane, next);
+          break;
+      }
+    }
+  }
+}
+
+// What reached the carry that a reset put there goes to the initial carry, no further back.
+static void cut(const BackwardPass& pass, const Part& part, int64_t row) {
+  const Sizes& s = pass.call.sizes;
+  for (int64_t unit = part.first * kWidth; unit < smaller(part.end * kWidth, s.units); ++unit) {
+    const int64_t at = (pass.group * s.batch + row) * s.units + unit, own = row * s.units + unit;
+    pass.call.d_initial_c[at] += pass.d_c[own];
+    pass.call.d_initial_h[at] += pass.d_h[own];
+    pass.d_c[own] = pass.d_h[own] = 0.0f;
+  }
+}
+
+static void backward_step(const BackwardPass& pass, const Part& part, int64_t k) {
+  const Sizes& s = pass.call.sizes;
+  const bool reverse = pass.call.schedule.reverse[pass.group];
+  if (k > 0) {
+    const int64_t later = pass.time(k - 1);
+    carry_back(pass, part, later);
+    if (!reverse)
+      for (int64_t row = part.row; row < part.row_end; ++row)
+        if (pass.reset(later, row)) cut(pass, part, row);
+  }
+  if (k == s.steps) return;
+  const int64_t t = pass.time(k);
+  for (int64_t row = part.row; row < part.row_end; ++row) {
+    if (reverse && pass.reset(t, row)) cut(pass, part, row);
+    const int64_t at = (pass.group * s.steps + t) * s.batch + row;
+    for (int64_t lane = part.first; lane < part.end; ++lane) {
+      const int64_t unit = lane * kWidth;
+      const int live = int(smaller(kWidth, s.units - unit));
+      float* d_z = pass.call.d_z + at * 4 * s.units + unit;
+      if (!pass.valid(t, row)) {
+        for (int gate = 0; gate < 4; ++gate) store(d_z + gate * s.units, Vector{}, live);
+        continue;
+      }
+      const float* gates = pass.call.gates + at * 4 * s.units + unit;
+      Vector i = load(gates, live), f = load(gates + s.units, live);
+      Vector g = load(gates + 2 * s.units, live), o = load(gates + 3 * s.units, live);
+      Vector before = load(pass.call.c_before + at * s.units + unit, live);
+      float* kept_c = pass.d_c + row * s.units + unit;
+      Vector h_bar =
+          load(pass.d_h + row * s.units + unit, live) + load(pass.d_h_of(t, row) + unit, live);
+      Vector squashed = tanh(fma(f, before, i * g));
+      Vector c_bar = fma(h_bar * o, 1.0f - squashed * squashed, load(kept_c, live));
+      store(d_z, c_bar * g * i * (1.0f - i), live);
+      store(d_z + s.units, c_bar * before * f * (1.0f - f), live);
+      store(d_z + 2 * s.units, c_bar * i * (1.0f - g * g), live);
+      store(d_z + 3 * s.units, h_bar * squashed * o * (1.0f - o), live);
+      store(kept_c, c_bar * f, live);
+    }
+  }
+}
+
+}  // namespace JLSTM_ISA

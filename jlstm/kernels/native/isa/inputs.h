@@ -1,0 +1,109 @@
+// Input products of the forward pass, for some steps at a time, and the packing done beside them.
+//
+// Products keep the arithmetic busy and leave memory idle, packing the other way round.
+#pragma once
+#include "../recurrence.h"
+#include "packing.h"
+#include "product.h"
+
+namespace JLSTM_ISA {
+
+using jlstm::ForwardPass;
+using jlstm::Part;
+using jlstm::Sizes;
+
+// What a group reads.
+static const float* input_weights(const ForwardPass& pass) {
+  return pass.call.w_x + pass.group * pass.call.sizes.inputs * 4 * pass.call.sizes.units;
+}
+
+static const float* recurrent_weights(const ForwardPass& pass) {
+  return pass.call.w_h + pass.group * pass.call.sizes.units * 4 * pass.call.sizes.units;
+}
+
+static const float* inputs_at(const ForwardPass& pass, int64_t t, int64_t row) {
+  const Sizes& s = pass.call.sizes;
+  const int64_t group = pass.call.shared_inputs ? 0 : pass.group;
+  return pass.call.xs + ((group * s.steps + t) * s.batch + row) * s.inputs;
+}
+
+// Packs one vector for each k beside the sums, or four where there are few rows to do it beside.
+constexpr int kHurried = 4;
+
+// z [all rows of a part in steps from, to][kPanel] of one panel, packed at w; `next` is a panel to
+// fetch meanwhile, `later` what to pack.
+template <int L>
+static void panel_products(const ForwardPass& pass, const Part& part, int64_t from, int64_t to,
+                           const float* w, const float* b, const float* next, Unpacked (&later)[2],
+                           float* z) {
+  const int64_t size = pass.call.sizes.inputs;
+  const int64_t rows = part.row_end - part.row, all = (to - from) * rows;
+  const bool hurried = all / kRows * size < later[0].count + later[1].count;
+  const float* inputs[kTogether];
+  float* out[kTogether];
+  for (int64_t n = 0; n < all;) {
+    int count = 0;
+    for (; n < all && count < kTogether; ++n) {
+      const int64_t t = pass.time(from + n / rows), row = part.row + n % rows;
+      if (!pass.valid(t, row)) continue;
+      inputs[count] = inputs_at(pass, t, row);
+      out[count++] = z + n * kPanel;
+    }
+    auto tile = [&]<int R>(int first, auto meanwhile) __attribute__((always_inline)) {
+      Sums<R, L> sums;
+      for (int r = 0; r < R; ++r)
+        for (int l = 0; l < L; ++l) sums.of[r][l] = load(b + l * kWidth);
+      accumulate<R, L>(sums, inputs + first, 0, size, w, meanwhile);
+      for (int r = 0; r < R; ++r)
+        for (int l = 0; l < L; ++l) store(out[first + r] + l * kWidth, sums.of[r][l]);
+    };
+    if (next) {
+      in_tiles(count, next, size, tile);
+      continue;
+    }
+    in_tiles(count, [&]<int R>(int first, int, int) __attribute__((always_inline)) {
+      Unpacked now;
+      auto take = [&](int64_t vectors) {
+        return later[0].take(vectors, now) || later[1].take(vectors, now);
+      };
+      if (hurried && take(kHurried * size)) {
+        tile.template operator()<R>(first, Pack<kHurried>{now});
+      } else if (take(size)) {
+        tile.template operator()<R>(first, Pack<1>{now});
+      } else {
+        tile.template operator()<R>(first, Nothing{});
+      }
+    });
+  }
+}
+
+static void input_products(const ForwardPass& pass, const Part& part, int64_t from, int64_t to,
+                           float* z, float* own) {
+  const Sizes& s = pass.call.sizes;
+  const int64_t all = (to - from) * (part.row_end - part.row), size = s.inputs * kPanel;
+  auto own_panel = [&](int64_t panel) {
+    return own + (panel - part.first) % jlstm::kOwnPanels * size;
+  };
+  if (!pass.w_x)
+    pack_gates(input_weights(pass), s.inputs, s.units, part.first, part.first + 1, own);
+  for (int64_t panel = part.first; panel < part.end; ++panel) {
+    const bool last = panel + 1 == part.end;
+    const float* w = pass.w_x ? pass.w_x + panel * size : own_panel(panel);
+    const float* next = pass.w_x && !last ? w + size : nullptr;
+    Unpacked later[2];
+    if (!pass.w_x && !last)
+      later[0] =
+          begin_packing(input_weights(pass), s.inputs, s.units, panel + 1, own_panel(panel + 1));
+    if (pass.packs_beside && from == 0)
+      later[1] = begin_packing(recurrent_weights(pass), s.units, s.units, panel,
+                               pass.w_h + panel * s.units * kPanel);
+    with_lanes(lanes_of(s.units, panel), [&]<int L>() {
+      panel_products<L>(pass, part, from, to, w, pass.b + panel * kPanel, next, later,
+                        z + (panel - part.first) * all * kPanel);
+    });
+    for (const Unpacked& rest : later)
+      for (int64_t n = 0; n < rest.count; ++n) Pack<1>{rest}(n);
+  }
+}
+
+}  // namespace JLSTM_ISA

@@ -1,0 +1,66 @@
+"""How vmap reaches the fused operations: data folds into the batch, weights into the groups."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jlstm.kernels.primitives import device_types
+from jlstm.kernels.primitives.operands import BATCH_AXIS, SHARED
+
+
+def batch(
+    names: Sequence[str], args: Sequence[jax.Array], dims: Sequence[Any], reverse: tuple[bool, ...]
+) -> tuple[list[jax.Array], tuple[bool, ...], bool]:
+    """Operands with a mapped axis made part of them.
+
+    Where only data are mapped, the axis becomes another of the batch. Where weights are, each
+    member becomes a group of its own, and what the members share is not repeated if all groups
+    may share it.
+
+    Args:
+      names: which operand each array is.
+      args: the arrays; a mapped one has the axis where `dims` says.
+      dims: the mapped axis of each, None for those that have none.
+      reverse: the direction of each group.
+
+    Returns:
+      The new operands, the directions of their groups, and whether members became groups.
+    """
+    size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
+    weights_mapped = any(
+        BATCH_AXIS[name] is None and d is not None for name, d in zip(names, dims, strict=True)
+    )
+    over = next(
+        device_types.divided_over(a, d) for a, d in zip(args, dims, strict=True) if d is not None
+    )
+    made = []
+    for name, a, d in zip(names, args, dims, strict=True):
+        axis = BATCH_AXIS[name]
+        if not weights_mapped:
+            if axis is not None:
+                a = _broadcast(a, axis, size) if d is None else jnp.moveaxis(a, d, axis)
+                a = device_types.divided(a, axis, over) if d is None else a
+        elif not (d is None and name in SHARED and a.shape[0] == 1):
+            a = _broadcast(a, 0, size) if d is None else jnp.moveaxis(a, d, 0)
+            if a.shape[1] < len(reverse):
+                a = jnp.broadcast_to(a, (size, len(reverse), *a.shape[2:]))
+            a = a.reshape(size * a.shape[1], *a.shape[2:])
+        made.append(a)
+    return made, reverse * size if weights_mapped else reverse, weights_mapped
+
+
+def unbatch(
+    names: Sequence[str], results: Sequence[jax.Array], groups: int, members: bool
+) -> tuple[list[jax.Array], list[int]]:
+    """Results, and where in each the mapped axis is; `groups` are those of one member."""
+    if not members:
+        return list(results), [BATCH_AXIS[name] or 0 for name in names]
+    each = [a.reshape(len(a) // groups, groups, *a.shape[1:]) for a in results]
+    return each, [0] * len(results)
+
+
+def _broadcast(a: jax.Array, axis: int, size: int) -> jax.Array:
+    a = jnp.expand_dims(a, axis)
+    return jnp.broadcast_to(a, (*a.shape[:axis], size, *a.shape[axis + 1 :]))

@@ -1,0 +1,214 @@
+"""The fused operations on TPU: Pallas kernels, where a layer's weights fit into the chip."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.experimental
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm import cell
+from jlstm.kernels import plain
+from jlstm.kernels.fused_as_scans import with_rounded_h
+from jlstm.kernels.plain import PLAIN
+from jlstm.kernels.primitives import operands, partition
+from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Kept, Made
+from jlstm.kernels.tpu import tiling, vmem
+from jlstm.layer import Layer
+from jlstm.params import Carry, LayerParams
+
+
+def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
+    """Why the kernels cannot serve a layer, or None."""
+    if platform != "tpu":
+        return f"it serves TPUs only, not {platform}"
+    reason = plain.refusal(layer, dtype)
+    if reason is not None:
+        return reason
+    present = jax.devices() if jax.default_backend() == "tpu" else []
+    chip = present[0].device_kind if present else None
+    most = vmem.largest(chip, 2 if dtype == "bfloat16" or narrow() else 4)
+    if layer.hidden_size > most:
+        where = chip or "the smallest chip, as none is here to ask"
+        return f"w_h of {layer.hidden_size} units does not fit into {where}; {most} units do"
+    return None
+
+
+def narrow() -> bool:
+    """Whether JAX is set to round float32 operands of products to bfloat16, its default on TPU."""
+    asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    return asked in (None, "default", "bfloat16", "fastest", "BF16_BF16_F32")
+
+
+def lowering(
+    ctx: Any, given: Any, reverse: Any, keep: bool = False, rounded: bool = False
+) -> Callable[..., Any] | None:
+    """A function of an operation's operands that runs its kernel, or None where none serves.
+
+    Args:
+      ctx: the lowering's context.
+      given: the types of the operands, as Forward or Backward.
+      reverse: the direction of each group.
+      keep: whether a run keeps what its derivatives need.
+      rounded: whether its products read h rounded to bfloat16.
+    """
+    # XLA for TPU calls no partitioner of one's own (https://github.com/jax-ml/jax/issues/38196), so
+    # that of programs over several chips only those in shard_map can hold a kernel.
+    local = partition.local(ctx.module_context.axis_context)
+    if not local or not all(_known(a) for a in ctx.avals_in):
+        return None
+    tree, chip = jax.tree.structure(given), _chip(ctx.module_context.axis_context)
+    if _tiles(given, chip, keep, rounded) is None:
+        return None
+
+    def call(*leaves: Any) -> Any:
+        return jax.tree.leaves(
+            recurrence(jax.tree.unflatten(tree, leaves), reverse, keep, rounded, chip)
+        )
+
+    return call
+
+
+def recurrence(
+    given: Any,
+    reverse: tuple[bool, ...],
+    keep: bool = False,
+    rounded: bool = False,
+    chip: str | None = None,
+    interpret: Any = False,
+) -> Any:
+    """What an operation means, computed by the kernels.
+
+    Args:
+      given: Forward or Backward.
+      reverse, keep, rounded: as for the lowering.
+      chip: what JAX calls the chip, None for any.
+      interpret: how Pallas runs the kernels where there is no TPU.
+    """
+
+    def one(given: Any, backwards: bool) -> Any:
+        with _in_32_bits():
+            if isinstance(given, Forward):
+                return _run(given, backwards, keep, rounded, chip, interpret)
+            return _backward(given, backwards, chip, interpret)
+
+    if len(set(reverse)) == 1:
+        return one(given, reverse[0])
+    parts, order = [], []
+    for backwards in (False, True):
+        members = [n for n, own in enumerate(reverse) if own == backwards]
+        order += members
+        own = jax.tree.map(
+            lambda a, members=members: a if a.shape[0] == 1 else tiling.chosen(a, members), given
+        )
+        parts.append(one(own, backwards))
+    places = [order.index(n) for n in range(len(order))]
+    return jax.tree.map(lambda *a: tiling.chosen(jnp.concatenate(a), places), *parts)
+
+
+def _run(
+    given: Forward, backwards: bool, keep: bool, rounded: bool, chip: str | None, interpret: Any
+) -> Made:
+    from jlstm.kernels.tpu import forward, grid  # here, as they import Pallas
+
+    batch_shape, units = given.xs.shape[2:-1], given.w_h.shape[1]
+    tiles = _tiles(given, chip, keep, rounded)
+    assert tiles is not None
+    dtype = jnp.dtype("bfloat16") if rounded else given.w_h.dtype
+    xs = given.xs.reshape(given.xs.shape[0], -1, given.xs.shape[-1])
+    w_x, w_h, b = tiling.padded_gates(given.w_x), tiling.padded_gates(given.w_h), given.b
+    b = None if b is None else tiling.padded_gates(b)
+
+    def products(w_x: jax.Array, b: jax.Array | None, xs: jax.Array) -> jax.Array:
+        return cell.from_input(PLAIN, LayerParams(w_x, None, b), xs, dtype)  # type: ignore[arg-type]
+
+    if len(xs) == 1:
+        z = jax.vmap(products, (0, 0, None))(w_x, b, xs[0])
+    else:
+        z = jax.vmap(products)(w_x, b, xs)
+    time, batch = given.xs.shape[1], int(np.prod(batch_shape))
+    carry, initial = (tiling.flat_states(a) for a in (given.carry, given.initial))
+    walk = grid.Walk(time, tiles, backwards, given.valid is not None, given.resets is not None)
+    made = forward.run(
+        walk,
+        tiling.padded(w_h, 1).astype(_operand(rounded)),
+        z.reshape(len(z), time, batch, -1),
+        carry,
+        initial,
+        tiling.flags(given, time, batch),
+        keep,
+        interpret,
+    )
+    states, hs, kept = made[:2], made[2], made[3:]
+    last = Carry(*(tiling.unflat(a, units, batch_shape) for a in states))
+    whole = Made(last, tiling.unflat(hs, units, batch_shape))
+    if keep:
+        whole = whole._replace(kept=Kept(*(tiling.unflat(a, units, batch_shape) for a in kept)))
+    return with_rounded_h(whole) if rounded else whole
+
+
+def _backward(given: Backward, backwards: bool, chip: str | None, interpret: Any) -> Gradients:
+    from jlstm.kernels.tpu import backward, grid
+
+    batch_shape, units = given.d_hs.shape[2:-1], given.d_hs.shape[-1]
+    tiles = _tiles(given, chip)
+    assert tiles is not None
+    time, batch = given.d_hs.shape[1], int(np.prod(batch_shape))
+
+    def over_time(a: jax.Array) -> jax.Array:
+        return a.reshape(len(a), time, batch, -1)
+
+    walk = grid.Walk(time, tiles, not backwards, given.valid is not None, given.resets is not None)
+    w_h = jnp.swapaxes(tiling.padded(tiling.padded_gates(given.w_h), 1), 1, 2)
+    made = backward.backward(
+        walk,
+        w_h.astype(_operand(rounded=False)),
+        tiling.padded_gates(over_time(given.gates)),
+        tiling.padded(over_time(given.c_before)),
+        tiling.padded(over_time(given.d_hs)),
+        tiling.flat_states(given.d_last),
+        tiling.flags(given, time, batch),
+        interpret,
+    )
+    made = [tiling.unflat(a, units, batch_shape) for a in made]
+    return Gradients(made[0], Carry(*made[1:3]), Carry(*made[3:]) if made[3:] else None)
+
+
+def _tiles(
+    given: Any, chip: str | None, keep: bool = False, rounded: bool = False
+) -> vmem.Tiles | None:
+    units = given.w_h.shape[1] + -given.w_h.shape[1] % vmem.LANES
+    run = vmem.RUN_KEPT if keep else vmem.RUN
+    arrays = run if isinstance(given, Forward) else vmem.BACKWARD
+    time, *batch_shape = operands.over_time(given).shape[1:-1]
+    batch = int(np.prod(batch_shape))
+    return vmem.tiles(chip, units, time, batch, _operand(rounded).itemsize, arrays)
+
+
+def _operand(rounded: bool) -> np.dtype:
+    """What the weights are held in, and products read."""
+    return jnp.dtype("bfloat16" if rounded or narrow() else "float32")
+
+
+def _in_32_bits() -> AbstractContextManager[Any]:
+    """Within it JAX counts in 32 bits, as TPUs do, whatever it is set to."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(False)
+    return jax.experimental.disable_x64()  # type: ignore[attr-defined]  # before jax 0.8
+
+
+def _known(a: Any) -> bool:
+    """Whether the kernels can be made for an array: of a dtype and a size they know, not empty."""
+    sizes = all(isinstance(n, int) and n > 0 for n in a.shape)
+    return sizes and a.dtype in (jnp.float32, jnp.bool_)
+
+
+def _chip(axis_context: Any) -> str | None:
+    """What JAX calls the chip that a program is for; None where that is not known."""
+    devices = getattr(axis_context, "device_assignment", None)
+    mesh = getattr(axis_context, "mesh", None)
+    if devices is None and mesh is not None and not mesh.empty and hasattr(mesh, "devices"):
+        devices = mesh.devices.flat
+    return next(iter(devices)).device_kind if devices is not None else None

@@ -1,0 +1,205 @@
+"""One layer over time: direction, lengths, masks, resets."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jlstm import arguments, cell, masking, randomness
+from jlstm.dtypes import state_dtype
+from jlstm.kernels import choice, scan
+from jlstm.kernels.primitives import device_types
+from jlstm.keys import require_key
+from jlstm.layer import Layer
+from jlstm.params import Carry, LayerParams, start_of_layer
+from jlstm.randomness import Keys
+
+
+class Schedule(NamedTuple):
+    """What happens when, for a call over T steps; the same for every layer of a stack.
+
+    Attributes:
+      valid: [T, *batch], False at padding; None where there is none.
+      resets: [T, *batch], True where the carry starts anew; None where it never does.
+      keys: random keys, or None in calls without randomness.
+    """
+
+    valid: jax.Array | None = None
+    resets: jax.Array | None = None
+    keys: Keys | None = None
+
+
+def schedule(
+    time_steps: int,
+    batch_shape: tuple[int, ...],
+    lengths: jax.Array | None,
+    mask: jax.Array | None,
+    resets: jax.Array | None,
+    key: jax.Array | None,
+) -> Schedule:
+    """Checks and joins what a call says about time; everything time-major."""
+    shape = (time_steps, *batch_shape)
+    layout = f"{time_steps} time steps by batch {batch_shape}"
+    valid = None
+    if mask is not None:
+        arguments.flags("mask", mask, shape, layout, either_major=True)
+        valid = jnp.asarray(mask)
+    if resets is not None:
+        arguments.flags("resets", resets, shape, layout, either_major=True)
+        resets = jnp.asarray(resets)
+    if lengths is not None:
+        arguments.lengths(lengths, batch_shape, time_steps)
+        within = masking.within(jnp.asarray(lengths), time_steps)
+        valid = within if valid is None else valid & within
+        # Past the length nothing happens any more: the carry stays the one at the length.
+        resets = None if resets is None else resets & within
+    keys = None if key is None else randomness.keys(key, time_steps)
+    return Schedule(valid, resets, keys)
+
+
+def run_layer(
+    n: int,
+    layer: Layer,
+    params: LayerParams,
+    carry: Carry,
+    xs: jax.Array,
+    times: Schedule,
+    run: Callable[..., tuple[Carry, Any]],
+    dtype: jnp.dtype,
+) -> tuple[Carry, jax.Array, Any]:
+    """Layer n of a stack over a sequence [T, *batch, I], for arguments known to fit.
+
+    Returns:
+      The last carry, the layer's output [T, *batch, P], and what `run` returned beside the carry,
+      with a leading axis of 2 for a bidirectional layer.
+    """
+    if times.keys is not None:
+        xs = randomness.drop_inputs(times.keys, n, layer, xs)
+    if times.valid is not None:
+        # Not only outputs but products with padding, in gradients, have to be free of its values.
+        xs = jnp.where(times.valid[..., None], xs, jnp.zeros((), xs.dtype))
+    reverse = (False, True) if layer.bidirectional else (layer.reverse,)
+    start = start_of_layer(layer, params.initial_carry, (1,) * (xs.ndim - 2), state_dtype(dtype))
+    own = randomness.drop_weights(times.keys, n, layer, params._replace(highway=None))
+    if not layer.bidirectional:
+        own, carry, start = jax.tree.map(lambda a: a[None], (own, carry, start))
+    masks, held = randomness.masks(times.keys, n, layer, xs.shape[1:-1], dtype)
+    # Zeros [*batch, I], which exist for T = 0 too, of a type that weights have a part in.
+    data = jnp.sum(xs[:0], axis=0) + jnp.sum(own.w_x[:0]).astype(xs.dtype)
+    operands = {
+        "params": own,
+        "carry": cell.like_data(carry, data, dtype),
+        "xs": xs,
+        "initial": cell.like_data(start, data, dtype),
+        "valid": times.valid,
+        "resets": times.resets,
+        "masks": masks,
+        "held": held,
+    }
+    last, made = run(layer, **device_types.alike(operands), reverse=reverse, dtype=dtype)
+    if not layer.bidirectional:
+        last, made = jax.tree.map(lambda a: a[0], (last, made))
+    recorded = isinstance(made, scan.States)
+    hs = _zero_padding(made.carry.h, times.valid) if recorded else made
+    ys = cell.output(layer, params, xs, _merged(layer, hs), dtype)
+    return last, ys, made
+
+
+def lstm(
+    params: LayerParams,
+    carry: Carry | None,
+    xs: jax.Array,
+    layer: Layer | None = None,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    key: jax.Array | None = None,
+    time_major: bool = True,
+    implementation: str = "auto",
+) -> tuple[Carry, jax.Array]:
+    """One layer, all steps.
+
+    Products are taken in the wider of the dtypes of xs and w_x. The arguments mean what they mean
+    in `apply`, which runs a stack; unlike it, this is for use within a `jax.jit` of one's own.
+
+    Args:
+      params: the layer's parameters, with a leading axis of 2 if it is bidirectional.
+      carry: Carry(c [*batch, H], h [*batch, P]), with a leading axis of 2 if the layer is
+        bidirectional; None for the initial one.
+      xs: inputs [T, *batch, I] ([*batch, T, I] unless time_major), floating point.
+      layer: the layer's options; by default a plain layer of H units, with a bias if b is there.
+      lengths: [*batch] whole numbers; steps from there on are padding.
+      mask: [T, *batch] booleans; False marks padding.
+      resets: [T, *batch] booleans; True starts the carry anew before that step.
+      key: a random key; without one nothing is dropped.
+      time_major: whether time is the first axis of xs, mask, resets and the output.
+      implementation: "auto", or a name that `implementations` lists.
+
+    Returns:
+      The last carry, and the outputs [T, *batch, P] in the dtype that products are taken in.
+
+    Raises:
+      TypeError, ValueError: arguments that do not fit, or an implementation that cannot serve.
+
+    >>> params = LayerParams(jnp.ones((6, 16)), jnp.ones((4, 16)), jnp.zeros(16))
+    >>> carry, ys = lstm(params, None, jnp.ones((3, 2, 6)))
+    >>> carry.h.shape, ys.shape
+    ((2, 4), (3, 2, 4))
+    """
+    layer = arguments.layer_of(params, layer)
+    if key is not None:
+        require_key(key)
+    xs = jnp.asarray(arguments.as_array("xs", xs))
+    xs, mask, resets = to_time_major(time_major, xs, mask, resets)
+    arguments.features("xs", xs, ("T", "*batch", "I"), params.w_x.shape[-2])
+    batch_shape = xs.shape[1:-1]
+    if lengths is not None:
+        lengths = arguments.as_array("lengths", lengths)
+        arguments.length_values(lengths, xs.shape[0])
+    dtype = cell.common_dtype(params, xs)
+    draws = key is not None
+    (run,) = choice.choose(
+        implementation, (layer,), dtype.name, draws=draws, mask=mask, resets=resets
+    )
+    if carry is None:
+        carry = start_of_layer(layer, params.initial_carry, batch_shape, state_dtype(dtype))
+    arguments.carry("carry", carry, layer, batch_shape)
+    times = schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
+    carry, ys, _ = run_layer(0, layer, params, carry, xs.astype(dtype), times, run, dtype)
+    return carry, ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
+
+
+def to_time_major(
+    time_major: bool, xs: jax.Array, mask: Any, resets: Any
+) -> tuple[jax.Array, Any, Any]:
+    """Inputs and flags with time as their first axis."""
+    mask = None if mask is None else jnp.asarray(arguments.as_array("mask", mask))
+    resets = None if resets is None else jnp.asarray(arguments.as_array("resets", resets))
+    if time_major or xs.ndim < 2:
+        return xs, mask, resets
+    for name, a in (("mask", mask), ("resets", resets)):
+        if a is not None:
+            arguments.flags(name, a, xs.shape[:-1], "batch by time steps")
+    mask, resets = (a if a is None else jnp.moveaxis(a, -1, 0) for a in (mask, resets))
+    return jnp.moveaxis(xs, -2, 0), mask, resets
+
+
+def _merged(layer: Layer, hs: jax.Array) -> jax.Array:
+    """The outputs [T, *batch, P] of a layer from those of its directions."""
+    if not layer.bidirectional:
+        return hs
+    if layer.merge == "none":
+        return jnp.moveaxis(hs, 0, -2)
+    if layer.merge == "concat":
+        return jnp.moveaxis(hs, 0, -2).reshape(*hs.shape[1:-1], 2 * hs.shape[-1])
+    forward, backward = hs[0], hs[1]
+    if layer.merge == "mul":
+        return forward * backward
+    total = forward + backward
+    return total if layer.merge == "sum" else total / 2
+
+
+def _zero_padding(hs: jax.Array, valid: jax.Array | None) -> jax.Array:
+    return hs if valid is None else jnp.where(valid[..., None], hs, jnp.zeros((), hs.dtype))

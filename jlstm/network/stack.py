@@ -1,0 +1,361 @@
+"""The stack: one step, a whole sequence, or a look inside one."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jlstm import arguments, cell, masking, randomness
+from jlstm.config import Config, require_config
+from jlstm.dtypes import state_dtype
+from jlstm.kernels import choice, scan
+from jlstm.keys import require_key
+from jlstm.network import sequence, spans
+from jlstm.params import Carry, Params, initial_carry
+
+Carries = tuple[Carry, ...]
+
+
+class LayerTrace(NamedTuple):
+    """What one layer computed at every step; with a leading axis of 2 if bidirectional.
+
+    Attributes:
+      i, f, g, o: input gate, forget gate, candidate and output gate [T, *batch, H]; zero at
+        padding.
+      c, h: the carry after each step [T, *batch, H]; held at padding.
+    """
+
+    i: jax.Array
+    f: jax.Array
+    g: jax.Array
+    o: jax.Array
+    c: jax.Array
+    h: jax.Array
+
+
+class Trace(NamedTuple):
+    """What `trace` saw: a LayerTrace for each layer, and what `apply` returns."""
+
+    layers: tuple[LayerTrace, ...]
+    carry: Carries
+    ys: jax.Array
+
+
+def step(
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    x: jax.Array,
+    *,
+    reset: jax.Array | None = None,
+    key: jax.Array | None = None,
+) -> tuple[Carries, jax.Array]:
+    """The stack, one step: what `apply` does at each step of a sequence.
+
+    Args:
+      config: the network.
+      params: its parameters.
+      carry: one Carry a layer; None for the initial one.
+      x: input [*batch, I], floating point.
+      reset: [*batch] booleans; True starts the carry anew before the step.
+      key: a random key; without one nothing is dropped. `apply` with a key k does what steps with
+        the keys jax.random.split(k, T) do.
+
+    Returns:
+      The carry after the step, and the output [*batch, P] in config.dtype.
+
+    Raises:
+      TypeError, ValueError: arguments that do not fit, or a network with a layer that is
+        bidirectional or runs backwards.
+
+    >>> config = Config.stack(6, [4, 5])
+    >>> from jlstm.params import init
+    >>> carry, y = step(config, init(jax.random.key(0), config), None, jnp.ones((2, 6)))
+    >>> y.shape
+    (2, 5)
+    """
+    require_config(config)
+    if key is not None:
+        require_key(key)
+    x = arguments.as_array("x", x)
+    reset = None if reset is None else arguments.as_array("reset", reset)
+    return _step(config, params, carry, x, reset, key)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, key: Any) -> Any:
+    arguments.forward_in_time(config.layers)
+    if key is not None:
+        arguments.nothing_held(config.layers)
+    arguments.params(config, params)
+    arguments.features("x", x, ("*batch", "I"), config.input_size)
+    batch_shape, dtype = x.shape[:-1], jnp.dtype(config.dtype)
+    start = initial_carry(config, params, batch_shape)
+    carry = start if carry is None else carry
+    arguments.carries(config, carry, batch_shape)
+    if reset is not None:
+        arguments.flags("reset", reset, batch_shape, f"batch {batch_shape}")
+    first = y = x.astype(dtype)
+    after = []
+    for n, layer in enumerate(config.layers):
+        before = cell.like_data(carry[n], x, dtype)
+        if reset is not None:
+            before = masking.select(reset, cell.like_data(start[n], x, dtype), before)
+        y = jnp.concatenate([y, first], axis=-1) if layer.skip else y
+        y = y if key is None else randomness.drop_input(key, n, layer, y)
+        masks = randomness.step_masks(key, n, layer, batch_shape, dtype)
+        after.append(cell.one_step(layer, params.layers[n], before, y, dtype, masks))
+        y = cell.output(layer, params.layers[n], y, after[-1].h, dtype)
+    return tuple(after), y
+
+
+def apply(
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    xs: jax.Array,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    key: jax.Array | None = None,
+    time_major: bool = True,
+    implementation: str = "auto",
+    remat: int | str | None = None,
+) -> tuple[Carries, jax.Array]:
+    """The stack over a batch of sequences.
+
+    At padding (past the length, or where the mask is False) the carry is held, the output is zero,
+    and the input is not looked at. A backward direction starts at the last step that is not
+    padding. A reset puts the initial carry (zeros, or the learned one) in place of the carry before
+    that step, at masked steps too; past the length it does nothing. A backward direction is cut at
+    the same place: after that step it starts anew. Gradients do not cross a reset.
+
+    Args:
+      config: the network.
+      params: its parameters.
+      carry: one Carry(c [*batch, H], h [*batch, P]) a layer, with a leading axis of 2 where the
+        layer is bidirectional; None for the initial one.
+      xs: inputs [T, *batch, I] ([*batch, T, I] unless time_major), floating point.
+      lengths: [*batch] whole numbers within 0 and T. Values outside are refused where they are
+        known, and clamped where they are traced.
+      mask: [T, *batch] booleans; False marks padding.
+      resets: [T, *batch] booleans; True starts the carry anew before that step.
+      key: a random key; without one nothing is dropped.
+      time_major: whether time is the first axis of xs, mask, resets and ys.
+      implementation: "auto", or a name that `implementations` lists.
+      remat: steps of time after each of which a gradient keeps the carry, and nothing of the steps
+        between, which it computes anew; "sqrt" for about the square root of T. For networks that
+        run forward in time.
+
+    Returns:
+      The carry after the last step that is not padding, one Carry a layer, in float32 (float64
+      for a float64 config); and the outputs ys [T, *batch, P] ([*batch, T, P]) in config.dtype.
+
+    Raises:
+      TypeError, ValueError: arguments that do not fit, or an implementation that cannot serve.
+
+    >>> config = Config.stack(6, [4, 5])
+    >>> from jlstm.params import init
+    >>> params = init(jax.random.key(0), config)
+    >>> carry, ys = apply(config, params, None, jnp.ones((2, 3, 6)), time_major=False)
+    >>> ys.shape
+    (2, 3, 5)
+    """
+    require_config(config)
+    cut = None if remat is None else spans.rematerialised(config, remat)
+    arrays = _arrays(xs, lengths, mask, resets, time_major)
+    return _applied(config, params, carry, arrays, key, time_major, implementation, cut)
+
+
+def apply_truncated(
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    xs: jax.Array,
+    steps: int,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    key: jax.Array | None = None,
+    time_major: bool = True,
+    implementation: str = "auto",
+) -> tuple[Carries, jax.Array]:
+    """`apply`, but no gradient crosses from one span of `steps` steps to the one before it.
+
+    Truncated backpropagation through time in one call: values are those of `apply`, the gradient
+    that of spans run one after the other, each from the last carry of the one before as a constant.
+
+    Args:
+      config: the network; its layers run forward in time.
+      params: as in `apply`, like all that follow.
+      carry: the gradient for it is that of the first span.
+      xs: inputs.
+      steps: of a span; the last span may be shorter.
+      lengths: as in `apply`.
+      mask: as in `apply`.
+      resets: as in `apply`.
+      key: as in `apply`.
+      time_major: as in `apply`.
+      implementation: as in `apply`.
+
+    Returns:
+      What `apply` returns.
+
+    Raises:
+      TypeError, ValueError: as `apply`; a network with a layer that runs backwards.
+
+    >>> config = Config.stack(6, [4, 5])
+    >>> from jlstm.params import init
+    >>> params = init(jax.random.key(0), config)
+    >>> carry, ys = apply_truncated(config, params, None, jnp.ones((7, 2, 6)), 3)
+    >>> ys.shape
+    (7, 2, 5)
+    """
+    require_config(config)
+    cut = spans.truncated(config, steps)
+    arrays = _arrays(xs, lengths, mask, resets, time_major)
+    return _applied(config, params, carry, arrays, key, time_major, implementation, cut)
+
+
+def _applied(
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    arrays: tuple[Any, ...],
+    key: jax.Array | None,
+    time_major: bool,
+    implementation: str,
+    cut: spans.Cut | None,
+) -> tuple[Carries, jax.Array]:
+    if key is not None:
+        require_key(key)
+    _, _, mask, resets = arrays
+    draws = key is not None
+    runs = choice.choose(
+        implementation, config.layers, config.dtype, draws=draws, mask=mask, resets=resets
+    )
+    last, ys, _ = _forward(config, time_major, runs, params, carry, arrays, key, cut)
+    return last, ys
+
+
+def apply_with(
+    run: choice.Run,
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    xs: jax.Array,
+    *,
+    lengths: jax.Array | None,
+    mask: jax.Array | None,
+    resets: jax.Array | None,
+    time_major: bool,
+) -> tuple[Carries, jax.Array]:
+    """`apply` by a recurrence of one's own, with the signature of kernels.scan.run."""
+    arrays = _arrays(xs, lengths, mask, resets, time_major)
+    runs = (run,) * len(config.layers)
+    last, ys, _ = _forward(config, time_major, runs, params, carry, arrays, None)
+    return last, ys
+
+
+def trace(
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    xs: jax.Array,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    key: jax.Array | None = None,
+    time_major: bool = True,
+) -> Trace:
+    """Every gate and state of every layer, for looking inside; arguments as for `apply`.
+
+    Returns:
+      A Trace; its arrays have time where `ys` has it.
+
+    Raises:
+      TypeError, ValueError: arguments that do not fit.
+
+    >>> config = Config.stack(6, [4, 5])
+    >>> from jlstm.params import init
+    >>> seen = trace(config, init(jax.random.key(0), config), None, jnp.ones((3, 2, 6)))
+    >>> seen.layers[0].f.shape
+    (3, 2, 4)
+    """
+    require_config(config)
+    if key is not None:
+        require_key(key)
+    arrays = _arrays(xs, lengths, mask, resets, time_major)
+    runs = (scan.record,) * len(config.layers)
+    last, ys, states = _forward(config, time_major, runs, params, carry, arrays, key)
+    layers = tuple(LayerTrace(*s.gates, *s.carry) for s in states)
+    if not time_major:
+        moved = [
+            jax.tree.map(lambda a, at=int(layer.bidirectional): jnp.moveaxis(a, at, -2), one)
+            for layer, one in zip(config.layers, layers, strict=True)
+        ]
+        layers = tuple(moved)
+    return Trace(layers, last, ys)
+
+
+def _arrays(xs: Any, lengths: Any, mask: Any, resets: Any, time_major: bool) -> tuple[Any, ...]:
+    xs = arguments.as_array("xs", xs)
+    if lengths is not None:
+        lengths = arguments.as_array("lengths", lengths)
+        if xs.ndim > 1:
+            arguments.length_values(lengths, xs.shape[0 if time_major else -2])
+    mask = None if mask is None else arguments.as_array("mask", mask)
+    resets = None if resets is None else arguments.as_array("resets", resets)
+    return xs, lengths, mask, resets
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 7))
+def _forward(
+    config: Config,
+    time_major: bool,
+    runs: tuple[choice.Run, ...],
+    params: Params,
+    carry: Any,
+    arrays: Any,
+    key: Any,
+    cut: spans.Cut | None = None,
+) -> tuple[Carries, jax.Array, list[Any]]:
+    arguments.params(config, params)
+    xs, lengths, mask, resets = arrays
+    layout = ("T", "*batch", "I") if time_major else ("*batch", "T", "I")
+    arguments.features("xs", xs, layout, config.input_size)
+    xs, mask, resets = sequence.to_time_major(time_major, xs, mask, resets)
+    batch_shape, dtype = xs.shape[1:-1], jnp.dtype(config.dtype)
+    carry = initial_carry(config, params, batch_shape) if carry is None else carry
+    arguments.carries(config, carry, batch_shape)
+    carry = jax.tree.map(lambda a: jnp.asarray(a, state_dtype(dtype)), carry)
+    times = sequence.schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
+    stack = functools.partial(_stack, config, runs, dtype)
+    after, ys, made = spans.over_time(stack, params, carry, xs.astype(dtype), times, cut)
+    ys = ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
+    return after, ys, made
+
+
+def _stack(
+    config: Config,
+    runs: tuple[choice.Run, ...],
+    dtype: jnp.dtype,
+    params: Params,
+    carry: Carries,
+    xs: jax.Array,
+    times: sequence.Schedule,
+) -> tuple[Carries, jax.Array, list[Any]]:
+    """All layers over a sequence [T, *batch, I], for arguments known to fit."""
+    ys, after, made = xs, [], []
+    for n, (layer, run) in enumerate(zip(config.layers, runs, strict=True)):
+        ys = jnp.concatenate([ys, xs], axis=-1) if layer.skip else ys
+        last, ys, states = sequence.run_layer(
+            n, layer, params.layers[n], carry[n], ys, times, run, dtype
+        )
+        after.append(last)
+        made.append(states)
+    return tuple(after), ys, made

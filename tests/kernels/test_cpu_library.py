@@ -1,0 +1,159 @@
+"""The compiled library: its activations, its doors, and what happens where it does not fit."""
+
+import ctypes
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jlstm.kernels.cpu import library
+
+pytestmark = pytest.mark.usefixtures("kernel")
+
+
+def activation(name, xs):
+    function = getattr(library.load()[0], f"jlstm_{name}")
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+    out = np.empty_like(xs)
+    function(xs.ctypes.data, out.ctypes.data, xs.size)
+    return out
+
+
+EXACT = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "tanh": np.tanh}
+LIMITS = {"sigmoid": (0.0, 0.5, 1.0), "tanh": (-1.0, 0.0, 1.0)}
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_activations_are_within_their_bound(name):
+    """On a sample of floats; tests/kernels/native/activations.cc looks at every one."""
+    bits = np.arange(0, 2**32, 4099, dtype=np.uint32)
+    xs = bits.view("float32")
+    with np.errstate(all="ignore"):
+        wanted = EXACT[name](xs.astype("float64"))
+        seen = activation(name, xs)
+        normal = np.isfinite(xs) & (np.abs(wanted) > 2.0**-125)
+        units = np.spacing(np.abs(wanted[normal]).astype("float32")).astype("float64")
+    assert np.max(np.abs(seen[normal] - wanted[normal]) / units) <= 2.6
+    np.testing.assert_array_equal(np.isnan(seen), np.isnan(xs))
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_activations_meet_their_limits(name):
+    xs = np.array([-np.inf, -100, -0.0, 0.0, 100, np.inf, np.nan], "float32")
+    low, middle, high = LIMITS[name]
+    np.testing.assert_array_equal(
+        activation(name, xs), np.float32([low, low, middle, middle, high, high, np.nan])
+    )
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_activations_never_fall(name):
+    """As x rises."""
+    xs = np.sort(np.arange(0, 2**31, 1009, dtype=np.uint32).view("float32"))
+    xs = xs[np.isfinite(xs) & (np.abs(xs) < 90)]
+    xs = np.concatenate([-xs[::-1], xs])
+    ys = activation(name, xs)
+    assert np.all(np.diff(ys) >= 0)
+
+
+# Operands and results of each function for 1 group, 3 steps, 2 sequences, 5 inputs and 4 units.
+F32, FLAGS = np.float32, np.bool_
+STATE, HS, Z = (1, 2, 4), (1, 3, 2, 4), (1, 3, 2, 16)
+DOORS = {
+    "forward": (
+        dict(w_x=(1, 5, 16), w_h=(1, 4, 16), b=(1, 16), c=STATE, h=STATE, initial_c=STATE,
+             initial_h=STATE, xs=(1, 3, 2, 5), valid=(1, 3, 2), resets=(1, 3, 2)),
+        dict(last_c=STATE, last_h=STATE, hs=HS, gates=Z, c_before=HS, h_before=HS),
+        dict(reverse=np.zeros(1, np.int64), side_by_side=np.int64(0), rounded=np.int64(0)),
+    ),
+    "backward": (
+        dict(w_h=(1, 4, 16), gates=Z, c_before=HS, d_last_c=STATE, d_last_h=STATE, d_hs=HS,
+             valid=(1, 3, 2), resets=(1, 3, 2)),
+        dict(d_z=Z, d_c=STATE, d_h=STATE, d_initial_c=STATE, d_initial_h=STATE),
+        dict(reverse=np.zeros(1, np.int64), side_by_side=np.int64(0)),
+    ),
+    "gradients": (
+        dict(w_x=(1, 5, 16), xs=(1, 3, 2, 5), h_before=HS, d_z=Z),
+        dict(d_w_x=(1, 5, 16), d_w_h=(1, 4, 16), d_b=(1, 16), d_xs=(1, 3, 2, 5)),
+        {},
+    ),
+}  # fmt: skip
+
+
+def knock(door, **changed):
+    """Calls a function of the library with the shapes of some operands or results changed."""
+    operands, results, options = DOORS[door]
+    shape = {**operands, **results, **changed}
+    kind = {name: FLAGS if name in ("valid", "resets") else F32 for name in operands}
+    call = jax.ffi.ffi_call(
+        f"jlstm_{door}", [jax.ShapeDtypeStruct(shape[name], F32) for name in results]
+    )
+    arrays = [jnp.zeros(shape[name], kind[name]) for name in operands]
+    jax.block_until_ready(call(*arrays, **{**options, **changed.get("options", {})}))
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_operands_that_agree_are_taken(door):
+    knock(door)
+
+
+@pytest.mark.parametrize(
+    ("door", "name"),
+    [
+        (door, name)
+        for door, (operands, results, _) in DOORS.items()
+        for name in {**operands, **results}
+    ],
+)
+def test_operands_that_disagree_are_refused_unread(door, name):
+    """The handler looks at every shape before it reads anything."""
+    operands, results, _ = DOORS[door]
+    shape = {**operands, **results}[name]
+    for at in range(1, len(shape)):
+        smaller = (*shape[:at], shape[at] - 1, *shape[at + 1 :])
+        with pytest.raises(Exception, match="jlstm: "):
+            knock(door, **{name: smaller})
+
+
+@pytest.mark.parametrize(("door", "name"), [("forward", "hs"), ("backward", "d_hs")])
+def test_outputs_of_two_directions_are_taken_side_by_side_alone(door, name):
+    """[T, B, 2, H], not [2, T, B, H]."""
+    operands, results, _ = DOORS[door]
+    of_both = ("xs", "valid", "resets")
+    two = {n: s if n in of_both else (2, *s[1:]) for n, s in {**operands, **results}.items()}
+    two["options"] = {"reverse": np.array([0, 1]), "side_by_side": np.int64(1)}
+    knock(door, **{**two, name: (3, 2, 2, 4)})
+    with pytest.raises(
+        Exception, match=rf"{name} has shape \[2, 3, 2, 4\], expected \[3, 2, 2, 4\]"
+    ):
+        knock(door, **two)
+
+
+@pytest.mark.parametrize(
+    ("door", "missing", "message"),
+    [
+        ("forward", "initial_c", "resets need an initial carry"),
+        ("forward", "c_before", "kept together"),
+        ("backward", "d_initial_h", "resets need gradients of the initial carry"),
+    ],
+)
+def test_operands_that_belong_together_are_not_taken_apart(door, missing, message):
+    with pytest.raises(Exception, match=message):
+        knock(door, **{missing: (0,)})
+
+
+def test_a_newer_interface_is_stepped_aside_from(monkeypatch):
+    """With one warning, before anything is registered."""
+    monkeypatch.setattr(library, "interface_version", lambda: (0, 0))
+    with pytest.warns(
+        RuntimeWarning, match="foreign function interface 0.1, and this jaxlib has 0.0"
+    ):
+        found, reason = library.load.__wrapped__()
+    assert found is None and "reinstall" in reason
+
+
+def test_a_missing_library_leaves_the_scan(monkeypatch):
+    monkeypatch.setattr(library, "_path", lambda: None)
+    found, reason = library.load.__wrapped__()
+    assert found is None and "compiler" in reason

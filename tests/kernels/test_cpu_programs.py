@@ -1,0 +1,217 @@
+"""The compiled kernels inside programs: contracts 3, 8 and 13, and the memory they take."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jlstm
+from jlstm import Config, Layer
+from jlstm.kernels.cpu import library
+from tests.networks import assert_close, gradients, loss, make_call, run, scaled
+
+pytestmark = pytest.mark.usefixtures("kernel")
+ALL = ("lengths", "mask", "resets")
+SETS = ["portable", "avx2", "avx512"]  # slowest first
+
+
+def test_both_directions_train_without_a_copy_of_their_outputs():
+    """Neither a loss that joins them nor one that sums over them has XLA move them."""
+    config = Config.stack(8, [16], bidirectional=True)
+    params, xs = jlstm.init(jax.random.key(0), config), jnp.ones((7, 3, 8))
+
+    def summed(params):
+        return jnp.sum(jlstm.apply(config, params, None, xs, implementation="cpu")[1] ** 2)
+
+    def joined(params):
+        ys = jlstm.apply(config, params, None, xs, implementation="cpu")[1]
+        return jnp.sum(jnp.tanh(ys @ jnp.ones((32, 2))))
+
+    for function in (summed, joined):
+        program = jax.jit(jax.value_and_grad(function)).lower(params).compile().as_text()
+        assert "f32[7,3,2,16]" in program
+        moved = re.findall(r"= f32\[(?:7,3,2|2,7,3),16\]\S* (?:copy|transpose)\(", program)
+        assert not moved, moved
+
+
+def test_an_ensemble_repeats_no_weights():
+    """Contract 3: vmap over params alone makes groups that share their input."""
+    config = Config.stack(8, [16])
+    params = jax.vmap(lambda key: jlstm.init(key, config))(jax.random.split(jax.random.key(0), 5))
+    xs = jnp.ones((7, 3, 8))
+
+    def members(params):
+        return jax.vmap(lambda p: jlstm.apply(config, p, None, xs, implementation="cpu")[1])(params)
+
+    program = jax.jit(members).lower(params).compile()
+    assert "f32[1,7,3,8]" in program.as_text() and "f32[5,7,3,8]" not in program.as_text()
+    one_by_one = [
+        jlstm.apply(config, jax.tree.map(lambda a, n=n: a[n], params), None, xs)[1]
+        for n in range(5)
+    ]
+    assert_close(members(params), jnp.stack(one_by_one), atol=1e-6)
+
+
+def test_an_exported_program_needs_no_kernel():
+    """The foreign call is this library's; a program that leaves it takes the scan."""
+    call = make_call(Config.stack(3, [4]), 5, (2,), 0)
+    function = jax.jit(lambda params, xs: jlstm.apply(call.config, params, None, xs)[1])
+    exported = jax.export.export(function)(call.params, call.xs)
+    assert "jlstm_" not in str(exported.mlir_module())
+    assert_close(exported.call(call.params, call.xs), function(call.params, call.xs), atol=1e-6)
+
+
+def test_one_foreign_call_a_sequence_and_two_for_its_gradient():
+    config = Config(3, (Layer(4, bidirectional=True),))
+    call = make_call(config, 50, (2,), 0)
+    forward = jax.jit(lambda params: jlstm.apply(config, params, None, call.xs)[1])
+    gradient = jax.jit(jax.grad(lambda params: loss(jlstm.apply(config, params, None, call.xs))))
+    for function, calls in ((forward, 1), (gradient, 3)):
+        program = function.lower(call.params).compile().as_text()
+        assert program.count('custom_call_target="jlstm_') == calls
+        assert " while(" not in program
+
+
+@pytest.mark.parametrize(
+    ("units", "batch"),
+    [pytest.param(300, 4, id="units divided"), pytest.param(60, 40, id="batch divided")],
+)
+def test_results_do_not_depend_on_the_number_of_threads(units, batch):
+    """Contract 13, bit for bit, forward and backward."""
+    seen = {
+        threads: child(f"print(digest({units}, {batch}))", NPROC=str(threads))
+        for threads in (1, 2, 3, 8)
+    }
+    assert len(set(seen.values())) == 1, seen
+
+
+@pytest.mark.parametrize("isa", SETS)
+def test_each_instruction_set_agrees(isa):
+    """A slower one than this processor's can be asked for by name."""
+    served, error = child("print(*deviation())", JLSTM_CPU_ISA=isa).split()
+    assert SETS.index(served) == min(SETS.index(isa), SETS.index(library.instruction_set()))
+    assert float(error) < 2e-6
+
+
+def child(code, **environment):
+    """What a process of its own prints, with this module at hand."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"from tests.test_cpu_programs import *\n{code}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def digest(units, batch):
+    """Of all results of a call."""
+    call = make_call(Config.stack(40, [units]), 30, (batch,), 0, ALL)
+    call = call._replace(params=scaled(call.params))
+    made = jax.tree.leaves((run(call, "cpu"), gradients(call, "cpu")))
+    return hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in made)).hexdigest()
+
+
+def deviation():
+    """What serves, and how far off the scan it is: values, and a tenth of it for gradients."""
+    call = make_call(Config(9, (Layer(37, bidirectional=True),)), 12, (11,), 0, ALL)
+    call = call._replace(params=scaled(call.params))
+    seen, wanted = (jax.tree.leaves(run(call, name)) for name in ("cpu", "scan"))
+    values = [abs(a - b).max() for a, b in zip(seen, wanted, strict=True)]
+    seen, wanted = (jax.tree.leaves(gradients(call, name)) for name in ("cpu", "scan"))
+    slopes = [
+        abs(a - b).max() / (1e-3 + abs(b).max()) / 10 for a, b in zip(seen, wanted, strict=True)
+    ]
+    return library.instruction_set(), float(max(values + slopes))
+
+
+def test_programs_come_back_from_the_compilation_cache(tmp_path):
+    """A later process reads the program from disk, and finds the kernel it calls."""
+    code = (
+        "from jax._src import monitoring\n"
+        "events = []\n"
+        "monitoring.register_event_listener(lambda name, **_: events.append(name))\n"
+        "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
+        "jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)\n"
+        "call = make_call(Config.stack(3, [20]), 5, (2,), 0)\n"
+        "f = jax.jit(lambda p, xs: jlstm.apply(call.config, p, None, xs, implementation='cpu'))\n"
+        "ys = np.asarray(f(call.params, call.xs)[1])\n"
+        "hit = '/jax/compilation_cache/cache_hits' in events\n"
+        "print(hashlib.sha256(ys.tobytes()).hexdigest(), hit)"
+    )
+    seen = [child(code, JAX_COMPILATION_CACHE_DIR=str(tmp_path)).split() for _ in range(2)]
+    assert seen[0][0] == seen[1][0]
+    assert [hit for _, hit in seen] == ["False", "True"]
+
+
+def test_a_donated_carry_is_taken_over():
+    call = make_call(Config.stack(3, [20]), 5, (2,), 0)
+
+    def chunk(carry, xs):
+        return jlstm.apply(call.config, call.params, carry, xs, implementation="cpu")
+
+    wanted = chunk(call.carry, call.xs)
+    carry = jax.tree.map(jnp.array, call.carry)
+    seen = jax.jit(chunk, donate_argnums=0)(carry, call.xs)
+    assert all(a.is_deleted() for a in jax.tree.leaves(carry))
+    assert_close(seen, wanted, atol=0)
+
+
+def test_within_loops_branches_and_checkpoints():
+    """Within lax.scan, lax.cond and jax.checkpoint, values and gradients."""
+    call = make_call(Config.stack(3, [20]), 6, (2,), 0)
+
+    def chunks(params, implementation):
+        def body(carry, xs):
+            def ahead(carry):
+                return jlstm.apply(call.config, params, carry, xs, implementation=implementation)
+
+            return jax.lax.cond(xs[0, 0, 0] < 10, jax.checkpoint(ahead), ahead, carry)
+
+        return jax.lax.scan(body, call.carry, call.xs.reshape(3, 2, 2, 3))
+
+    for of in (chunks, lambda *a: jax.grad(lambda p: loss(chunks(p, a[1])))(a[0])):
+        assert_close(of(call.params, "cpu"), of(call.params, "scan"), atol=1e-4)
+
+
+def test_calls_within_calls_and_side_by_side():
+    """Calls that share XLA's pool with each other come to an end, with the right results."""
+    call = make_call(Config.stack(20, [128]), 20, (8,), 0)
+    many = jnp.stack([call.xs * (1 + n) for n in range(6)])
+
+    @jax.jit
+    def side_by_side(many):
+        return [jlstm.apply(call.config, call.params, None, xs)[1] for xs in many]
+
+    @jax.jit
+    def in_a_loop(many):
+        return jax.lax.map(lambda xs: jlstm.apply(call.config, call.params, None, xs)[1], many)
+
+    for _ in range(20):
+        np.testing.assert_array_equal(jnp.stack(side_by_side(many)), in_a_loop(many))
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("calls", [3000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_many_calls_take_no_more_memory(calls):
+    call = make_call(Config.stack(8, [64]), 4, (24,), 0)
+    step = jax.jit(jax.grad(lambda p: loss(jlstm.apply(call.config, p, None, call.xs))))
+    for _ in range(500):
+        jax.block_until_ready(step(call.params))
+    before = resident()
+    for _ in range(calls):
+        jax.block_until_ready(step(call.params))
+    assert resident() - before < 8e6

@@ -1,0 +1,103 @@
+"""Training runs: what they learn, and what they leave behind."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jlstm import Config
+from jlstm.files import models
+from jlstm.train import command, data, loop
+from tests.networks import assert_close
+
+SMALL = """
+[network]
+input_size = 8
+[[network.layers]]
+hidden_size = 32
+[train]
+task = "digits"
+out = "model.safetensors"
+steps = 130
+steps_per_call = 50
+"""
+
+
+@pytest.fixture
+def trained(tmp_path, capsys):
+    """A short run's model file and what it printed."""
+    (tmp_path / "small.toml").write_text(SMALL)
+    command.train(tmp_path / "small.toml", tmp_path / "deep" / "model")
+    return tmp_path / "deep" / "model", capsys.readouterr().out
+
+
+def accuracy_line(text):
+    (line,) = [line for line in text.splitlines() if line.startswith("test accuracy")]
+    return line
+
+
+def test_a_short_run_learns_and_eval_prints_its_accuracy_again(trained, capsys):
+    path, printed = trained
+    command.evaluate(path)
+    assert accuracy_line(capsys.readouterr().out) == accuracy_line(printed)
+    accuracy = float(accuracy_line(printed).split()[2].rstrip("%"))
+    assert accuracy > 60, "130 steps read far more digits right than one in ten"
+
+
+def test_the_model_file_holds_the_network_and_its_readout(trained):
+    config, _ = models.load(trained[0])
+    assert config == Config.stack(8, [32])
+    assert {n: a.shape for n, a in models.load_extra(trained[0]).items()} == {
+        "readout.w": (32, 10),
+        "readout.b": (10,),
+    }
+
+
+def test_one_seed_gives_one_model_however_the_steps_are_grouped():
+    train_set, _ = data.digits()
+    config, seen, models = Config.stack(8, [8]), [], []
+    for seed, together in ((0, 7), (0, 3), (1, 7)):
+        run = loop.Run("digits", "m", steps=7, steps_per_call=together, seed=seed, shift=0.5)
+        report = lambda step, loss, accuracy: seen.append(step)  # noqa: E731
+        models.append(loop.train(config, run, 10, train_set, report))
+    assert seen == [7, 3, 6, 7, 7]
+    assert_close(models[0], models[1], atol=1e-6)
+    assert np.any(models[0].w != models[2].w)
+
+
+def test_the_split_is_fixed_and_fair():
+    (train_set, test_set), (again, _) = data.digits(), data.digits()
+    assert (len(train_set.labels), len(test_set.labels)) == (1437, 360)
+    np.testing.assert_array_equal(train_set.xs, again.xs)
+    assert test_set.xs.shape == (360, 8, 8) and test_set.xs.max() <= 1
+    shares = [np.bincount(s.labels) / len(s.labels) for s in (train_set, test_set)]
+    np.testing.assert_allclose(*shares, atol=0.005)
+    both = {a.tobytes() for a in train_set.xs} & {a.tobytes() for a in test_set.xs}
+    assert not both, "no digit is on both sides"
+
+
+def test_shifts_move_whole_images_by_at_most_a_pixel():
+    images = jnp.zeros((200, 8, 8)).at[:, 3, 4].set(1.0)
+    moved = np.asarray(data.shifted(jax.random.key(0), images, 1.0))
+    _, rows, columns = np.nonzero(moved)
+    assert len(rows) == 200
+    assert set(rows) == {2, 3, 4} and set(columns) == {3, 4, 5}
+    some = np.asarray(data.shifted(jax.random.key(0), images, 0.5))
+    assert 0.35 < (some != images).any((1, 2)).mean() < 0.6  # 8 of 9 moves move
+    np.testing.assert_array_equal(data.shifted(jax.random.key(0), images, 0.0), images)
+
+
+def test_a_place_that_cannot_be_written_is_known_before_training(tmp_path, monkeypatch):
+    (tmp_path / "small.toml").write_text(SMALL)
+    monkeypatch.setattr(loop, "train", lambda *_: pytest.fail("trained for nothing"))
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path, tmp_path / "file" / "model"):
+        with pytest.raises(ValueError, match="cannot write the model to"):
+            command.train(tmp_path / "small.toml", out)
+
+
+@pytest.mark.long
+def test_the_digits_are_read(tmp_path, capsys):
+    command.train("configs/digits.toml", tmp_path / "model")
+    accuracy = float(accuracy_line(capsys.readouterr().out).split()[2].rstrip("%"))
+    assert accuracy >= 97
