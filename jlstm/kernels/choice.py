@@ -11,10 +11,9 @@ from jlstm.kernels import fused, plain, scan, unrolled
 from jlstm.kernels.cpu import lowering as cpu
 from jlstm.kernels.cudnn import calls as cudnn
 from jlstm.kernels.cudnn import layer as cudnn_layer
+from jlstm.kernels.recurrence import Recurrence
 from jlstm.kernels.tpu import lowering as tpu
 from jlstm.layer import Layer
-
-Run = Callable[..., Any]  # with the signature of scan.run
 
 
 class Implementation(NamedTuple):
@@ -28,7 +27,7 @@ class Implementation(NamedTuple):
     """
 
     name: str
-    run: Run
+    run: Recurrence
     refusal: Callable[[Layer, str, str], str | None]
     lacks: tuple[str, ...] = ()
 
@@ -87,7 +86,7 @@ def choose(
     draws: bool = False,
     mask: Any = None,
     resets: Any = None,
-) -> tuple[Run, ...]:
+) -> tuple[Recurrence, ...]:
     """The recurrence of each layer: the fastest that serves it for "auto", else the one named.
 
     `draws` says whether the call has a random key; without one nothing is dropped, whatever a layer
@@ -116,7 +115,7 @@ def choose(
     return (named.run,) * len(layers)
 
 
-def _fastest(layer: Layer, dtype: str, platform: str, asked: Sequence[str]) -> Run:
+def _fastest(layer: Layer, dtype: str, platform: str, asked: Sequence[str]) -> Recurrence:
     for implementation in IMPLEMENTATIONS:
         reason = implementation.refusal(layer, dtype, platform) or _lacking(implementation, asked)
         if reason is None and implementation.run is not scan.run:

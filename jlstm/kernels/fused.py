@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 
-from jlstm.cell import Masks
 from jlstm.kernels import fused_as_scans, fused_products, unrolled
 from jlstm.kernels.cpu import lowering as cpu
 from jlstm.kernels.primitives import device_types, folding
@@ -30,38 +29,29 @@ from jlstm.kernels.primitives.operands import (
     over_time,
 )
 from jlstm.kernels.primitives.operation import Lowering, operation, through_meaning
+from jlstm.kernels.recurrence import Inputs
 from jlstm.kernels.tpu import lowering as tpu
 from jlstm.layer import Layer
-from jlstm.params import Carry, LayerParams
+from jlstm.params import Carry
 
 
 def run(
-    layer: Layer,
-    params: LayerParams,
-    carry: Carry,
-    xs: jax.Array,
-    *,
-    initial: Carry,
-    valid: jax.Array | None,
-    resets: jax.Array | None,
-    masks: Masks,
-    held: Masks,
-    reverse: tuple[bool, ...],
-    dtype: jnp.dtype,
+    layer: Layer, inputs: Inputs, *, reverse: tuple[bool, ...], dtype: jnp.dtype
 ) -> tuple[Carry, jax.Array]:
-    """All directions of one plain layer over a sequence; arguments and results as in scan.run."""
-    assert not jax.tree.leaves((masks, held)), "a plain layer draws nothing"
+    """All directions of one plain layer over a sequence, as `recurrence.Recurrence` says."""
+    assert not jax.tree.leaves((inputs.masks, inputs.held)), "a plain layer draws nothing"
+    params, carry, xs = inputs.params, inputs.carry, inputs.xs
     rounded = dtype == jnp.bfloat16
     if rounded:  # float32 from here on, in which the kernels compute
         w_x, w_h, xs = (fused_as_scans.round_to_bfloat16(a) for a in (*params[:2], xs))
     else:
         w_x, w_h = (a.astype(dtype) for a in params[:2])
     b = None if params.b is None else params.b.astype(w_h.dtype)
-    if resets is not None:
-        initial = Carry(*(jnp.broadcast_to(a, carry.c.shape) for a in initial))
-    valid, resets = (None if a is None else a[None] for a in (valid, resets))
-    start = None if resets is None else initial
-    given = Forward(w_x, w_h, b, carry, start, xs[None], valid, resets)
+    initial = None
+    if inputs.resets is not None:
+        initial = Carry(*(jnp.broadcast_to(a, carry.c.shape) for a in inputs.initial))
+    valid, resets = (None if a is None else a[None] for a in (inputs.valid, inputs.resets))
+    given = Forward(w_x, w_h, b, carry, initial, xs[None], valid, resets)
     made = _bind(run_p, given, reverse=reverse, keep=False, rounded=rounded)
     return made.carry, made.hs
 

@@ -20,6 +20,7 @@ from jax import lax
 
 from jlstm import cell, masking
 from jlstm.kernels.primitives import device_types
+from jlstm.kernels.recurrence import Inputs
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
@@ -76,63 +77,39 @@ class _How(NamedTuple):
 
 def run(
     layer: Layer,
-    params: LayerParams,
-    carry: Carry,
-    xs: jax.Array,
+    inputs: Inputs,
     *,
-    initial: Carry,
-    valid: jax.Array | None,
-    resets: jax.Array | None,
-    masks: cell.Masks,
-    held: cell.Masks,
     reverse: tuple[bool, ...],
     dtype: jnp.dtype,
     over: str | None = None,
     unroll: int = 1,
 ) -> tuple[Carry, jax.Array]:
-    """All directions of one layer over a whole sequence.
+    """All directions of one layer over a whole sequence, as `recurrence.Recurrence` says.
 
     Args:
       layer: the layer's options.
-      params: parameters of D directions, their leading axis; without a highway.
-      carry: Carry [D, *batch, ..] in the state's dtype.
-      xs: inputs [T, *batch, I].
-      initial: what a reset puts into the carry, broadcastable to it.
-      valid: as in Steps.
-      resets: as in Steps.
-      masks: what is drawn for each step, [D, T, *batch, ..].
-      held: what is drawn for all steps, [D, *batch, ..]; a mask is in one of the two.
+      inputs: its arrays.
       reverse: for each direction, whether it starts at the last step.
       dtype: what products are taken in.
       over: within shard_map, the axis of devices over which units are divided: w_h is then
         [D, H, 4 own units], and h is gathered for its product.
-      unroll: how many steps a turn of the loop takes.
+      unroll: how many steps an iteration of the loop takes.
 
     Returns:
       The last carry and the hidden states [D, T, *batch, P], zero where not valid.
     """
+    how = _How(over, unroll)
 
-    def one(params: Any, carry: Any, initial: Any, masks: Any, held: Any, reverse: bool) -> Any:
-        steps = Steps(cell.from_input(layer, params, xs, dtype), valid, resets, masks)
-        own, how = _for_loop(params, dtype), _How(over, unroll)
-        return _recurrence(layer, reverse, dtype.name, how, own, carry, initial, steps, held)
+    def one(params: LayerParams, own: Inputs, steps: Steps, reverse: bool) -> Any:
+        return _recurrence(
+            layer, reverse, dtype.name, how, params, own.carry, own.initial, steps, own.held
+        )
 
-    return _each_direction(one, reverse, params, carry, initial, masks, held)
+    return _each_direction(one, layer, inputs, reverse, dtype)
 
 
 def record(
-    layer: Layer,
-    params: LayerParams,
-    carry: Carry,
-    xs: jax.Array,
-    *,
-    initial: Carry,
-    valid: jax.Array | None,
-    resets: jax.Array | None,
-    masks: cell.Masks,
-    held: cell.Masks,
-    reverse: tuple[bool, ...],
-    dtype: jnp.dtype,
+    layer: Layer, inputs: Inputs, *, reverse: tuple[bool, ...], dtype: jnp.dtype
 ) -> tuple[Carry, States]:
     """As `run`, but returns every gate and state in place of the hidden states."""
 
@@ -140,16 +117,29 @@ def record(
         gates = cell.Gates(*(masking.where(taken.valid, gate, 0.0) for gate in taken.gates))
         return States(gates, taken.after)
 
-    def one(params: Any, carry: Any, initial: Any, masks: Any, held: Any, reverse: bool) -> Any:
-        steps = Steps(cell.from_input(layer, params, xs, dtype), valid, resets, masks)
-        own = _for_loop(params, dtype)
-        return loop(layer, reverse, dtype, own, carry, initial, steps, held, keep)
+    def one(params: LayerParams, own: Inputs, steps: Steps, reverse: bool) -> Any:
+        return loop(layer, reverse, dtype, params, own.carry, own.initial, steps, own.held, keep)
 
-    return _each_direction(one, reverse, params, carry, initial, masks, held)
+    return _each_direction(one, layer, inputs, reverse, dtype)
 
 
-def _each_direction(one: Any, reverse: tuple[bool, ...], *own: Any) -> Any:
-    made = [one(*jax.tree.map(lambda a, d=d: a[d], own), r) for d, r in enumerate(reverse)]
+def _each_direction(
+    one: Callable[..., Any],
+    layer: Layer,
+    inputs: Inputs,
+    reverse: tuple[bool, ...],
+    dtype: jnp.dtype,
+) -> Any:
+    """Results of `one(parameters of the loop, inputs, steps, reverse)`, stacked over directions."""
+    # All directions read the same inputs and flags.
+    shared = {"xs": inputs.xs, "valid": inputs.valid, "resets": inputs.resets}
+    made = []
+    for d, backwards in enumerate(reverse):
+        own = jax.tree.map(lambda a, d=d: a[d], inputs._replace(**dict.fromkeys(shared)))
+        own = own._replace(**shared)
+        z = cell.from_input(layer, own.params, own.xs, dtype)
+        steps = Steps(z, own.valid, own.resets, own.masks)
+        made.append(one(_for_loop(own.params, dtype), own, steps, backwards))
     return jax.tree.map(lambda *a: jnp.stack(a), *made)
 
 

@@ -5,6 +5,7 @@ launches beside them, to count, to compare and to store outputs, is shared by it
 turn waits for what it brings from the chip's main memory and takes back.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,9 @@ from jax import lax
 from jlstm.kernels import fused_as_scans, scan
 from jlstm.kernels.primitives import operands
 from jlstm.kernels.primitives.operands import Backward, Forward, Linear
+from jlstm.kernels.recurrence import Inputs
 from jlstm.layer import Layer
-from jlstm.params import Carry, LayerParams
+from jlstm.params import Carry
 
 STEPS_A_TURN = 8
 PLATFORMS = ("cuda", "rocm", "tpu")  # on a CPU code of that length is slower
@@ -29,27 +31,16 @@ MEANINGS: dict[type, Callable[..., Any]] = {
 
 
 def run(
-    layer: Layer,
-    params: LayerParams,
-    carry: Carry,
-    xs: jax.Array,
-    *,
-    reverse: tuple[bool, ...],
-    dtype: jnp.dtype,
-    **others: Any,
+    layer: Layer, inputs: Inputs, *, reverse: tuple[bool, ...], dtype: jnp.dtype
 ) -> tuple[Carry, jax.Array]:
-    """Any layer over a sequence; arguments and results as in scan.run."""
+    """Any layer over a sequence, as `recurrence.Recurrence` says."""
 
-    def by(steps_a_turn: int) -> Callable[..., tuple[Carry, jax.Array]]:
-        def one(params: Any, carry: Any, xs: Any, others: Any) -> tuple[Carry, jax.Array]:
-            fixed = {"reverse": reverse, "dtype": dtype, "unroll": steps_a_turn}
-            return scan.run(layer, params, carry, xs, **fixed, **others)
+    def by(unroll: int) -> Callable[[Inputs], tuple[Carry, jax.Array]]:
+        return functools.partial(scan.run, layer, reverse=reverse, dtype=dtype, unroll=unroll)
 
-        return one
-
-    several = by(_steps_a_turn(xs.shape[0]))
+    several = by(_steps_a_turn(inputs.xs.shape[0]))
     there = dict.fromkeys(PLATFORMS, several)
-    return lax.platform_dependent(params, carry, xs, others, default=by(1), **there)
+    return lax.platform_dependent(inputs, default=by(1), **there)
 
 
 def lowering(ctx: Any, given: Any, reverse: Any, **options: bool) -> Callable[..., Any]:

@@ -1,6 +1,5 @@
 """One layer over time: direction, lengths, masks, resets."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +9,11 @@ from jlstm import arguments, cell, masking, randomness
 from jlstm.dtypes import state_dtype
 from jlstm.kernels import choice, scan
 from jlstm.kernels.primitives import device_types
+from jlstm.kernels.recurrence import Inputs, Recurrence
 from jlstm.keys import require_key
 from jlstm.layer import Layer
+from jlstm.network import intake
+from jlstm.network.intake import Sequences
 from jlstm.params import Carry, LayerParams, start_of_layer
 from jlstm.randomness import Keys
 
@@ -30,27 +32,11 @@ class Schedule(NamedTuple):
     keys: Keys | None = None
 
 
-def schedule(
-    time_steps: int,
-    batch_shape: tuple[int, ...],
-    lengths: jax.Array | None,
-    mask: jax.Array | None,
-    resets: jax.Array | None,
-    key: jax.Array | None,
-) -> Schedule:
-    """Checks and joins what a call says about time; everything time-major."""
-    shape = (time_steps, *batch_shape)
-    layout = f"{time_steps} time steps by batch {batch_shape}"
-    valid = None
-    if mask is not None:
-        arguments.flags("mask", mask, shape, layout, either_major=True)
-        valid = jnp.asarray(mask)
-    if resets is not None:
-        arguments.flags("resets", resets, shape, layout, either_major=True)
-        resets = jnp.asarray(resets)
-    if lengths is not None:
-        arguments.lengths(lengths, batch_shape, time_steps)
-        within = masking.within(jnp.asarray(lengths), time_steps)
+def schedule(given: Sequences, key: jax.Array | None) -> Schedule:
+    """What a call says about time, joined; `given` is checked, its time the first axis."""
+    time_steps, valid, resets = given.xs.shape[0], given.mask, given.resets
+    if given.lengths is not None:
+        within = masking.within(given.lengths, time_steps)
         valid = within if valid is None else valid & within
         # Past the length nothing happens any more: the carry stays the one at the length.
         resets = None if resets is None else resets & within
@@ -65,7 +51,7 @@ def run_layer(
     carry: Carry,
     xs: jax.Array,
     times: Schedule,
-    run: Callable[..., tuple[Carry, Any]],
+    run: Recurrence,
     dtype: jnp.dtype,
 ) -> tuple[Carry, jax.Array, Any]:
     """Layer n of a stack over a sequence [T, *batch, I], for arguments known to fit.
@@ -87,17 +73,17 @@ def run_layer(
     masks, held = randomness.masks(times.keys, n, layer, xs.shape[1:-1], dtype)
     # Zeros [*batch, I], which exist for T = 0 too, of a type that weights have a part in.
     data = jnp.sum(xs[:0], axis=0) + jnp.sum(own.w_x[:0]).astype(xs.dtype)
-    operands = {
-        "params": own,
-        "carry": cell.like_data(carry, data, dtype),
-        "xs": xs,
-        "initial": cell.like_data(start, data, dtype),
-        "valid": times.valid,
-        "resets": times.resets,
-        "masks": masks,
-        "held": held,
-    }
-    last, made = run(layer, **device_types.alike(operands), reverse=reverse, dtype=dtype)
+    inputs = Inputs(
+        params=own,
+        carry=cell.like_data(carry, data, dtype),
+        xs=xs,
+        initial=cell.like_data(start, data, dtype),
+        valid=times.valid,
+        resets=times.resets,
+        masks=masks,
+        held=held,
+    )
+    last, made = run(layer, device_types.alike(inputs), reverse=reverse, dtype=dtype)
     if not layer.bidirectional:
         last, made = jax.tree.map(lambda a: a[0], (last, made))
     recorded = isinstance(made, scan.States)
@@ -151,14 +137,10 @@ def lstm(
     layer = arguments.layer_of(params, layer)
     if key is not None:
         require_key(key)
-    xs = jnp.asarray(arguments.as_array("xs", xs))
-    xs, mask, resets = to_time_major(time_major, xs, mask, resets)
-    arguments.features("xs", xs, ("T", "*batch", "I"), params.w_x.shape[-2])
-    batch_shape = xs.shape[1:-1]
-    if lengths is not None:
-        lengths = arguments.as_array("lengths", lengths)
-        arguments.length_values(lengths, xs.shape[0])
-    dtype = cell.common_dtype(params, xs)
+    given = intake.arrays(xs, lengths, mask, resets, time_major=time_major)
+    given = intake.checked(given, params.w_x.shape[-2], time_major=time_major)
+    batch_shape = given.xs.shape[1:-1]
+    dtype = cell.common_dtype(params, given.xs)
     draws = key is not None
     (run,) = choice.choose(
         implementation, (layer,), dtype.name, draws=draws, mask=mask, resets=resets
@@ -166,24 +148,9 @@ def lstm(
     if carry is None:
         carry = start_of_layer(layer, params.initial_carry, batch_shape, state_dtype(dtype))
     arguments.carry("carry", carry, layer, batch_shape)
-    times = schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
-    carry, ys, _ = run_layer(0, layer, params, carry, xs.astype(dtype), times, run, dtype)
+    times = schedule(given, key)
+    carry, ys, _ = run_layer(0, layer, params, carry, given.xs.astype(dtype), times, run, dtype)
     return carry, ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
-
-
-def to_time_major(
-    time_major: bool, xs: jax.Array, mask: Any, resets: Any
-) -> tuple[jax.Array, Any, Any]:
-    """Inputs and flags with time as their first axis."""
-    mask = None if mask is None else jnp.asarray(arguments.as_array("mask", mask))
-    resets = None if resets is None else jnp.asarray(arguments.as_array("resets", resets))
-    if time_major or xs.ndim < 2:
-        return xs, mask, resets
-    for name, a in (("mask", mask), ("resets", resets)):
-        if a is not None:
-            arguments.flags(name, a, xs.shape[:-1], "batch by time steps")
-    mask, resets = (a if a is None else jnp.moveaxis(a, -1, 0) for a in (mask, resets))
-    return jnp.moveaxis(xs, -2, 0), mask, resets
 
 
 def _merged(layer: Layer, hs: jax.Array) -> jax.Array:

@@ -10,8 +10,10 @@ from jlstm import arguments, cell, masking, randomness
 from jlstm.config import Config, require_config
 from jlstm.dtypes import state_dtype
 from jlstm.kernels import choice, scan
+from jlstm.kernels.recurrence import Recurrence
 from jlstm.keys import require_key
-from jlstm.network import sequence, spans
+from jlstm.network import intake, sequence, spans
+from jlstm.network.intake import Sequences
 from jlstm.params import Carry, Params, initial_carry
 
 Carries = tuple[Carry, ...]
@@ -165,8 +167,8 @@ def apply(
     """
     require_config(config)
     cut = None if remat is None else spans.rematerialised(config, remat)
-    arrays = _arrays(xs, lengths, mask, resets, time_major)
-    return _applied(config, params, carry, arrays, key, time_major, implementation, cut)
+    given = intake.arrays(xs, lengths, mask, resets, time_major=time_major)
+    return _run_by(implementation, config, params, carry, given, key, time_major, cut)
 
 
 def apply_truncated(
@@ -216,33 +218,31 @@ def apply_truncated(
     """
     require_config(config)
     cut = spans.truncated(config, steps)
-    arrays = _arrays(xs, lengths, mask, resets, time_major)
-    return _applied(config, params, carry, arrays, key, time_major, implementation, cut)
+    given = intake.arrays(xs, lengths, mask, resets, time_major=time_major)
+    return _run_by(implementation, config, params, carry, given, key, time_major, cut)
 
 
-def _applied(
+def _run_by(
+    implementation: str,
     config: Config,
     params: Params,
     carry: Carries | None,
-    arrays: tuple[Any, ...],
+    given: Sequences,
     key: jax.Array | None,
     time_major: bool,
-    implementation: str,
     cut: spans.Cut | None,
 ) -> tuple[Carries, jax.Array]:
+    """Runs the network by the implementation that has the name, or that "auto" chooses."""
     if key is not None:
         require_key(key)
-    _, _, mask, resets = arrays
-    draws = key is not None
-    runs = choice.choose(
-        implementation, config.layers, config.dtype, draws=draws, mask=mask, resets=resets
-    )
-    last, ys, _ = _forward(config, time_major, runs, params, carry, arrays, key, cut)
+    draws, flags = key is not None, {"mask": given.mask, "resets": given.resets}
+    runs = choice.choose(implementation, config.layers, config.dtype, draws=draws, **flags)
+    last, ys, _ = _run_network(config, time_major, runs, params, carry, given, key, cut)
     return last, ys
 
 
 def apply_with(
-    run: choice.Run,
+    run: Recurrence,
     config: Config,
     params: Params,
     carry: Carries | None,
@@ -253,10 +253,10 @@ def apply_with(
     resets: jax.Array | None,
     time_major: bool,
 ) -> tuple[Carries, jax.Array]:
-    """`apply` by a recurrence of one's own, with the signature of kernels.scan.run."""
-    arrays = _arrays(xs, lengths, mask, resets, time_major)
+    """`apply` by a given recurrence."""
+    given = intake.arrays(xs, lengths, mask, resets, time_major=time_major)
     runs = (run,) * len(config.layers)
-    last, ys, _ = _forward(config, time_major, runs, params, carry, arrays, None)
+    last, ys, _ = _run_network(config, time_major, runs, params, carry, given, None)
     return last, ys
 
 
@@ -289,9 +289,9 @@ def trace(
     require_config(config)
     if key is not None:
         require_key(key)
-    arrays = _arrays(xs, lengths, mask, resets, time_major)
+    given = intake.arrays(xs, lengths, mask, resets, time_major=time_major)
     runs = (scan.record,) * len(config.layers)
-    last, ys, states = _forward(config, time_major, runs, params, carry, arrays, key)
+    last, ys, states = _run_network(config, time_major, runs, params, carry, given, key)
     layers = tuple(LayerTrace(*s.gates, *s.carry) for s in states)
     if not time_major:
         moved = [
@@ -302,47 +302,34 @@ def trace(
     return Trace(layers, last, ys)
 
 
-def _arrays(xs: Any, lengths: Any, mask: Any, resets: Any, time_major: bool) -> tuple[Any, ...]:
-    xs = arguments.as_array("xs", xs)
-    if lengths is not None:
-        lengths = arguments.as_array("lengths", lengths)
-        if xs.ndim > 1:
-            arguments.length_values(lengths, xs.shape[0 if time_major else -2])
-    mask = None if mask is None else arguments.as_array("mask", mask)
-    resets = None if resets is None else arguments.as_array("resets", resets)
-    return xs, lengths, mask, resets
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 7))
-def _forward(
+def _run_network(
     config: Config,
     time_major: bool,
-    runs: tuple[choice.Run, ...],
+    runs: tuple[Recurrence, ...],
     params: Params,
     carry: Any,
-    arrays: Any,
+    given: Sequences,
     key: Any,
     cut: spans.Cut | None = None,
 ) -> tuple[Carries, jax.Array, list[Any]]:
+    """The compiled part of a call: checks what it is given, then runs all layers over it."""
     arguments.params(config, params)
-    xs, lengths, mask, resets = arrays
-    layout = ("T", "*batch", "I") if time_major else ("*batch", "T", "I")
-    arguments.features("xs", xs, layout, config.input_size)
-    xs, mask, resets = sequence.to_time_major(time_major, xs, mask, resets)
-    batch_shape, dtype = xs.shape[1:-1], jnp.dtype(config.dtype)
+    given = intake.checked(given, config.input_size, time_major=time_major)
+    batch_shape, dtype = given.xs.shape[1:-1], jnp.dtype(config.dtype)
     carry = initial_carry(config, params, batch_shape) if carry is None else carry
     arguments.carries(config, carry, batch_shape)
     carry = jax.tree.map(lambda a: jnp.asarray(a, state_dtype(dtype)), carry)
-    times = sequence.schedule(xs.shape[0], batch_shape, lengths, mask, resets, key)
-    stack = functools.partial(_stack, config, runs, dtype)
-    after, ys, made = spans.over_time(stack, params, carry, xs.astype(dtype), times, cut)
+    times = sequence.schedule(given, key)
+    stack = functools.partial(_run_layers, config, runs, dtype)
+    after, ys, made = spans.over_time(stack, params, carry, given.xs.astype(dtype), times, cut)
     ys = ys if time_major else jnp.moveaxis(ys, 0, len(batch_shape))
     return after, ys, made
 
 
-def _stack(
+def _run_layers(
     config: Config,
-    runs: tuple[choice.Run, ...],
+    runs: tuple[Recurrence, ...],
     dtype: jnp.dtype,
     params: Params,
     carry: Carries,

@@ -23,11 +23,11 @@ def test_what_this_machine_has_keeps_its_promises(contract, allowed, name):
 def swapped(run):
     """An implementation with two gates in the wrong order."""
 
-    def wrong(layer, params, *args, **options):
+    def wrong(layer, inputs, **options):
         units = layer.hidden_size
         order = [*range(units, 2 * units), *range(units), *range(2 * units, 4 * units)]
-        params = params._replace(w_h=params.w_h[..., order])
-        return run(layer, params, *args, **options)
+        params = inputs.params._replace(w_h=inputs.params.w_h[..., order])
+        return run(layer, inputs._replace(params=params), **options)
 
     return wrong
 
@@ -35,8 +35,9 @@ def swapped(run):
 def forgetful(run):
     """One that starts from zeros, whatever carry it is given."""
 
-    def wrong(layer, params, carry, *args, **options):
-        return run(layer, params, jax.tree.map(jnp.zeros_like, carry), *args, **options)
+    def wrong(layer, inputs, **options):
+        carry = jax.tree.map(jnp.zeros_like, inputs.carry)
+        return run(layer, inputs._replace(carry=carry), **options)
 
     return wrong
 
@@ -44,9 +45,10 @@ def forgetful(run):
 def mixing(run):
     """One that adds to each sequence the mean of its batch."""
 
-    def wrong(layer, params, carry, xs, **options):
-        batch = tuple(range(1, xs.ndim - 1))
-        return run(layer, params, carry, xs + xs.mean(batch, keepdims=True), **options)
+    def wrong(layer, inputs, **options):
+        xs = inputs.xs
+        mean = xs.mean(tuple(range(1, xs.ndim - 1)), keepdims=True)
+        return run(layer, inputs._replace(xs=xs + mean), **options)
 
     return wrong
 
@@ -62,8 +64,9 @@ def uniform(run):
     def first(size, mapped, a):
         return jnp.broadcast_to(a[:1], a.shape), True
 
-    def wrong(layer, params, *args, **options):
-        return run(layer, jax.tree.map(same, params), *args, **options)
+    def wrong(layer, inputs, **options):
+        params = jax.tree.map(same, inputs.params)
+        return run(layer, inputs._replace(params=params), **options)
 
     return wrong
 
@@ -72,7 +75,9 @@ def without(name):
     """One that does not look at an argument."""
 
     def deaf(run):
-        return lambda *args, **options: run(*args, **{**options, name: None})
+        return lambda layer, inputs, **options: run(
+            layer, inputs._replace(**{name: None}), **options
+        )
 
     return deaf
 
@@ -141,11 +146,10 @@ def test_an_apply_that_refuses_nothing_is_found(monkeypatch):
 def test_calls_that_disturb_each_other_are_found(monkeypatch):
     seen = []
 
-    def run(layer, params, carry, *args, **options):
+    def run(layer, inputs, **options):
         seen.append(layer)
-        return choice.scan.run(
-            layer, params, jax.tree.map(lambda a: a + len(seen), carry), *args, **options
-        )
+        carry = jax.tree.map(lambda a: a + len(seen), inputs.carry)
+        return choice.scan.run(layer, inputs._replace(carry=carry), **options)
 
     one = choice.Implementation("leaky", run, lambda *_: None)
     monkeypatch.setattr(choice, "IMPLEMENTATIONS", (one, *choice.IMPLEMENTATIONS))

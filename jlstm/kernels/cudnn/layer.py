@@ -20,31 +20,24 @@ from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import device_types, folding
 from jlstm.kernels.primitives.operands import Cotangents, Layered, Through, names
 from jlstm.kernels.primitives.operation import operation
+from jlstm.kernels.recurrence import Inputs
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
 
 def run(
-    layer: Layer,
-    params: LayerParams,
-    carry: Carry,
-    xs: jax.Array,
-    *,
-    valid: jax.Array | None,
-    resets: jax.Array | None,
-    dtype: jnp.dtype,
-    **others: Any,
+    layer: Layer, inputs: Inputs, *, reverse: tuple[bool, ...], dtype: jnp.dtype
 ) -> tuple[Carry, jax.Array]:
-    """A plain layer over a sequence; arguments and results as in scan.run.
+    """A plain layer over a sequence, as `recurrence.Recurrence` says.
 
     There are no resets, and what is valid is so from the first step to the length of a sequence.
     """
-    assert resets is None, "cuDNN takes none"
+    assert inputs.resets is None, "cuDNN takes none"
+    params, carry, xs, valid = inputs.params, inputs.carry, inputs.xs, inputs.valid
     arrays = jax.tree.leaves((params, carry, xs, valid))
     known = all(isinstance(n, int) and n > 0 for n in xs.shape)
     if not known or any(map(device_types.explicit, arrays)):
-        times = {"valid": valid, "resets": None}
-        return fused.run(layer, params, carry, xs, **times, dtype=dtype, **others)
+        return fused.run(layer, inputs, reverse=reverse, dtype=dtype)
     lengths = None if valid is None else jnp.sum(valid, axis=0, dtype=jnp.int32)
     w_x, w_h = (a.astype(dtype) for a in params[:2])
     b = None if params.b is None else params.b.astype(dtype)
@@ -63,19 +56,10 @@ def _meant(given: Layered) -> tuple[Carry, jax.Array]:
     """What a run means, without what it keeps."""
     lengths = given.lengths
     valid = None if lengths is None else masking.within(lengths, given.xs.shape[1])
-    return fused.run(
-        PLAIN,
-        LayerParams(given.w_x, given.w_h, given.b),
-        given.carry,
-        given.xs[0],
-        initial=given.carry,
-        valid=valid,
-        resets=None,
-        masks=NO_MASKS,
-        held=NO_MASKS,
-        reverse=(False, True)[: len(given.w_h)],
-        dtype=given.w_h.dtype,
-    )
+    params = LayerParams(given.w_x, given.w_h, given.b)
+    inputs = Inputs(params, given.carry, given.xs[0], given.carry, valid, None, NO_MASKS, NO_MASKS)
+    reverse = (False, True)[: len(given.w_h)]
+    return fused.run(PLAIN, inputs, reverse=reverse, dtype=given.w_h.dtype)
 
 
 def meaning_of_run(*leaves: Any, tree: Any, kept: int, precise: bool) -> Any:
