@@ -29,7 +29,7 @@ RANKS = {
         ("cli",),
     ],
     "kernels": [
-        ("plain", "primitives"),
+        ("plain", "primitives", "recurrence"),
         ("scan",),
         ("divided", "fused_as_scans"),
         ("cpu", "tpu", "unrolled"),
@@ -46,7 +46,7 @@ RANKS = {
     "kernels/cpu": [("library",), ("lowering",)],
     "kernels/tpu": [("vmem",), ("tiling",), ("grid",), ("backward", "forward"), ("lowering",)],
     "kernels/cudnn": [("calls",), ("layer",)],
-    "network": [("sequence",), ("spans",), ("stack",), ("sharded",)],
+    "network": [("intake",), ("sequence",), ("spans",), ("stack",), ("sharded",)],
     "files": [("aligned", "config_toml", "writing"), ("tensor_file",), ("models",), ("export",)],
     "interop": [
         ("needs", "protobuf", "report"),
