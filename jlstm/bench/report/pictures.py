@@ -27,6 +27,12 @@ SWEEPS: dict[str, tuple[str, Callable[[Record], Any], Callable[[Record], Any]]] 
     ),
 }
 MARKERS = "osD^v<>PX*ph"
+# Told apart on a screen, in print and without seeing red or green; the markers help.
+COLORS = (
+    "#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d",
+    "#8c613c", "#7f7f7f", "#b2df3a", "#e4002b",
+)  # fmt: skip
+DOTS_PER_INCH = 90
 
 
 def require() -> None:
@@ -45,7 +51,7 @@ def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
 
     Args:
       records: as `records.read` gives them.
-      folder: where the SVG files go.
+      folder: where the PNG files go.
 
     Returns:
       File name -> caption.
@@ -56,15 +62,15 @@ def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
         of_mode = [r for r in timed if r["mode"] == mode]
         for name, (axis, value, rest) in SWEEPS.items():
             if panels := _sweeps(of_mode, value, rest):
-                file = f"{mode}_over_{name}.svg"
-                _save(_growth(panels, axis, value), folder / file)
+                file = f"{mode}_over_{name}.png"
+                _save(_growth(panels, axis, value, TITLES[mode]), folder / file)
                 drawn[file] = (
                     f"{TITLES[mode].capitalize()}: time over {axis}. Dashed: in proportion to "
                     "the operations, from the first point of the first contender."
                 )
         if len(of_mode) > 1:
-            file = f"{mode}_roofline.svg"
-            _save(_roofline(of_mode), folder / file)
+            file = f"{mode}_roofline.png"
+            _save(_roofline(of_mode, TITLES[mode]), folder / file)
             drawn[file] = f"{TITLES[mode].capitalize()}: roofline; the line is the two ceilings."
     training = [r for r in timed if r["mode"] == "training"] or timed
     for name, key, scale, axis in (
@@ -74,9 +80,9 @@ def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
         values = [(r["contender"], _build(r) if name == "build" else r[key]) for r in training]
         values = [(who, scale * v) for who, v in values if v]
         if values:
-            _save(_strips(values, axis), folder / f"{name}.svg")
             what = TITLES[training[0]["mode"]]
-            drawn[f"{name}.svg"] = f"{axis[0].upper() + axis[1:]}, {what}; a dot a case."
+            _save(_strips(values, axis, what), folder / f"{name}.png")
+            drawn[f"{name}.png"] = f"{axis[0].upper() + axis[1:]}, {what}; a dot a case."
     return drawn
 
 
@@ -98,7 +104,7 @@ def _figure(columns: int = 1) -> Any:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(
-        1, columns, figsize=(1 + 5 * columns, 4.5), squeeze=False, layout="constrained"
+        1, columns, figsize=(2.2 + 4 * columns, 3.8), squeeze=False, layout="constrained"
     )
     return figure, axes[0]
 
@@ -106,28 +112,28 @@ def _figure(columns: int = 1) -> Any:
 def _save(figure: Any, path: pathlib.Path) -> None:
     from matplotlib import pyplot
 
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=DOTS_PER_INCH, pil_kwargs={"optimize": True})
     pyplot.close(figure)
 
 
 def _styles(records: list[Record]) -> dict[str, dict[str, Any]]:
-    from matplotlib import colormaps
-
     names = dict.fromkeys(r["contender"] for r in records)
-    colors, markers = colormaps["tab20"].colors, itertools.cycle(MARKERS)  # type: ignore[attr-defined]
+    looks = zip(itertools.cycle(COLORS), itertools.cycle(MARKERS), strict=False)
     return {
-        name: {"color": colors[n % 20], "marker": next(markers), "label": name}
-        for n, name in enumerate(names)
+        name: {"color": color, "marker": marker, "label": name}
+        for name, (color, marker) in zip(names, looks, strict=False)
     }
 
 
-def _growth(panels: list[list[Record]], axis: str, value: Any) -> Any:
+def _growth(panels: list[list[Record]], axis: str, value: Any, title: str) -> Any:
     figure, axes = _figure(len(panels))
+    figure.suptitle(f"{title.capitalize()}: time over {axis}")
     styles = _styles([r for group in panels for r in group])
     for ax, group in zip(axes, panels, strict=True):
         for name, style in styles.items():
             own = sorted((r for r in group if r["contender"] == name), key=value)
-            ax.plot([value(r) for r in own], [1e3 * r["median_s"] for r in own], lw=1, **style)
+            times = [1e3 * r["median_s"] for r in own]
+            ax.plot([value(r) for r in own], times, lw=1, ms=5, **style)
         first = next(iter(styles))
         own = sorted((r for r in group if r["contender"] == first), key=value)
         if own:
@@ -137,34 +143,65 @@ def _growth(panels: list[list[Record]], axis: str, value: Any) -> Any:
         fixed = {"T": "time_steps", "B": "batch_size", "I": "input_size"}
         shown = [f"{k} {group[0][v]}" for k, v in fixed.items() if len({r[v] for r in group}) == 1]
         ax.set(xscale="log", yscale="log", xlabel=axis, ylabel="ms", title=", ".join(shown))
+        sizes = sorted({value(r) for r in group})
+        ax.set_xticks(_apart(sizes), labels=map(str, _apart(sizes)))
+        ax.set_xticks([], minor=True)
+        _plain_numbers(ax.yaxis)
+        ax.grid(alpha=0.3)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     return figure
 
 
-def _roofline(records: list[Record]) -> Any:
+def _apart(sizes: list[int]) -> list[int]:
+    """Those sizes whose labels have room on a logarithmic axis, smallest first."""
+    kept: list[int] = []
+    for size in sizes:
+        if not kept or size >= 1.4 * kept[-1]:
+            kept.append(size)
+    return kept
+
+
+def _plain_numbers(axis: Any) -> None:
+    """Labels 1, 2, 5, 10, ... on a logarithmic axis, of which each decade has at least one."""
+    from matplotlib import ticker
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _roofline(records: list[Record], title: str) -> Any:
     figure, (ax,) = _figure()
     intensity = [r["flops"] / r["bytes_moved"] for r in records]
     # Of several runs the best: the machine can do that.
     top = max(r["ceilings"]["product_gflops_per_s"] for r in records)
     slope = max(r["ceilings"]["copy_gbytes_per_s"] for r in records)
-    low, high = min(intensity) / 2, max(*intensity, top / slope) * 2
-    ax.plot([low, top / slope, high], [low * slope, top, top], color="black", lw=1)
+    knee = top / slope
+    low, high = min(*intensity, knee) / 2, max(*intensity, knee) * 2
+    ax.plot([low, knee, high], [low * slope, top, top], color="grey", lw=1)
     for name, style in _styles(records).items():
         own = [(x, r) for x, r in zip(intensity, records, strict=True) if r["contender"] == name]
         speeds = [r["gflops_per_s"] for _, r in own]
         ax.plot([x for x, _ in own], speeds, ls="", ms=5, alpha=0.8, **style)
     label = "operations a byte of weights, input and outputs"
     ax.set(xscale="log", yscale="log", xlabel=label, ylabel="GFLOP/s")
+    ax.set_title(f"{title.capitalize()}: roofline")
+    _plain_numbers(ax.xaxis)
+    _plain_numbers(ax.yaxis)
+    ax.grid(alpha=0.3)
     figure.legend(loc="outside right center", fontsize=8)
     return figure
 
 
-def _strips(values: list[tuple[str, float]], axis: str) -> Any:
+def _strips(values: list[tuple[str, float]], axis: str, title: str) -> Any:
     figure, (ax,) = _figure()
     names = list(dict.fromkeys(name for name, _ in values))
     rows = [names.index(name) for name, _ in values]
     ax.scatter([v for _, v in values], rows, s=14, alpha=0.7)
     ax.set(xscale="log", xlabel=axis, yticks=range(len(names)), yticklabels=names)
+    ax.set_title(f"{title.capitalize()}: {axis}")
+    _plain_numbers(ax.xaxis)
     ax.invert_yaxis()
     ax.grid(axis="x", alpha=0.3)
     return figure
