@@ -12,7 +12,7 @@ from jlstm import Config
 from jlstm.bench import records, regressions, statistics
 from jlstm.bench.cases import Case, Shape
 from jlstm.bench.compare import Outcome, Timing
-from jlstm.bench.report import command
+from jlstm.bench.report import command, pictures
 from jlstm.bench.worker import Prepared
 
 CEILINGS = {"product_gflops_per_s": 100.0, "copy_gbytes_per_s": 10.0}
@@ -113,3 +113,12 @@ def test_every_picture_of_the_report_is_there_and_shown(report):
         assert picture.startswith(b"\x89PNG") and len(picture) < 60_000
     assert {f"records/{p.name}" for p in (report.parent / "records").iterdir()} == set(shown)
     assert any("over_hidden_size" in name for name in shown)
+
+
+@pytest.mark.parametrize("size", [2, 2048])
+def test_the_ceilings_of_a_roofline_run_from_left_to_right(size):
+    """Also where all cases lie on one side of the knee."""
+    pictures.require()
+    figure = pictures._roofline(run({"jlstm scan": 1.0}, sizes=(size,))[:1], "forward")
+    xs = list(figure.axes[0].lines[0].get_xdata())
+    assert xs == sorted(xs) and len(set(xs)) == 3
