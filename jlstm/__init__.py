@@ -12,6 +12,8 @@ from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, ini
 from jlstm.sequence import lstm
 from jlstm.sharded import apply_sharded
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Affine",
     "Carry",
