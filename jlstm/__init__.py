@@ -12,6 +12,8 @@ from jlstm.network.stack import LayerTrace, Trace, apply, apply_truncated, step,
 from jlstm.packing import Packed, pack, unpack
 from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, init, initial_carry
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Affine",
     "Carry",

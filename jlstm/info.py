@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import warnings
 from typing import Any
 
 import jax
@@ -65,7 +66,10 @@ def show() -> None:
     for device in devices():
         console.print(f"device {device.id}: {device.platform}, {device.device_kind}")
     table = Table("implementation", "serves", "why not")
-    for name, usable, reason in implementations(Config.stack(1, [1])):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the table gives the same reason
+        rows = implementations(Config.stack(1, [1]))
+    for name, usable, reason in rows:
         table.add_row(name, "yes" if usable else "no", reason)
     console.print(table)
     if (instructions := instruction_set()) is not None:

@@ -2,10 +2,14 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
+
+from jlstm.__main__ import NEEDED
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 
@@ -27,6 +31,7 @@ RANKS = {
         ("check", "interop", "train"),
         ("bench",),
         ("cli",),
+        ("__main__",),
     ],
     "kernels": [
         ("plain", "primitives", "recurrence"),
@@ -192,26 +197,67 @@ def test_every_module_and_folder_has_its_rank():
     assert stands == {folder: set(rank) for folder, rank in RANK.items()}
 
 
-def python(code):
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+def python(code, *arguments):
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
 
-def test_import_needs_jax_alone():
+WITHOUT_EXTRAS = f"""
+import importlib.machinery, sys
+
+class Refuse(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.split(".")[0] in {tuple(NEEDED.values())!r}:
+            return None
+        return super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Refuse
+"""
+
+
+def test_the_library_needs_nothing_of_the_extras(tmp_path):
     code = """
 import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"flax", "optax", "safetensors", "rich", "tyro", "sklearn"}:
-            raise ImportError(name)
-sys.meta_path.insert(0, Refuse())
 import jax, jlstm
+
 config = jlstm.Config.stack(6, [4, 5])
 params = jlstm.init(jax.random.key(0), config)
 jlstm.apply(config, params, None, jax.numpy.ones((3, 2, 6)))
+jlstm.save(sys.argv[1], config, params)
+assert jlstm.load(sys.argv[1])[0] == config
+jlstm.export(config, params).serialize()
 """
-    python(code)
+    python(WITHOUT_EXTRAS + code, str(tmp_path / "model"))
+
+
+def test_importing_needs_jax_alone():
+    """Not even what reads and writes files."""
+    refuse = WITHOUT_EXTRAS.replace("('flax'", "('flatbuffers', 'safetensors', 'flax'")
+    python(refuse + "import jlstm\nassert not {'flatbuffers', 'safetensors'} & set(sys.modules)")
+
+
+def test_the_command_says_what_to_install():
+    code = WITHOUT_EXTRAS + "from jlstm.__main__ import main; main()"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 2 and not run.stdout
+    assert run.stderr == (
+        "jlstm: the command line needs flax, optax, rich, scikit-learn, tyro: "
+        "pip install 'jlstm[cli]', or from a checkout pip install '.[cli]'\n"
+    )
+
+
+def test_the_command_needs_what_its_extra_brings():
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["cli"] == list(NEEDED)
+    assert not {re.match(r"[\w-]+", d)[0] for d in project["dependencies"]} & set(NEEDED)
+
+
+def test_the_changes_of_this_version_are_written_down():
+    import jlstm
+
+    assert f"\n## {jlstm.__version__}" in (PACKAGE.parent / "CHANGELOG.md").read_text()
 
 
 def test_import_touches_no_device():

@@ -46,6 +46,13 @@ def test_links_lead_to_files_and_commands_exist():
     assert (ROOT / "configs" / "digits.toml").is_file()
 
 
+def test_the_guide_to_contributing_names_files_that_are_there():
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"(?:`|^    .*?)((?:\w+/)+(?:\w+\.\w+)?)(?:`|\s)", guide, re.MULTILINE)
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_every_config_opens_with_its_command_and_expected_result():
     for path in (ROOT / "configs").glob("*.toml"):
         lines = path.read_text().splitlines()

@@ -19,13 +19,14 @@ TARGETS = ("jlstm_forward", "jlstm_backward", "jlstm_gradients")
 def load() -> tuple[ctypes.CDLL | None, str]:
     """(the library, "") with its functions registered, or (None, why it does not serve).
 
+    Without the library a RuntimeWarning says why, once in a process, as the scan is slower.
     Looked for and registered at the first call that could use it, once in a process. XLA ends the
     whole CPU backend if it is handed a function built for a newer interface than its own, so that
     the versions are compared before.
     """
     path = _path()
     if path is None:
-        return None, (
+        return _step_aside(
             "its compiled library is not installed (no GCC or Clang when jlstm was installed?); "
             "install a compiler, then reinstall jlstm"
         )
