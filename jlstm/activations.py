@@ -1,4 +1,4 @@
-"""Activation functions by name, with their constants in the name: "leaky_relu(0.1)"."""
+"""Activation functions by name. A name may include constants: "leaky_relu(0.1)"."""
 
 import functools
 import math
@@ -15,7 +15,7 @@ Activation = str | Callable[[jax.Array], jax.Array]
 
 
 class _Named(NamedTuple):
-    """A function of an array and constants, and what the constants are by default."""
+    """A function of an array and constants, and the default constants."""
 
     function: Callable[..., Any]
     constants: tuple[float, ...] = ()
@@ -51,7 +51,10 @@ NAMES = tuple(_NAMED)
 
 
 def check(what: str, activation: Activation) -> None:
-    """TypeError or ValueError, naming the option `what`, unless it is a name or a function."""
+    """Raises TypeError or ValueError unless the option `what` holds an activation.
+
+    An activation is a known name, or a hashable function that keeps the shape of its argument.
+    """
     if callable(activation):
         _check_function(what, activation)
         return
@@ -64,16 +67,21 @@ def check(what: str, activation: Activation) -> None:
 
 
 def function(activation: Activation) -> Callable[[jax.Array], jax.Array]:
-    """The function that a name stands for; a function stands for itself.
+    """The function with the name `activation`; a function is returned as it is.
 
-    Constants follow the name in parentheses; left out, they are as here: affine(1, 0) is slope and
-    shift, elu(1), hard_sigmoid(1/6, 0.5) slope and shift as in Keras 3, torch and JAX
-    (TensorFlow's and ONNX's is hard_sigmoid(0.2, 0.5)), leaky_relu(0.01), scaled_tanh(1.7159, 2/3)
-    height and slope, thresholded_relu(1).
+    A name may be followed by constants in parentheses, such as "elu(0.5)". The defaults are:
+
+    - affine(1, 0): slope and shift
+    - elu(1)
+    - hard_sigmoid(1/6, 0.5): slope and shift, as in Keras 3, torch and JAX. TensorFlow and ONNX use
+      hard_sigmoid(0.2, 0.5).
+    - leaky_relu(0.01)
+    - scaled_tanh(1.7159, 2/3): height and slope
+    - thresholded_relu(1)
 
     Raises:
-      TypeError, ValueError: not a name or a function, a name that is not known, or constants that
-        the function does not take.
+      TypeError, ValueError: `activation` is neither a name nor a function, the name is not known,
+        or the number of constants is wrong.
 
     >>> function("hard_sigmoid(0.2, 0.5)")(jnp.array([-9.0, 0.0, 1.0])).tolist()
     [0.0, 0.5, 0.699999988079071]
@@ -86,20 +94,20 @@ def _check_function(what: str, activation: Callable[[jax.Array], jax.Array]) -> 
         hash(activation)
     except TypeError:
         raise TypeError(
-            f"{what} is a {type(activation).__name__}, which cannot be hashed, as compiled "
-            "programs are kept by their options; wrap it in a function"
+            f"{what} is a {type(activation).__name__}, which cannot be hashed; compiled programs "
+            "are cached by the hash of their options: wrap it in a function"
         ) from None
     try:
         made = jax.eval_shape(activation, jax.ShapeDtypeStruct((2, 3), jnp.float32))
     except Exception as error:
         raise TypeError(
             f"{what} is a function that JAX cannot trace for an array [2, 3]: "
-            f"{str(error).splitlines()[0]} Write it with jax.numpy"
+            f"{str(error).splitlines()[0]} Write the function with jax.numpy"
         ) from error
     if getattr(made, "shape", None) != (2, 3):
         raise ValueError(
-            f"{what} makes {made} of an array [2, 3]; expected a function that gives one number "
-            "for each, in an array of the same shape"
+            f"{what} returns {made} for an array [2, 3]; expected an elementwise function, which "
+            "returns an array of the same shape"
         )
 
 
@@ -113,8 +121,8 @@ def _parsed(text: str) -> Callable[[jax.Array], jax.Array]:
         given = [_number(text, part) for part in found.group(2).split(",")]
         if len(given) != len(constants):
             raise ValueError(
-                f"activation {text!r} has {len(given)} constants; {name} takes "
-                f"{len(constants) or 'none'}"
+                f"activation {text!r} has {len(given)} constants; expected "
+                f"{len(constants) or 'none'} for {name}"
             )
         constants = tuple(given)
     return functools.partial(_with_constants, function, constants) if constants else function
@@ -133,7 +141,7 @@ def _number(text: str, part: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(
-            f"activation {text!r}: {part.strip()!r} is not a finite number; write constants as in "
-            "'hard_sigmoid(0.2, 0.5)'"
+            f"activation {text!r}: {part.strip()!r} is not a finite number; expected constants as "
+            "in 'hard_sigmoid(0.2, 0.5)'"
         )
     return number

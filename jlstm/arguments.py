@@ -1,4 +1,4 @@
-"""Checks of what calls are given: shapes and dtypes at trace time, values where they are known."""
+"""Checks of the arguments of calls: shapes and dtypes, and values unless they are traced."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from jlstm.dtypes import require_floating, require_x64
 from jlstm.layer import Layer, require_joinable
 from jlstm.params import Carry, LayerParams, Params, layer_shapes
 
-# Which option says whether a layer has these parameters.
+# The option of Layer that decides whether a layer has each of these parameters.
 OPTION_OF = {
     "b": "bias",
     "peepholes": "peepholes",
@@ -24,7 +24,7 @@ OPTION_OF = {
 
 
 def as_array(what: str, value: Any) -> Any:
-    """`value` as an array; nested lists of numbers are converted, anything else refused."""
+    """`value` as an array. Converts nested lists of numbers; raises TypeError for anything else."""
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         return np.asarray(value) if isinstance(value, np.generic) else value
     try:
@@ -46,8 +46,8 @@ def features(what: str, xs: Any, layout: Sequence[str], size: int) -> None:
         )
     if xs.shape[-1] != size:
         raise ValueError(
-            f"{what} has shape {xs.shape}; expected [{shape}], but its last axis has "
-            f"{xs.shape[-1]} features where {size} are taken"
+            f"{what} has shape {xs.shape}; expected [{shape}] with {size} features, but its last "
+            f"axis has {xs.shape[-1]} features"
         )
     require_floating(what, xs.dtype)
 
@@ -57,7 +57,7 @@ def flags(
 ) -> None:
     """Checks an array of booleans, one for each time step and sequence.
 
-    `either_major` says whether the call has a `time_major` that may be what is wrong.
+    With `either_major`, the message suggests time_major=False if that would make the shape fit.
     """
     if value.dtype != jnp.bool_:
         raise TypeError(
@@ -65,14 +65,15 @@ def flags(
         )
     if value.shape != shape:
         raise ValueError(
-            f"{what} has shape {value.shape}; expected {shape}: {layout}, as the input has without "
-            f"its features{_batch_first(either_major and value.shape == (*shape[1:], shape[0]))}"
+            f"{what} has shape {value.shape}; expected {shape}: {layout}, the shape of the input "
+            "without its features"
+            f"{_batch_first(either_major and value.shape == (*shape[1:], shape[0]))}"
         )
 
 
 def lengths(value: Any, batch_shape: tuple[int, ...], time_steps: int) -> None:
     """Checks the shape and dtype of lengths."""
-    # An empty list says nothing of its dtype, and NumPy takes it for floats.
+    # NumPy converts an empty list to floats, so the dtype of an empty array is not checked.
     if value.size and not jnp.issubdtype(value.dtype, jnp.integer):
         raise TypeError(
             f"lengths has dtype {value.dtype}; expected whole numbers: convert with "
@@ -86,10 +87,10 @@ def lengths(value: Any, batch_shape: tuple[int, ...], time_steps: int) -> None:
 
 
 def length_values(value: Any, time_steps: int) -> None:
-    """Checks that lengths lie within 0 and the number of steps, where their values are known.
+    """Checks that lengths are between 0 and the number of steps, unless they are traced.
 
-    Inside jit or vmap values are not known: there, a length below 0 counts as 0, one beyond the
-    last step as all steps.
+    Inside jit or vmap the values are not known. There, a length below 0 counts as 0, and one above
+    the number of steps counts as all steps.
     """
     if isinstance(value, Tracer) or not getattr(value, "is_fully_addressable", True):
         return
@@ -97,8 +98,8 @@ def length_values(value: Any, time_steps: int) -> None:
     wrong = known[(known < 0) | (known > time_steps)]
     if wrong.size:
         raise ValueError(
-            f"lengths holds {wrong.flat[0]}, but xs has {time_steps} time steps; expected each "
-            f"length within 0 and {time_steps}. The first axis of xs is time; if it is the batch, "
+            f"lengths holds {wrong.flat[0]}, but xs has {time_steps} time steps; expected lengths "
+            f"between 0 and {time_steps}. If the first axis of xs is the batch instead of time, "
             "pass time_major=False"
         )
 
@@ -115,7 +116,7 @@ def carry(what: str, value: Any, layer: Layer, batch_shape: tuple[int, ...]) -> 
             raise ValueError(
                 f"{what}.{name} has shape {jnp.shape(array)}; expected {expected}: "
                 f"{'2 directions, ' if directions else ''}batch {batch_shape}, "
-                f"{size} features. initial_carry(config, params, batch_shape) makes one"
+                f"{size} features. initial_carry(config, params, batch_shape) returns such a carry"
             )
         require_floating(f"{what}.{name}", jnp.result_type(array))
 
@@ -125,8 +126,8 @@ def carries(config: Config, value: Any, batch_shape: tuple[int, ...]) -> None:
     if isinstance(value, Carry) or not isinstance(value, tuple):
         raise TypeError(
             f"carry is {type(value).__name__}; expected a tuple with one Carry for each of the "
-            f"{len(config.layers)} layers, or None for the initial carry; tuple(...) makes one "
-            "of a list"
+            f"{len(config.layers)} layers, or None for the initial carry; convert a list with "
+            "tuple(...)"
         )
     if len(value) != len(config.layers):
         raise ValueError(
@@ -141,11 +142,11 @@ def params(config: Config, value: Any) -> None:
     """Checks that parameters fit the config, and that JAX can compute in its dtype."""
     require_x64(config.dtype)
     if not isinstance(value, Params):
-        raise TypeError(f"params is {_short(value)}; expected Params, as init(key, config) makes")
+        raise TypeError(f"params is {_short(value)}; expected Params, as init(key, config) returns")
     if len(value.layers) != len(config.layers):
         raise ValueError(
             f"params holds {len(value.layers)} layers, the config has {len(config.layers)}; "
-            "these parameters belong to another config"
+            "these parameters belong to another config: pass the config that they were made for"
         )
     sizes = zip(value.layers, config.layers, config.input_sizes, strict=True)
     for n, (one, layer, size) in enumerate(sizes):
@@ -155,21 +156,22 @@ def params(config: Config, value: Any) -> None:
 def layer_params(
     what: str, value: Any, layer: Layer, input_size: int, learned: bool | None = None
 ) -> None:
-    """Checks one layer's parameters; `learned` None lets an initial carry be there or not."""
+    """Checks one layer's parameters. If `learned` is None, an initial carry is optional."""
     if not isinstance(value, LayerParams):
         raise TypeError(f"{what} is {_short(value)}; expected LayerParams")
     start = value.initial_carry
     if learned is not None and learned != (start is not None):
         raise ValueError(
-            f"{what}.initial_carry is {'missing' if start is None else 'there'}, but the config "
+            f"{what}.initial_carry is {'missing' if start is None else 'present'}, but the config "
             f"has learn_initial_carry={learned}; these parameters belong to another config"
         )
     shapes = layer_shapes(layer, input_size, start is not None)
     for name, option in OPTION_OF.items():
         if (getattr(value, name) is None) != (getattr(shapes, name) is None):
             raise ValueError(
-                f"{what}.{name} is {'missing' if getattr(value, name) is None else 'there'}, but "
-                f"the layer has {option}={getattr(layer, option)!r}"
+                f"{what}.{name} is {'missing' if getattr(value, name) is None else 'present'}, but "
+                f"the layer has {option}={getattr(layer, option)!r}; pass parameters that fit the "
+                "layer"
             )
     directions = (2,) if layer.bidirectional else ()
     _shaped_like(what, value._replace(highway=None), shapes._replace(highway=None), directions)
@@ -177,7 +179,7 @@ def layer_params(
 
 
 def _shaped_like(what: str, value: Any, shape: Any, directions: tuple[int, ...]) -> None:
-    """Checks a tree of arrays against one of shapes, in which None stands for what is lacking."""
+    """Checks a tree of arrays against a tree of shapes; None stands for an absent array."""
     if value is None and shape is None:
         return
     if hasattr(shape, "_fields"):
@@ -188,20 +190,20 @@ def _shaped_like(what: str, value: Any, shape: Any, directions: tuple[int, ...])
         return
     if value is None or shape is None:
         raise ValueError(
-            f"{what} is {'missing' if value is None else 'there'}; this form of layer_norm has "
-            f"{'it' if value is None else 'no such thing'}"
+            f"{what} is {'missing' if value is None else 'present'}; this form of layer_norm "
+            f"{'needs' if value is None else 'does not use'} it"
         )
     if jnp.shape(value) != (*directions, *shape):
         raise ValueError(
             f"{what} has shape {jnp.shape(value)}; expected {(*directions, *shape)}"
-            f"{', 2 directions first' if directions else ''}, as the sizes of the layer and of its "
-            "input ask for"
+            f"{', 2 directions first' if directions else ''}, from the sizes of the layer and of "
+            "its input"
         )
     require_floating(what, jnp.result_type(value))
 
 
 def layer_of(value: Any, layer: Layer | None) -> Layer:
-    """The layer that parameters belong to: the one given, or a plain one of their size."""
+    """`layer`, checked against parameters `value`; for None, a plain layer that fits them."""
     if not isinstance(value, LayerParams):
         raise TypeError(
             f"params is {_short(value)}; expected the LayerParams of one layer, such as "
@@ -218,7 +220,7 @@ def layer_of(value: Any, layer: Layer | None) -> Layer:
         for name in ("norms", "highway"):
             if getattr(value, name) is not None:
                 raise ValueError(
-                    f"params.{name} is there, which a plain layer lacks; pass the layer that the "
+                    f"params has {name}, which a plain layer does not use; pass the layer that the "
                     f"parameters belong to, which has {OPTION_OF[name]}: layer=config.layers[0]"
                 )
         layer = Layer(
@@ -229,8 +231,8 @@ def layer_of(value: Any, layer: Layer | None) -> Layer:
         )
     if layer.skip:
         raise ValueError(
-            "layer has skip=True, which joins a network's input to that of a layer; one layer by "
-            "itself has no other input: join the two and leave skip out, or use apply"
+            "layer has skip=True, which joins the network's input to the layer's input; a single "
+            "layer has no second input: concatenate the two and leave skip out, or use apply"
         )
     size = jnp.shape(value.w_x)[-2] if jnp.ndim(value.w_x) > 1 else 0
     layer_params("params", value, layer, size)
@@ -239,7 +241,7 @@ def layer_of(value: Any, layer: Layer | None) -> Layer:
 
 
 def forward_in_time(layers: Iterable[Layer]) -> None:
-    """ValueError where a layer has no single next step to take."""
+    """Raises ValueError if a layer is bidirectional or runs backward."""
     for n, layer in enumerate(layers):
         if not layer.streams:
             way = "bidirectional" if layer.bidirectional else "reverse"
@@ -250,13 +252,13 @@ def forward_in_time(layers: Iterable[Layer]) -> None:
 
 
 def nothing_held(layers: Iterable[Layer]) -> None:
-    """ValueError where a layer holds a mask over a sequence, of which a step knows nothing."""
+    """Raises ValueError if a layer uses one mask for a whole sequence, unknown to a single step."""
     for n, layer in enumerate(layers):
         if layer.held_masks or layer.weight_dropout:
             option = "held_masks" if layer.held_masks else "weight_dropout"
             raise ValueError(
-                f"layer {n} has {option}, whose mask is the same for all steps of a sequence, and "
-                "one step cannot know it; use apply, or leave the key out"
+                f"layer {n} has {option}: all steps of a sequence use the same mask, which a "
+                "single step cannot know; use apply, or leave the key out"
             )
 
 

@@ -9,21 +9,23 @@
 
 where c', h' are the carry from the step before. This is the LSTM of Hochreiter & Schmidhuber
 (1997) with the forget gate of Gers, Schmidhuber & Cummins (2000), in the form of Graves (2013,
-arXiv:1308.0850), equations 7 to 11. A layer's options change it where they are named:
+arXiv:1308.0850), equations 7 to 11. The options of a layer change these equations:
 
-    dropout        h' <- d * h', or g <- d * g (Semeniuta et al., 2016, equation 7), d a mask
-                   over 1 - p; the same d at every step if held (Gal & Ghahramani, 2016)
-    layer_norm     N(a) = scale * (a - mean a) / sqrt(var a + epsilon) + shift (Ba et al., 2016):
-                   of x W_x and h' W_h before they are added, or of each gate of their sum, before
-                   the bias; and of c below
+    dropout        h' <- d * h', or g <- d * g (Semeniuta et al., 2016, equation 7), where d is a
+                   0/1 mask divided by 1 - p; with held_masks, d is the same at every step (Gal &
+                   Ghahramani, 2016)
+    layer_norm     N(a) = scale * (a - mean a) / sqrt(var a + epsilon) + shift (Ba et al., 2016),
+                   applied to x W_x and h' W_h before they are added, or to each gate of their
+                   sum, before the bias
     peepholes      z_i += p_i * c', z_f += p_f * c', z_o += p_o * c (Gers & Schmidhuber, 2000)
     gate_clip      z <- min(max(z, -bound), bound), peepholes included
     coupled_gates  i = 1 - f, or f = 1 - i (Greff et al., 2017, appendix A)
     layer_norm     c <- N(c) for all that follows, or for the output alone: h = o * tanh(N(c))
-    cell_clip      c <- min(max(c, -bound), bound), before o sees it
+    cell_clip      c <- min(max(c, -bound), bound), before the peephole of o reads it
     projection     h <- h W_p, bounded by projection_clip (Sak et al., 2014, equation 7)
-    zoneout        the carry is d * c' + (1 - d) * c and d * h' + (1 - d) * h, d a mask, or the
-                   chance itself where nothing is drawn (Krueger et al., 2017, equations 3 and 4)
+    zoneout        the carry is d * c' + (1 - d) * c and d * h' + (1 - d) * h, where d is a 0/1
+                   mask, or without a key its probability (Krueger et al., 2017, equations 3
+                   and 4)
 """
 
 from typing import NamedTuple
@@ -36,7 +38,7 @@ from jlstm.dtypes import state_dtype
 from jlstm.layer import Layer
 from jlstm.params import Affine, Carry, LayerParams, start_of_layer
 
-# What is added to the variance: as in TensorFlow's contrib.layers, PyTorch and haste.
+# Added to the variance, with the values of TensorFlow's contrib.layers, PyTorch and haste.
 EPSILON = {"gates_and_cell": 1e-12, "products_and_cell": 1e-5, "products_and_output": 1e-5}
 OUTPUT_ALONE = "products_and_output"
 
@@ -51,10 +53,10 @@ class Gates(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """What is drawn for one step, [*batch, features] each; None where nothing is.
+    """The random masks of one step, [*batch, features] each; None if none is drawn.
 
     Attributes:
-      h, g: what the hidden state that is read and the candidate are multiplied with.
+      h, g: dropout masks that multiply the hidden state that the step reads, and the candidate.
       c_kept, h_kept: booleans, True where zoneout keeps the carry from the step before.
     """
 
@@ -68,28 +70,28 @@ NO_MASKS = Masks()
 
 
 def product(a: jax.Array, w: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """a [..., K] times w [K, N]: operands rounded to `dtype`, sums in the state's dtype."""
+    """a [..., K] times w [K, N]: rounds operands to `dtype` and sums in the state's dtype."""
     a, w = a.astype(dtype), w.astype(dtype)
     return jnp.matmul(a, w, preferred_element_type=state_dtype(dtype))
 
 
 def from_input(layer: Layer, params: LayerParams, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """The part of z that needs no earlier step: [..., I] to [..., 4H]."""
+    """The part of z [..., 4H] that depends on the input x [..., I] alone."""
     z = product(x, params.w_x, dtype)
     if params.norms is not None and params.norms.x is not None:
         z = normalised(layer, z, params.norms.x)
-    # A bias that follows a normalisation of the sum has to wait for it.
+    # This form normalises the sum of both products and adds the bias after that.
     waits = layer.layer_norm == "gates_and_cell"
     return z if params.b is None or waits else z + params.b.astype(z.dtype)
 
 
 def read(carry: Carry, masks: Masks) -> jax.Array:
-    """The hidden state as a step's product reads it."""
+    """The hidden state that the product of a step reads: h after dropout."""
     return carry.h if masks.h is None else carry.h * masks.h
 
 
 def pre_activations(layer: Layer, params: LayerParams, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
-    """z [*batch, 4H] without peepholes, from what `from_input` gave and the product with h'."""
+    """z [*batch, 4H] without peepholes, from `from_input`'s result and the product with h'."""
     norms = params.norms
     if norms is None:
         return z_x + z_h
@@ -108,14 +110,14 @@ def pre_activations(layer: Layer, params: LayerParams, z_x: jax.Array, z_h: jax.
 def advance(
     layer: Layer, params: LayerParams, z: jax.Array, carry: Carry, masks: Masks
 ) -> tuple[Gates, jax.Array, jax.Array]:
-    """Gates, the new cell state, and the units' outputs [*batch, H] before projection and zoneout.
+    """Gates, the new cell state, and outputs [*batch, H] before projection and zoneout.
 
     Args:
       layer: the layer's options.
       params: its parameters.
       z: pre-activations [*batch, 4H].
       carry: the carry from the step before.
-      masks: what is drawn for this step.
+      masks: the random masks of this step.
     """
     gate = activations.function(layer.recurrent_activation)
     z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
@@ -149,13 +151,13 @@ def update(gates: Gates, c: jax.Array) -> Carry:
 
 
 def slopes(gates: Gates) -> Gates:
-    """How fast each gate of a plain layer rises with its pre-activation, from its activation."""
+    """Derivative of each gate of a plain layer by its pre-activation, from the gates' values."""
     i, f, g, o = gates
     return Gates(i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o))
 
 
 def zoned_out(layer: Layer, before: Carry, after: Carry, masks: Masks) -> Carry:
-    """The carry where some units keep theirs from the step before."""
+    """The carry after zoneout: some units keep theirs from the step before."""
 
     def mixed(chance: float, kept: jax.Array | None, old: jax.Array, new: jax.Array) -> jax.Array:
         if kept is not None:
@@ -169,12 +171,12 @@ def zoned_out(layer: Layer, before: Carry, after: Carry, masks: Masks) -> Carry:
 
 
 def clipped(a: jax.Array, bound: float | None) -> jax.Array:
-    """a within -bound and bound."""
+    """`a` clipped to -bound and bound; None is no bound."""
     return a if bound is None else jnp.clip(a, -bound, bound)
 
 
 def normalised(layer: Layer, a: jax.Array, affine: Affine) -> jax.Array:
-    """a [..., N] with mean 0 and variance 1 over its last axis, scaled and shifted."""
+    """`a` [..., N] normalised to mean 0 and variance 1 over its last axis, scaled and shifted."""
     assert layer.layer_norm is not None
     mean = jnp.mean(a, axis=-1, keepdims=True)
     variance = jnp.mean(jnp.square(a - mean), axis=-1, keepdims=True)
@@ -190,14 +192,17 @@ def projected(
     dtype: jnp.dtype,
     moved: jax.Array | None = None,
 ) -> jax.Array:
-    """The hidden state [*batch, P] from the units' outputs [*batch, H]."""
+    """The hidden state [*batch, P] from the units' outputs [*batch, H].
+
+    `moved` is added to the product, before the clip.
+    """
     if params.projection is None:
         return units
     return clipped(added(product(units, params.projection, dtype), moved), layer.projection_clip)
 
 
 def added(a: jax.Array, b: jax.Array | None) -> jax.Array:
-    """a + b, or a where there is no b."""
+    """a + b, or a if b is None."""
     return a if b is None else a + b
 
 
@@ -209,7 +214,7 @@ def one_step(
     dtype: jnp.dtype,
     masks: Masks = NO_MASKS,
 ) -> Carry:
-    """The carry after one step of one direction, for arguments known to fit."""
+    """The carry after one step of one direction. The arguments have been checked."""
     z_x, z_h = from_input(layer, params, x, dtype), product(read(carry, masks), params.w_h, dtype)
     z = pre_activations(layer, params, z_x, z_h)
     _, c, h = advance(layer, params, z, carry, masks)
@@ -219,7 +224,7 @@ def one_step(
 def output(
     layer: Layer, params: LayerParams, x: jax.Array, h: jax.Array, dtype: jnp.dtype
 ) -> jax.Array:
-    """A layer's output from its input [..., I] and the h [..., P] of its units, in `dtype`."""
+    """A layer's output in `dtype`, from its input [..., I] and its hidden state [..., P]."""
     x, h = x.astype(dtype), h.astype(dtype)
     if layer.residual:
         return x + h
@@ -233,25 +238,26 @@ def output(
 def lstm_cell(
     params: LayerParams, carry: Carry | None, x: jax.Array, layer: Layer | None = None
 ) -> tuple[Carry, jax.Array]:
-    """One layer, one step.
+    """Runs one layer for one step.
 
-    Products are taken in the wider of the dtypes of x and w_x.
+    Products are computed in the wider of the dtypes of x and w_x. There is no random key, so
+    nothing is dropped.
 
     Args:
-      params: the layer's parameters: w_x [I, 4H], w_h [P, 4H], b [4H] or None, and what its
+      params: the layer's parameters: w_x [I, 4H], w_h [P, 4H], b [4H] or None, and those that its
         variant adds.
-      carry: Carry(c [*batch, H], h [*batch, P]); None for the initial one.
+      carry: Carry(c [*batch, H], h [*batch, P]); None for the initial carry.
       x: input [*batch, I], floating point.
-      layer: the layer's options; by default a plain layer of H units, with a bias if b is there.
-        Nothing is dropped, as there is no random key here.
+      layer: the layer's options. By default a plain layer of H units, with a bias unless params.b
+        is None.
 
     Returns:
-      The next carry, and the output [*batch, P] in the dtype that products are taken in: the h
-      of the carry, joined to the layer's input where the layer is residual or a highway.
+      The next carry, and the output [*batch, P] in the dtype of the products. The output is the h
+      of the carry, combined with the layer's input if the layer is residual or a highway.
 
     Raises:
-      TypeError, ValueError: shapes or dtypes that do not fit, or a layer that is bidirectional or
-        runs backwards, which has no single next step.
+      TypeError, ValueError: shapes or dtypes do not fit, or the layer is bidirectional or runs
+        backward, so that it has no single next step.
 
     >>> params = LayerParams(jnp.ones((6, 16)), jnp.ones((4, 16)), jnp.zeros(16))
     >>> carry, y = lstm_cell(params, None, jnp.ones((1, 6)))
@@ -273,16 +279,16 @@ def lstm_cell(
 
 
 def common_dtype(params: LayerParams, x: jax.Array) -> jnp.dtype:
-    """What products are taken in where no config says: the wider dtype of x and w_x."""
+    """The dtype of products if there is no config to name it: the wider one of x and w_x."""
     dtype = jnp.promote_types(params.w_x.dtype, x.dtype)
     return dtype if dtype in (jnp.float64, jnp.bfloat16) else jnp.dtype("float32")
 
 
 def like_data(carry: Carry, x: jax.Array, dtype: jnp.dtype) -> Carry:
-    """`carry` [*batch, ..] in the state's dtype, laid out over devices as the data [*batch, I] is.
+    """`carry` [*batch, ..] in the state's dtype, with the sharding type of the data x [*batch, I].
 
-    A scan wants its carry to have one type from first step to last, and under an explicit mesh or
-    in shard_map that type says where the batch lies, which a carry made of plain zeros lacks.
+    A scan requires its carry to have the same type at every step. Under an explicit mesh or in
+    shard_map that type includes how the batch is sharded. Plain zeros do not have it.
     """
     zero = jnp.sum(x[..., :0], axis=-1, keepdims=True, dtype=state_dtype(dtype))
     return Carry(*(a.astype(zero.dtype) + zero for a in carry))

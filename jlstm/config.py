@@ -1,4 +1,4 @@
-"""What a network is: its layers and number formats, as a frozen, hashable value."""
+"""The configuration of a network: its layers and dtypes, as a frozen, hashable value."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -15,21 +15,22 @@ INITIALIZERS = ("keras", "torch", "flax", "haiku")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A stack of LSTM layers, each reading the outputs of the one below.
+    """A stack of LSTM layers, each of which reads the outputs of the layer below it.
 
     Attributes:
       input_size: features I of the input.
       layers: the layers, lowest first; at least one.
-      dtype: what inputs and weights are rounded to before they are multiplied, and the dtype of
-        the outputs: "float32", "bfloat16" or "float64" (which needs jax_enable_x64). With
-        "bfloat16", products accumulate, and the carry and the gates stay, in float32.
-      param_dtype: what parameters are stored in; the same three names.
+      dtype: dtype of the outputs, and of the operands of products: inputs and weights are rounded
+        to it before they are multiplied. "float32", "bfloat16" or "float64" (which needs
+        jax_enable_x64). With "bfloat16", products accumulate in float32, and the carry and the
+        gates stay in float32.
+      param_dtype: dtype of the parameters: one of the same three names.
       initializer: "keras", "torch", "flax", "haiku", or a function (key, shape, dtype) -> array
-        that makes w_x and w_h, as those in jax.nn.initializers do.
-      learn_initial_carry: make the initial carry a parameter, starting from zeros.
+        for w_x and w_h, such as those in jax.nn.initializers.
+      learn_initial_carry: make the initial carry a parameter. It starts at zero.
 
     Raises:
-      TypeError, ValueError: a value of the wrong type, unknown, or sizes that do not fit.
+      TypeError, ValueError: a value has the wrong type or is not known, or sizes do not fit.
 
     >>> Config(6, (Layer(4), Layer(5))) == Config.stack(6, [4, 5])
     True
@@ -56,18 +57,18 @@ class Config:
             require_joinable(f"layer {n}", layer, size)
             if layer.merge == "none" and n + 1 < len(self.layers):
                 raise ValueError(
-                    f"layer {n} has merge='none', which keeps two outputs apart, and a layer "
-                    "above it that reads one; leave it to the last layer"
+                    f"layer {n} has merge='none', which keeps two outputs apart, but the layer "
+                    "above it reads one; use merge='none' in the last layer only"
                 )
         if self.layers[0].skip:
             raise ValueError(
-                "layer 0 has skip=True, but reads the network's input already; set it on the "
-                "layers above"
+                "layer 0 has skip=True, but it reads the network's input already; set skip on "
+                "the layers above it only"
             )
 
     @classmethod
     def stack(cls, input_size: int, hidden_sizes: Sequence[int], **layer_options: Any) -> "Config":
-        """A stack of layers that differ in size only; `layer_options` are those of Layer.
+        """A config whose layers differ in size only; `layer_options` are options of Layer.
 
         >>> Config.stack(6, [4, 5], residual=False).output_size
         5
@@ -83,7 +84,8 @@ class Config:
         hidden_sizes = getattr(hidden_sizes, "tolist", lambda: hidden_sizes)()  # of an array
         if isinstance(hidden_sizes, (str, int)) or not isinstance(hidden_sizes, Sequence):
             raise TypeError(
-                f"hidden_sizes is {hidden_sizes!r}; expected a list with one size a layer: [4, 5]"
+                f"hidden_sizes is {hidden_sizes!r}; expected a list with one size a layer, such "
+                "as [4, 5]"
             )
         return cls(input_size, tuple(Layer(size, **layer_options) for size in hidden_sizes))
 
@@ -104,21 +106,21 @@ class Config:
 
 def _layers(layers: Any) -> tuple[Layer, ...]:
     if isinstance(layers, Layer) or not isinstance(layers, Sequence):
-        raise TypeError(f"layers is {layers!r}; expected a tuple of Layer: (Layer(4),)")
+        raise TypeError(f"layers is {layers!r}; expected a tuple of Layer, such as (Layer(4),)")
     for layer in layers:
         if not isinstance(layer, Layer):
             raise TypeError(f"layers holds {layer!r}; expected Layer objects such as Layer(4)")
     if not layers:
-        raise ValueError("layers is empty; a network has at least one layer")
+        raise ValueError("layers is empty; expected at least one layer")
     return tuple(layers)
 
 
 def require_config(value: Any) -> None:
-    """TypeError unless `value` is a Config."""
+    """Raises TypeError unless `value` is a Config."""
     if isinstance(value, Tracer):
         raise TypeError(
-            "config was passed through jax.jit, which takes it for an array; it is a static value: "
-            "close over it, or say jax.jit(..., static_argnums=...)"
+            "config is a traced argument of jax.jit; expected a static value: close over it, or "
+            "pass static_argnums to jax.jit"
         )
     if not isinstance(value, Config):
         text = repr(value)

@@ -1,7 +1,7 @@
-"""ConvLSTM in one, two and three dimensions: convolutions in place of the products with weights.
+"""ConvLSTM in one, two and three dimensions: convolutions replace the products with weights.
 
-The gates and the carry are images; their arithmetic is that of `jlstm.cell`, at every place (Shi et
-al., 2015, equation 3, without its peepholes).
+The gates and the carry are images. Their arithmetic is that of `jlstm.cell` at every point of the
+image (Shi et al., 2015, equation 3, without its peepholes).
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from jlstm.params import Carry, LayerParams
 
 
 class ConvParams(NamedTuple):
-    """The parameters of a ConvLSTM; gates stand in the order i, f, g, o along the last axis.
+    """The parameters of a ConvLSTM. The order of gates along the last axis is i, f, g, o.
 
     Attributes:
       w_x: kernel over the input [*kernel, I, 4F].
@@ -36,16 +36,22 @@ class ConvParams(NamedTuple):
 def init_conv_lstm(
     key: jax.Array, input_size: int, filters: int, kernel: Sequence[int]
 ) -> ConvParams:
-    """Parameters as Keras draws them: Glorot uniform w_x, orthogonal w_h, forget bias 1.
+    """Random parameters with Keras's initializers: Glorot uniform w_x, orthogonal w_h.
+
+    The forget part of the bias is 1, the rest 0. All parameters are float32.
 
     Args:
       key: a key of jax.random.
       input_size: features I of the input.
       filters: features F of the hidden state.
-      kernel: its size in each of one to three dimensions.
+      kernel: size of the kernel in each of one to three dimensions.
+
+    Returns:
+      ConvParams with w_x [*kernel, I, 4F], w_h [*kernel, F, 4F] and b [4F].
 
     Raises:
-      TypeError, ValueError: sizes that are no positive whole numbers; more dimensions than three.
+      TypeError, ValueError: a size is not a positive whole number, or the kernel does not have one
+        to three dimensions.
 
     >>> init_conv_lstm(jax.random.key(0), 3, 4, (5, 5)).w_h.shape
     (5, 5, 4, 16)
@@ -75,29 +81,31 @@ def conv_lstm(
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
 ) -> tuple[Carry, jax.Array]:
-    """A ConvLSTM over sequences of images, as Keras's ConvLSTM1D, 2D and 3D.
+    """Runs a ConvLSTM over sequences of images, like Keras's ConvLSTM1D, ConvLSTM2D and ConvLSTM3D.
 
-    For use within a `jax.jit` of one's own.
+    This function is not compiled: call it inside your own `jax.jit`.
 
     Args:
-      params: its parameters.
-      carry: Carry of [batch, *space after the input's convolution, F] each; None for zeros.
+      params: the parameters.
+      carry: Carry(c, h), both [batch, *space, F], where space is that of the input after its
+        convolution; None for zeros.
       xs: inputs [T, batch, *space, I], floating point.
-      layer: options of the gates: activations, clips, coupled gates; a plain layer by default.
-      strides: of the convolution over the input, in every dimension or in each.
-      padding: "valid" or "same", of the convolution over the input; the one over the hidden state
-        is always "same", with stride 1.
-      dilation: of the convolution over the input, in every dimension or in each.
-      mask: booleans [T, batch]; where False the carry is held, the output zero, and the input not
-        looked at.
-      resets: booleans [T, batch]; where True the carry is zero before the step.
+      layer: options of the gates: activations, gate_clip, cell_clip, coupled_gates. By default a
+        plain layer.
+      strides: strides of the convolution over the input: one number, or one for each dimension.
+      padding: padding of the convolution over the input: "valid" or "same". The convolution over
+        the hidden state always has padding "same" and stride 1.
+      dilation: dilation of the convolution over the input: one number, or one for each dimension.
+      mask: [T, batch] booleans. Where False, the carry does not change, the output is zero, and the
+        input has no effect.
+      resets: [T, batch] booleans. Where True, the carry is set to zero before the step.
 
     Returns:
-      The last carry, and the hidden states [T, batch, *space, F], in float32 (float64 where xs
-      or w_x are).
+      The last carry, and the hidden states [T, batch, *space, F], in float32 (float64 if xs or w_x
+      is float64).
 
     Raises:
-      TypeError, ValueError: shapes that do not fit, or options that a ConvLSTM lacks.
+      TypeError, ValueError: shapes do not fit, or a ConvLSTM does not support an option of `layer`.
 
     >>> params = init_conv_lstm(jax.random.key(0), 3, 4, (5, 5))
     >>> carry, ys = conv_lstm(params, None, jnp.ones((2, 1, 8, 8, 3)))
@@ -113,7 +121,7 @@ def conv_lstm(
     mask, resets = (
         _over_space(name, flags, xs) for name, flags in (("mask", mask), ("resets", resets))
     )
-    # Products with padding, in gradients, have to be free of its values.
+    # The gradient of the convolution multiplies by xs, so NaN at padding would reach it.
     xs = masking.where(mask, xs, jnp.zeros((), xs.dtype)).astype(dtype)
     window = {
         "window_strides": _each_dimension("strides", strides, dims),
@@ -135,7 +143,7 @@ def conv_lstm(
     def step(carry: Carry, step: tuple) -> tuple[Carry, jax.Array]:
         z, valid, reset = step
         held = masking.select(reset, start, carry)
-        # What is held may be NaN, and must not reach a gradient through a step not taken.
+        # A held carry may be NaN. Without this, it would reach gradients through skipped steps.
         carry = Carry(*(masking.where(valid, a, 0.0) for a in held))
         h = carry.h.astype(dtype)
         same = _convolve(h, params.w_h.astype(dtype), padding="SAME", window_strides=(1,) * dims)
@@ -155,7 +163,7 @@ def _convolve(x: jax.Array, w: jax.Array, **window: object) -> jax.Array:
 
 
 def _over_space(name: str, flags: Any, xs: jax.Array) -> jax.Array | None:
-    """Flags [T, batch] as [T, batch, 1, ..], one for all places of an image."""
+    """Flags [T, batch] as [T, batch, 1, ..], which broadcast over all points of an image."""
     if flags is None:
         return None
     flags = jnp.asarray(arguments.as_array(name, flags))
@@ -181,10 +189,10 @@ def _checked_carry(carry: Any, start: Carry) -> Carry:
 
 
 def _checked(params: Any, layer: Any, xs: jax.Array) -> Layer:
-    """The layer's options, where parameters, layer and input fit each other."""
+    """The layer's options, after checking that parameters, layer and input fit each other."""
     if not isinstance(params, ConvParams):
         raise TypeError(
-            f"params is {type(params).__name__}; expected ConvParams, as init_conv_lstm makes"
+            f"params is {type(params).__name__}; expected ConvParams, as init_conv_lstm returns"
         )
     w_x, w_h, b = (None if a is None else jnp.shape(a) for a in params)
     dims = len(w_x or ()) - 2
@@ -222,12 +230,16 @@ def _checked(params: Any, layer: Any, xs: jax.Array) -> Layer:
         cell_clip=layer.cell_clip,
     )
     if layer.hidden_size != filters:
-        raise ValueError(f"layer has {layer.hidden_size} units, but w_x is of {filters} filters")
+        raise ValueError(
+            f"layer has {layer.hidden_size} units, but w_x has {filters} filters; pass a layer "
+            "with as many units as filters"
+        )
     for field in dataclasses.fields(layer):
         given, option = getattr(layer, field.name), getattr(known, field.name)
         if given != option:
             raise ValueError(
-                f"layer has {field.name}={given!r}; expected {option!r}: a ConvLSTM knows "
-                "activations, clips of gates and cell, coupled gates, and a bias if b is there"
+                f"layer has {field.name}={given!r}; expected {option!r}: a ConvLSTM supports "
+                "activations, gate_clip, cell_clip and coupled_gates, and has a bias unless b is "
+                "None"
             )
     return layer

@@ -1,25 +1,25 @@
-"""Which number format is used where."""
+"""Which dtype is used where, and checks of dtypes."""
 
 import jax
 import jax.numpy as jnp
 
 
 def state_dtype(dtype: str | jnp.dtype) -> jnp.dtype:
-    """What the carry and the gates are kept in when products are taken in `dtype`."""
+    """The dtype of the carry and the gates if products have operands in `dtype`."""
     return jnp.dtype("float64" if jnp.dtype(dtype) == jnp.float64 else "float32")
 
 
 def require_x64(dtype: str | jnp.dtype) -> None:
-    """ValueError where `dtype` is float64 and JAX is set to drop to float32."""
+    """Raises ValueError if `dtype` is float64 and jax_enable_x64 is off."""
     if jnp.dtype(dtype) == jnp.float64 and not jax.config.read("jax_enable_x64"):
         raise ValueError(
-            "float64 was asked for, but JAX computes in float32 unless told otherwise; run "
+            "the dtype is float64, but jax_enable_x64 is off, so JAX computes in float32; call "
             'jax.config.update("jax_enable_x64", True) first, or use "float32"'
         )
 
 
 def require_floating(what: str, dtype: jnp.dtype) -> None:
-    """TypeError unless `dtype` holds real floating-point numbers."""
+    """Raises TypeError unless `dtype` is a real floating-point dtype."""
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
             f"{what} has dtype {dtype}; expected floating-point numbers: "

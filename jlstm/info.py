@@ -1,4 +1,4 @@
-"""What this installation is and what it can do."""
+"""Versions, devices and available implementations of this installation: `jlstm info`."""
 
 import contextlib
 import importlib.metadata
@@ -14,7 +14,7 @@ from jlstm.kernels.choice import implementations
 from jlstm.kernels.cpu.library import instruction_set
 
 PACKAGES = ("jlstm", "jax", "jaxlib", "flax", "optax", "safetensors", "numpy")
-# What results on a TPU or GPU depend on beside those; a machine has few of them.
+# Packages that results on a TPU or GPU depend on too. A machine has few of them.
 OF_CHIPS = (
     "libtpu", "jax-cuda12-plugin", "jax-cuda12-pjrt", "nvidia-cudnn-cu12", "jax-cuda13-plugin",
     "jax-cuda13-pjrt", "nvidia-cudnn-cu13",
@@ -22,7 +22,7 @@ OF_CHIPS = (
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
-    """Versions of Python, of the packages that results depend on, and of OF_CHIPS what is there."""
+    """Versions of Python, of `packages`, and of those packages in OF_CHIPS that are installed."""
     found = {"python": platform.python_version()}
     for name in packages:
         try:
@@ -36,20 +36,20 @@ def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 
 def devices() -> list[Any]:
-    """The devices that JAX has here.
+    """The devices that JAX finds on this machine.
 
     Raises:
-      ValueError: JAX cannot start; the message says what it said.
+      ValueError: JAX cannot start; the message includes JAX's own.
     """
     try:
         return jax.devices()
     except (RuntimeError, AssertionError) as error:
-        # JAX asserts, without a word, where nothing is here of what JAX_PLATFORMS names.
-        said = " ".join(str(error).split()) or "there is none of the devices that it is to use"
+        # JAX raises an AssertionError without a message if no platform of JAX_PLATFORMS is found.
+        said = " ".join(str(error).split()) or "this machine has no device of the given platforms"
     asked = os.environ.get("JAX_PLATFORMS")
     mend = f"unset JAX_PLATFORMS, which is {asked!r}" if asked else "set JAX_PLATFORMS=cpu"
     raise ValueError(
-        f"JAX cannot start: {said}; end another process if it holds the device, or {mend}"
+        f"JAX cannot start: {said}; end any other process that uses the device, or {mend}"
     )
 
 
@@ -73,4 +73,6 @@ def show() -> None:
         table.add_row(name, "yes" if usable else "no", reason)
     console.print(table)
     if (instructions := instruction_set()) is not None:
-        console.print(f"the CPU kernels use {instructions}; JLSTM_CPU_ISA names a slower set")
+        console.print(
+            f"the CPU kernels use {instructions}; set JLSTM_CPU_ISA to choose a slower set"
+        )

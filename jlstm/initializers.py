@@ -1,4 +1,4 @@
-"""The weights that other frameworks start from, in this library's layout."""
+"""Initial weights with the distributions that other frameworks use, in this library's layout."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Shape = tuple[int, ...]
 def weights(
     key: jax.Array, initializer: Initializer, w_x_shape: Shape, w_h_shape: Shape, dtype: str
 ) -> Weights:
-    """w_x [I, 4H], w_h [P, 4H] and b [4H] of one direction, in `dtype`, without forget bias."""
+    """w_x [I, 4H], w_h [P, 4H] and b [4H] of one direction, in `dtype`; forget_bias not added."""
     sizes = (w_x_shape[0], w_h_shape[0], w_x_shape[1] // 4)
     if callable(initializer):
         drawn = _from_function(initializer, key, *sizes, _drawn_in(dtype))
@@ -28,7 +28,7 @@ def weights(
 def projection(
     key: jax.Array, initializer: Initializer, shape: Shape | None, dtype: str
 ) -> jax.Array | None:
-    """A projection [H, P], or None for no shape."""
+    """A projection [H, P], or None if `shape` is None."""
     if shape is None:
         return None
     if initializer != "torch":
@@ -38,7 +38,7 @@ def projection(
 
 
 def peepholes(key: jax.Array, shape: Shape | None, dtype: str) -> jax.Array | None:
-    """Peepholes [3, H], or None for no shape: uniform within sqrt(3/H), as in TensorFlow."""
+    """Peepholes [3, H], uniform within sqrt(3/H) as in TensorFlow; None if `shape` is None."""
     if shape is None:
         return None
     bound = math.sqrt(3 / shape[1])
@@ -51,7 +51,7 @@ def glorot_uniform(key: jax.Array, shape: Shape, dtype: str) -> jax.Array:
 
 
 def _drawn_in(dtype: str) -> jnp.dtype:
-    # Orthogonal matrices come from a QR factorisation, which bfloat16 does not have.
+    # JAX draws orthogonal matrices by QR factorisation, which does not support bfloat16.
     return jnp.dtype("float64" if dtype == "float64" else "float32")
 
 
@@ -83,8 +83,8 @@ def _flax(key: jax.Array, inputs: int, state: int, units: int, dtype: jnp.dtype)
 
 
 def _haiku(key: jax.Array, inputs: int, state: int, units: int, dtype: jnp.dtype) -> Weights:
-    # Haiku draws one matrix for input and hidden state together, and does not make up for the
-    # deviation that truncation takes away.
+    # Haiku draws one matrix for input and hidden state together. It does not correct for the
+    # smaller deviation of the truncated distribution.
     deviation = 1 / math.sqrt(inputs + state)
     drawn = jax.random.truncated_normal(key, -2, 2, (inputs + state, 4 * units), dtype)
     return drawn[:inputs] * deviation, drawn[inputs:] * deviation, jnp.zeros(4 * units, dtype)
@@ -105,7 +105,7 @@ def _from_function(
         if w.shape != shape:
             raise ValueError(
                 f"the initializer {function!r} returned shape {w.shape} for {name}; expected "
-                f"{shape}, as it was asked for"
+                f"{shape}, the shape that it was called with"
             )
         made.append(w)
     return made[0], made[1], jnp.zeros(4 * units, dtype)

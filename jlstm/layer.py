@@ -1,4 +1,4 @@
-"""What one layer is: sizes, direction, and which of the LSTM's many variants."""
+"""The options of one layer: its sizes, its direction, and its LSTM variant."""
 
 import dataclasses
 
@@ -17,47 +17,50 @@ class Layer:
 
     Attributes:
       hidden_size: units H of each direction, at least 1.
-      projection_size: features P of the hidden state where it is a projection of the units'
-        outputs (LSTMP); P = H, without one, by default.
-      bidirectional: run a second set of units backwards in time beside the first.
-      merge: how the outputs of the two directions join: "concat" (size 2P), elementwise "sum",
-        "mul", "average" (size P), or "none": outputs [..., 2, P], for the last layer of a stack.
-      reverse: run backwards in time; outputs keep the order of the inputs.
+      projection_size: features P of the hidden state, if the units' outputs are projected (LSTMP).
+        By default there is no projection, and P = H.
+      bidirectional: run a second set of units backward in time beside the first.
+      merge: how to combine the outputs of the two directions: "concat" (size 2P); elementwise
+        "sum", "mul" or "average" (size P); or "none", which keeps them apart as [..., 2, P] and is
+        for the last layer of a stack only.
+      reverse: run backward in time. The outputs keep the time order of the inputs.
       bias: add a bias to the gate pre-activations.
-      forget_bias: added to the forget part of the bias when parameters are initialised, and
-        nowhere else. Without a bias there is nothing to add it to.
-      peepholes: let i and f see the cell state before the step, and o the one after it.
-      coupled_gates: "input" for i = 1 - f, "forget" for f = 1 - i. The columns of the gate that
-        follows from the other stay in w_x, w_h and b, and are not read.
-      layer_norm: what is normalised, and whether the carry is: "gates_and_cell", each gate's
-        pre-activation and the carried cell state, as TensorFlow does; "products_and_cell", both
-        products and the carried cell state, as PyTorch's fastrnns; "products_and_output", both
-        products without shift, and the cell state on its way to the output only, as haste.
-      activation: of the candidate; a name of `jlstm.activations`, or a function of an array, whose
-        slope is finite everywhere: padded steps are computed too, of zeros, before they are left
-        out. It closes over nothing that is differentiated, and is made once, as programs are
-        compiled for each function anew.
-      recurrent_activation: of the gates.
-      cell_activation: of the cell state on its way to the output.
-      gate_clip: bound of the gates' and the candidate's pre-activations, as ONNX Runtime's clip.
-      cell_clip: bound of the new cell state, as TensorFlow's.
-      projection_clip: bound of the projected hidden state.
-      residual: add the layer's input to its output, both of one size; the input as it is after
-        dropout.
+      forget_bias: constant that `init` adds to the forget part of the bias. It is used nowhere
+        else, and has no effect if bias=False.
+      peepholes: let i and f depend on the cell state before the step, and o on the one after it.
+      coupled_gates: "input" sets i = 1 - f, "forget" sets f = 1 - i. The columns of the gate that
+        is computed from the other stay in w_x, w_h and b, but have no effect.
+      layer_norm: what to normalise. "gates_and_cell": each gate's pre-activation, and the carried
+        cell state, as TensorFlow does. "products_and_cell": the product with the input, the
+        product with the hidden state, and the carried cell state, as PyTorch's fastrnns does.
+        "products_and_output": both products, without a shift, and the cell state as the output
+        reads it but not as it is carried, as haste does.
+      activation: of the candidate: a name of `jlstm.activations`, or a function from an array to
+        an array of the same shape. The function's derivative must be finite everywhere: padded
+        steps are computed too, from zeros, before their results are discarded. It must not close
+        over differentiated values. Define it once: every new function object recompiles.
+      recurrent_activation: of the gates; a name or function, like activation.
+      cell_activation: of the cell state as the output reads it; a name or function.
+      gate_clip: bound on the pre-activations of the gates and the candidate, as in ONNX Runtime.
+      cell_clip: bound on the new cell state, as in TensorFlow.
+      projection_clip: bound on the projected hidden state.
+      residual: add the layer's input, after dropout, to its output. Both must have the same size.
       highway: mix the layer's input into its output by a learned gate (Srivastava et al., 2015).
-      skip: read the network's input beside the outputs of the layer below (Graves, 2013).
-      dropout: the fraction of the layer's input that is zeroed, the rest being scaled up by
-        1/(1-dropout), in calls that are given a random key; at least 0, below 1. So are the next.
-      recurrent_dropout: the same of what `recurrent_dropout_on` names: "h", the hidden state that
-        a step reads, or the "candidate" (Semeniuta et al., 2016).
-      held_masks: draw the masks of both once a sequence, and hold them over time (Gal &
-        Ghahramani, 2016), in place of anew at each step.
-      weight_dropout: the same of w_h, once a sequence (DropConnect in AWD-LSTM).
-      zoneout_c, zoneout_h: the chance that a unit keeps its cell state, or hidden state, from the
-        step before; without a key, the share of it that is kept (Krueger et al., 2017).
+      skip: read the network's input in addition to the outputs of the layer below (Graves, 2013).
+      dropout: fraction of the layer's input to zero, at least 0 and below 1. The rest is scaled by
+        1/(1-dropout). Only calls with a random key drop anything. The same range and the same rule
+        hold for recurrent_dropout and weight_dropout.
+      recurrent_dropout: fraction to drop of what `recurrent_dropout_on` names: "h", the hidden
+        state that a step reads, or "candidate" (Semeniuta et al., 2016).
+      held_masks: draw the masks of dropout and recurrent_dropout once per sequence and use them at
+        every step (Gal & Ghahramani, 2016), instead of drawing new ones at each step.
+      weight_dropout: fraction of w_h to drop, drawn once per sequence (DropConnect in AWD-LSTM).
+      zoneout_c, zoneout_h: probability that a unit keeps its cell state, or its hidden state, from
+        the step before (Krueger et al., 2017). Without a key, the old and the new state are
+        averaged, with this weight on the old one.
 
     Raises:
-      TypeError, ValueError: a value of the wrong type, out of range, or without effect.
+      TypeError, ValueError: a value has the wrong type, is out of range, or has no effect.
 
     >>> Layer(4).output_size, Layer(4, bidirectional=True, projection_size=3).output_size
     (4, 6)
@@ -134,7 +137,7 @@ class Layer:
 
     @property
     def without_key(self) -> "Layer":
-        """The layer as it runs in calls without a random key."""
+        """The layer as calls without a random key run it: without dropout."""
         return dataclasses.replace(
             self,
             dropout=0.0,
@@ -146,12 +149,12 @@ class Layer:
 
     @property
     def streams(self) -> bool:
-        """Whether the layer can run one step at a time, first to last."""
+        """Whether the layer can run one step at a time, from first to last."""
         return not (self.bidirectional or self.reverse)
 
 
 def require_joinable(what: str, layer: Layer, input_size: int) -> None:
-    """ValueError where a layer's input cannot be joined to its output."""
+    """Raises ValueError if the layer combines its input and its output but their sizes differ."""
     if (layer.residual or layer.highway) and layer.output_size != input_size:
         kind = "residual" if layer.residual else "highway"
         raise ValueError(
@@ -161,17 +164,17 @@ def require_joinable(what: str, layer: Layer, input_size: int) -> None:
 
 
 def _without_effect(layer: Layer) -> list[str]:
-    """What is wrong with options that contradict each other, or would change nothing."""
+    """Error messages for options that contradict each other or have no effect."""
     wrong = []
     if layer.merge != "concat" and not layer.bidirectional:
         wrong.append(
-            f"merge is {layer.merge!r}, but there is one direction and nothing to merge; "
+            f"merge is {layer.merge!r}, but one direction leaves nothing to merge; "
             "set bidirectional=True or leave merge out"
         )
     if layer.reverse and layer.bidirectional:
         wrong.append(
             "reverse=True with bidirectional=True; a bidirectional layer already runs both "
-            "ways: leave one of the two out"
+            "directions: leave one of the two options out"
         )
     if not layer.bias and layer.forget_bias not in (0.0, 1.0):
         wrong.append(
@@ -180,23 +183,23 @@ def _without_effect(layer: Layer) -> list[str]:
         )
     if layer.coupled_gates == "forget" and layer.forget_bias not in (0.0, 1.0):
         wrong.append(
-            f"forget_bias is {layer.forget_bias:g}, but coupled_gates='forget' takes f from i, "
-            "whose bias it would have to be; leave forget_bias out"
+            f"forget_bias is {layer.forget_bias:g}, but with coupled_gates='forget', f = 1 - i "
+            "has no bias of its own; leave forget_bias out"
         )
     if layer.projection_clip is not None and layer.projection_size is None:
         wrong.append(
-            "projection_clip bounds a projection, and there is none; set projection_size, or "
-            "leave projection_clip out"
+            "projection_clip bounds a projection, but projection_size is None; set "
+            "projection_size, or leave projection_clip out"
         )
     if layer.residual and layer.highway:
         wrong.append(
-            "residual=True with highway=True; both join the layer's input to its output: leave "
-            "one of the two out"
+            "residual=True with highway=True; both combine the layer's input with its output: "
+            "leave one of the two out"
         )
     if (layer.residual or layer.highway) and layer.merge == "none":
         wrong.append(
-            "merge='none' keeps two outputs apart, to which one input cannot be joined; leave "
-            "residual and highway out, or merge"
+            "merge='none' keeps the outputs of two directions apart, so residual and highway "
+            "cannot combine them with one input; leave these two out, or choose another merge"
         )
     if layer.recurrent_dropout_on != "h" and layer.recurrent_dropout == 0.0:
         wrong.append(
@@ -205,7 +208,7 @@ def _without_effect(layer: Layer) -> list[str]:
         )
     if layer.held_masks and layer.dropout == 0.0 and layer.recurrent_dropout == 0.0:
         wrong.append(
-            "held_masks=True, but dropout and recurrent_dropout are 0, so that there is no mask "
-            "to hold; set one of them, or leave held_masks out"
+            "held_masks=True, but dropout and recurrent_dropout are 0, so there is no mask to "
+            "hold; set one of them, or leave held_masks out"
         )
     return wrong

@@ -1,4 +1,4 @@
-"""Choosing by flags: steps within lengths, and values where a flag holds."""
+"""Selection of values by boolean flags, and the flags of steps within lengths."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from jlstm.params import Carry
 
 
 def select(flags: jax.Array | None, chosen: Carry | None, otherwise: Carry) -> Carry:
-    """`chosen` where the flags [*batch] are True, the whole of `otherwise` without flags."""
+    """`chosen` where the flags [*batch] are True; `otherwise` if flags or `chosen` is None."""
     if flags is None or chosen is None:
         return otherwise
     return Carry(*(where(flags, a, b) for a, b in zip(chosen, otherwise, strict=True)))
@@ -22,5 +22,5 @@ def within(lengths: jax.Array, time_steps: int) -> jax.Array:
 
 
 def where(flags: jax.Array | None, chosen: Any, otherwise: Any) -> jax.Array:
-    """`chosen` [..., H] where the flags [...] are True (everywhere without flags)."""
+    """`chosen` [..., H] where the flags [...] are True, else `otherwise`; no flags are all True."""
     return chosen if flags is None else jnp.where(flags[..., None], chosen, otherwise)

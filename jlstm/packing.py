@@ -1,4 +1,4 @@
-"""Several sequences in one row, so that little of a batch is padding."""
+"""Packs several sequences into each row of a batch, to reduce padding."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from jlstm import arguments, validation
 
 
 class Place(NamedTuple):
-    """Where a sequence lies in a packed batch: its row, and its first step and the one after it."""
+    """Position of a sequence in a packed batch: steps `start` to `end` (exclusive) of a row."""
 
     row: int
     start: int
@@ -17,13 +17,13 @@ class Place(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Sequences side by side in rows, as `apply` takes them.
+    """Sequences packed into rows; pass xs, resets and mask to `apply`.
 
     Attributes:
-      xs: inputs [T, rows, I], zero where nothing lies.
-      resets: booleans [T, rows], True where a sequence begins.
-      mask: booleans [T, rows], False where nothing lies.
-      places: where each sequence lies, in the order they were given in.
+      xs: inputs [T, rows, I], zero at padding.
+      resets: booleans [T, rows], True at the first step of each sequence.
+      mask: booleans [T, rows], False at padding.
+      places: position of each sequence, in the order in which they were passed to `pack`.
     """
 
     xs: np.ndarray
@@ -33,18 +33,22 @@ class Packed(NamedTuple):
 
 
 def pack(sequences: Sequence[Any], row_length: int) -> Packed:
-    """Puts sequences into rows of equal length, each where it leaves the least room.
+    """Packs sequences into rows of equal length.
 
-    A reset starts each sequence from the initial carry, so that `apply` gives of each what it gives
-    of the sequence alone; only the last carry of a row is that of its last sequence. Longest first,
-    into the fullest row that has room (best fit, decreasing).
+    Each sequence, longest first, goes into the fullest row that has room for it (best fit,
+    decreasing). A reset starts it from the initial carry, so its outputs are those of `apply` on
+    the sequence alone. The last carry of a row is that of the row's last sequence.
 
     Args:
       sequences: arrays [T_n, I] of one dtype, each with at most `row_length` steps.
-      row_length: steps of a row.
+      row_length: number of steps in a row.
+
+    Returns:
+      A Packed with xs [row_length, rows, I].
 
     Raises:
-      TypeError, ValueError: no sequences, of different features or dtypes, or one that is too long.
+      TypeError, ValueError: there are no sequences, their features or dtypes differ, or one is
+        longer than a row.
 
     >>> packed = pack([np.ones((3, 2)), np.ones((5, 2)), np.ones((2, 2))], row_length=5)
     >>> packed.xs.shape, [place.row for place in packed.places]
@@ -58,8 +62,8 @@ def pack(sequences: Sequence[Any], row_length: int) -> Packed:
         raise ValueError("sequences is empty; expected at least one array [T, I]")
     if arrays[0].ndim != 2:
         raise ValueError(
-            f"sequences[0] has shape {list(arrays[0].shape)}; expected [T, I]. One sequence by "
-            "itself goes into a list, and features are there for no steps too: [0, I]"
+            f"sequences[0] has shape {list(arrays[0].shape)}; expected [T, I]. Wrap a single "
+            "sequence in a list. An empty sequence still needs its feature axis: [0, I]"
         )
     for n, a in enumerate(arrays):
         if a.ndim != 2 or a.shape[1:] != arrays[0].shape[1:] or a.dtype != arrays[0].dtype:
@@ -69,8 +73,8 @@ def pack(sequences: Sequence[Any], row_length: int) -> Packed:
             )
         if len(a) > row_length:
             raise ValueError(
-                f"sequences[{n}] has {len(a)} steps, a row {row_length}; cut the sequence, or give "
-                "a larger row_length"
+                f"sequences[{n}] has {len(a)} steps, but a row has {row_length}; split the "
+                "sequence, or pass a larger row_length"
             )
     places: list[Place] = [Place(0, 0, 0)] * len(arrays)
     filled: list[int] = []
@@ -93,17 +97,24 @@ def pack(sequences: Sequence[Any], row_length: int) -> Packed:
 
 
 def unpack(packed: Packed, ys: Any) -> list[Any]:
-    """What belongs to each sequence of `packed` in an array [T, rows, ..], in the order given.
+    """Extracts the part of each sequence from an array over a packed batch.
+
+    Args:
+      packed: the result of `pack`.
+      ys: array [T, rows, ..] with the steps and rows of `packed`.
+
+    Returns:
+      A list of arrays [T_n, ..], in the order in which the sequences were passed to `pack`.
 
     Raises:
-      TypeError, ValueError: not what `pack` gives, or an array without its steps and rows.
+      TypeError, ValueError: `packed` is not a Packed, or `ys` has other steps or rows.
 
     >>> packed = pack([np.ones((3, 2)), np.zeros((2, 2))], row_length=5)
     >>> [a.shape for a in unpack(packed, packed.xs)]
     [(3, 2), (2, 2)]
     """
     if not isinstance(packed, Packed):
-        raise TypeError(f"packed is {type(packed).__name__}; expected what pack gives")
+        raise TypeError(f"packed is {type(packed).__name__}; expected the result of pack")
     ys = arguments.as_array("ys", ys)
     if tuple(ys.shape[:2]) != packed.mask.shape:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Parameters and carries: what they hold, how they start, what shape they must have."""
+"""Parameters and carries: their fields, initial values and shapes."""
 
 import functools
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from jlstm.keys import require_key
 
 
 class Carry(NamedTuple):
-    """What a layer hands from one step to the next.
+    """The state that a layer passes from one step to the next.
 
-    A bidirectional layer's carry has a leading axis of 2: forward, backward.
+    The arrays of a bidirectional layer have a leading axis of 2: forward, backward.
 
     Attributes:
       c: cell state [*batch, H].
-      h: hidden state [*batch, P], which is also the layer's output at that step; P is the layer's
-        projection_size, or else H.
+      h: hidden state [*batch, P], also the output of the units at that step. P is the layer's
+        projection_size, or H without a projection.
     """
 
     c: jax.Array
@@ -30,19 +30,19 @@ class Carry(NamedTuple):
 
 
 class Affine(NamedTuple):
-    """What follows a normalisation: times `scale` [..], plus `shift` [..] or nothing for None."""
+    """Learned scale and shift after a normalisation: a * scale + shift; no shift if None."""
 
     scale: jax.Array
     shift: jax.Array | None = None
 
 
 class Norms(NamedTuple):
-    """The layer normalisations of one layer, None for those that its form lacks.
+    """The layer normalisations of one layer; None for those that its layer_norm does not use.
 
     Attributes:
-      x, h: of the products with the input and with the hidden state, [4H].
-      z: of each gate's pre-activation, [4H].
-      c: of the cell state, [H].
+      x, h: for the products with the input and with the hidden state, [4H].
+      z: for each gate's pre-activation, [4H].
+      c: for the cell state, [H].
     """
 
     x: Affine | None = None
@@ -59,19 +59,20 @@ class Highway(NamedTuple):
 
 
 class LayerParams(NamedTuple):
-    """The parameters of one layer; gates stand in the order i, f, g, o along the last axis.
+    """The parameters of one layer. The order of gates along the last axis is i, f, g, o.
 
-    A bidirectional layer's arrays have a leading axis of 2: forward, backward; not `highway`.
+    The arrays of a bidirectional layer have a leading axis of 2: forward, backward. Its `highway`
+    does not, because it applies to the merged output.
 
     Attributes:
       w_x: input weights [I, 4H].
-      w_h: recurrent weights [P, 4H], P being the layer's projection_size, or else H.
-      b: bias [4H], or None without one.
-      initial_carry: Carry of [H] and [P] where the initial carry is learned, else None (zeros).
-      peepholes: weights [3, H] with which i, f and o see the cell state, or None.
-      projection: weights [H, P] of the hidden state, or None.
-      norms: of a layer with layer_norm, or None.
-      highway: of a layer with highway, or None.
+      w_h: recurrent weights [P, 4H]. P is the layer's projection_size, or H without a projection.
+      b: bias [4H], or None.
+      initial_carry: Carry(c [H], h [P]) if the initial carry is learned, or None (zeros).
+      peepholes: weights [3, H] from the cell state to i, f and o, or None.
+      projection: weights [H, P] from the units' outputs to the hidden state, or None.
+      norms: scales and shifts of a layer with layer_norm, or None.
+      highway: the gate of a layer with highway, or None.
     """
 
     w_x: jax.Array
@@ -97,29 +98,33 @@ for _node in (Carry, Affine, Norms, Highway, LayerParams, Params):
 def init(key: jax.Array, config: Config) -> Params:
     """Random parameters for `config`, in its param_dtype.
 
-    "keras": Glorot uniform w_x, orthogonal w_h, zero bias. "torch": everything uniform within
-    1/sqrt(H), the bias being the sum of two such draws, as torch keeps two. "flax": LeCun normal
-    w_x and orthogonal w_h for each gate, zero bias. "haiku": truncated normal with deviation
-    1/sqrt(I+H), zero bias. Each layer's forget_bias is added to the f part of b; the defaults of
-    torch and flax themselves are forget_bias=0.
+    config.initializer chooses the distribution of w_x, w_h and the bias:
 
-    A function draws w_x, then w_h, from the shapes [I, 4H] and [P, 4H]; the bias is zero.
+    - "keras": Glorot uniform w_x, orthogonal w_h, zero bias.
+    - "torch": all uniform within 1/sqrt(H). The bias is the sum of two draws, because torch has two
+      biases.
+    - "flax": LeCun normal w_x and orthogonal w_h for each gate, zero bias.
+    - "haiku": truncated normal with deviation 1/sqrt(I+H), zero bias.
+    - a function: called for w_x with the shape [I, 4H], then for w_h with [P, 4H]. Zero bias.
 
-    Peepholes are uniform within sqrt(3/H), projections Glorot uniform ("torch": within 1/sqrt(H));
-    normalisations start as they are without parameters; a highway's weights are Glorot uniform and
-    its bias 1, so that it starts by passing on most of its input.
+    Then each layer's forget_bias, 1 by default, is added to the f part of its bias. Use
+    forget_bias=0 to reproduce torch and flax.
+
+    Other parameters: peepholes are uniform within sqrt(3/H). Projections are Glorot uniform (within
+    1/sqrt(H) for "torch"). Normalisations start with scale 1 and shift 0. Highway weights are
+    Glorot uniform with bias 1, so that most of the input passes at first.
 
     Args:
       key: a key of jax.random.
       config: the network.
 
     Returns:
-      Params with one LayerParams a layer: w_x [I, 4H], w_h [P, 4H], b [4H], and what its variant
-      adds, each with a leading axis of 2 where the layer is bidirectional.
+      Params with one LayerParams a layer: w_x [I, 4H], w_h [P, 4H], b [4H], and the parameters that
+      its variant adds. All but a highway have a leading axis of 2 if the layer is bidirectional.
 
     Raises:
-      ValueError: param_dtype is "float64" and jax_enable_x64 is off, or a function that draws
-        weights returns another shape than it was asked for.
+      ValueError: param_dtype is "float64" and jax_enable_x64 is off, or an initializer function
+        returns a shape other than the one it was called with.
 
     >>> params = init(jax.random.key(0), Config.stack(6, [4, 5]))
     >>> [layer.w_x.shape for layer in params.layers]
@@ -172,7 +177,7 @@ def _init_layer(key: jax.Array, config: Config, layer: Layer, input_size: int) -
 
 
 def _filled(shapes: Any, dtype: str) -> Any:
-    """Ones for scales, zeros for all else, in the shapes of a tree."""
+    """Arrays in the shapes of a tree: ones for scales, zeros for all else."""
     if isinstance(shapes, Affine):
         shift = None if shapes.shift is None else jnp.zeros(shapes.shift, dtype)
         return Affine(jnp.ones(shapes.scale, dtype), shift)
@@ -182,7 +187,7 @@ def _filled(shapes: Any, dtype: str) -> Any:
 
 
 def shaped(config: Config) -> Params:
-    """What `init` would make, as jax.ShapeDtypeStruct, without making it."""
+    """The shapes and dtypes of what `init` returns, as jax.ShapeDtypeStruct."""
     dtype = jnp.dtype(config.param_dtype)
 
     def structs(tree: Any, *ways: int) -> Any:
@@ -201,7 +206,7 @@ def shaped(config: Config) -> Params:
 
 
 def layer_shapes(layer: Layer, input_size: int, learned: bool) -> Any:
-    """LayerParams with the shape of each array of one direction; None for what the layer lacks."""
+    """LayerParams with the shape of each array of one direction; None for absent parameters."""
     units, size = layer.hidden_size, layer.state_size
     affine: Any = Affine
     norms: Any = Norms
@@ -231,19 +236,20 @@ def layer_shapes(layer: Layer, input_size: int, learned: bool) -> Any:
 def initial_carry(
     config: Config, params: Params | None = None, batch_shape: Sequence[int] = ()
 ) -> tuple[Carry, ...]:
-    """The carry that a network starts from: zeros, or what `params` learned; one Carry a layer.
+    """The carry from which a network starts: zeros, or the learned initial carry of `params`.
 
     Args:
       config: the network.
-      params: needed only where config.learn_initial_carry.
-      batch_shape: leading axes of the carry.
+      params: its parameters; needed only if config.learn_initial_carry.
+      batch_shape: the batch axes of the carry.
 
     Returns:
-      Carry(c [*batch, H], h [*batch, P]) for each layer, with a leading axis of 2 where the layer
-      is bidirectional, in float32 (float64 for a float64 config).
+      Carry(c [*batch, H], h [*batch, P]) for each layer, with a leading axis of 2 if the layer is
+      bidirectional, in float32 (float64 for a float64 config).
 
     Raises:
-      ValueError: a learned carry is asked for without `params`.
+      TypeError: an argument has the wrong type.
+      ValueError: config.learn_initial_carry is True and `params` is None.
 
     >>> [carry.c.shape for carry in initial_carry(Config.stack(6, [4, 5]), batch_shape=(1,))]
     [(1, 4), (1, 5)]
@@ -251,14 +257,14 @@ def initial_carry(
     require_config(config)
     if params is not None and not isinstance(params, Params):
         raise TypeError(
-            f"params is {type(params).__name__}; expected Params, as init(key, config) makes, or "
-            "None. The batch is named: initial_carry(config, batch_shape=(2,))"
+            f"params is {type(params).__name__}; expected Params, as init(key, config) returns, or "
+            "None. Pass a batch shape by name: initial_carry(config, batch_shape=(2,))"
         )
     if isinstance(batch_shape, (int, str)):
-        raise TypeError(f"batch_shape is {batch_shape!r}; expected the batch axes: (2,)")
+        raise TypeError(f"batch_shape is {batch_shape!r}; expected a tuple, such as (2,)")
     if config.learn_initial_carry and params is None:
         raise ValueError(
-            "the config has learn_initial_carry=True, so its initial carry stands in the "
+            "the config has learn_initial_carry=True, so the initial carry is part of the "
             "parameters; pass params: initial_carry(config, params, batch_shape)"
         )
     dtype = state_dtype(config.dtype)
@@ -272,7 +278,7 @@ def initial_carry(
 def start_of_layer(
     layer: Layer, learned: Carry | None, batch_shape: tuple[int, ...], dtype: jnp.dtype
 ) -> Carry:
-    """One layer's initial carry over a batch, from zeros or from a learned Carry of [H] and [P]."""
+    """One layer's initial carry over a batch: zeros, or a learned Carry(c [H], h [P])."""
     directions = (2,) if layer.bidirectional else ()
     ones = (1,) * len(batch_shape)
 

@@ -1,8 +1,9 @@
-"""What is drawn from a call's key: dropout of inputs, recurrent masks, zoneout, dropped weights.
+"""Random masks from a call's key: dropout of inputs, h, candidate and weights, and zoneout.
 
-Everything is drawn before the loop over time. Layer n of a step whose key is k draws its inputs'
-mask from fold_in(k, n) and its other masks from fold_in(fold_in(k, n), j), whether it runs within a
-sequence or on its own. What is held over a sequence is drawn likewise from the call's own key.
+All masks are drawn before the loop over time. At a step whose key is k, layer n draws the mask of
+its inputs from fold_in(k, n) and its other masks from fold_in(fold_in(k, n), j). This holds for a
+single step and for a step of a sequence alike. Masks held over a sequence are drawn in the same way
+from the call's key.
 """
 
 from collections.abc import Callable
@@ -16,19 +17,19 @@ from jlstm.dtypes import state_dtype
 from jlstm.layer import Layer
 from jlstm.params import LayerParams
 
-# Which of a layer's keys each is drawn from.
+# The number j of each mask.
 H, CANDIDATE, ZONEOUT_C, ZONEOUT_H, WEIGHTS = range(1, 6)
 
 
 class Keys(NamedTuple):
-    """The random keys of a call over T steps: one for each step [T], and the call's own."""
+    """The random keys of a call over T steps: one for each step [T], and the call's key."""
 
     steps: jax.Array
     whole: jax.Array
 
 
 def keys(key: jax.Array, time_steps: int) -> Keys:
-    """The keys of a call, from the one it is given."""
+    """The keys of a call over T steps, from the call's key."""
     return Keys(jax.random.split(key, time_steps), key)
 
 
@@ -42,7 +43,7 @@ def drop_inputs(keys: Keys, n: int, layer: Layer, xs: jax.Array) -> jax.Array:
 
 
 def drop_input(key: jax.Array, n: int, layer: Layer, x: jax.Array) -> jax.Array:
-    """The same for one step, x [*batch, I]."""
+    """x [*batch, I] of one step with the layer's fraction of inputs dropped."""
     if layer.dropout == 0.0:
         return x
     return _drop(jax.random.fold_in(key, n), layer.dropout, x, x.shape)
@@ -69,7 +70,7 @@ def masks(
 def step_masks(
     key: jax.Array | None, n: int, layer: Layer, batch_shape: tuple[int, ...], dtype: jnp.dtype
 ) -> Masks:
-    """The recurrent masks of one step [*batch, ..] of a layer that holds none over time."""
+    """The recurrent masks [*batch, ..] of one step, for a layer without held_masks."""
     if key is None:
         return NO_MASKS
     shape = (1, *batch_shape)
@@ -115,20 +116,20 @@ def _key(key: jax.Array, n: int, which: int) -> jax.Array:
 
 
 def _each_step(draw: Callable[..., Any], keys: jax.Array, *of_steps: jax.Array) -> Any:
-    """`draw((key, ..))` for each step's key, and what else belongs to the step."""
+    """`draw((key, ..))` for each step, with the step's key and its slices of `of_steps`."""
     if str(jax.random.key_impl(keys)) == "threefry2x32":
         return jax.vmap(lambda *of: draw(of))(keys, *of_steps)
-    # The other generators draw something else for keys in a batch than for the same keys alone.
+    # Under vmap, the other generators draw different numbers than for the same key alone.
     return jax.lax.map(draw, (keys, *of_steps))
 
 
 def _drop(key: jax.Array, dropped: float, a: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """`a` times a mask of this shape."""
-    # In the state's dtype, in which 1/(1-p) is exact enough to keep the mean of a with few bits.
+    """`a` times a dropout mask of this shape."""
+    # In bfloat16 the rounding of 1/(1-p) would shift the mean of `a`.
     return (a * _scaled(key, dropped, shape, state_dtype(a.dtype))).astype(a.dtype)
 
 
 def _scaled(key: jax.Array, dropped: float, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
-    """0 for the dropped, 1/(1-dropped) for the rest, so that the mean stays."""
+    """A mask with 0 for the dropped elements and 1/(1-dropped) for the rest, of mean 1."""
     keep = jax.random.bernoulli(key, 1.0 - dropped, shape)
     return keep.astype(dtype) / jnp.asarray(1.0 - dropped, dtype)

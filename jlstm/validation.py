@@ -1,4 +1,4 @@
-"""Checks whose failures say what came, what was expected and how to mend it."""
+"""Checks of options. Their errors state the value, what was expected, and what to do."""
 
 import contextlib
 import difflib
@@ -12,13 +12,13 @@ import numpy as np
 
 
 def printable(text: str) -> str:
-    """`text` as it may be printed: what a terminal would act on is escaped."""
+    """`text` safe to print: characters that a terminal would interpret are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """TypeErrors and ValueErrors in here are printable, whatever a file's names have in them."""
+    """Escapes the messages of TypeErrors and ValueErrors, which may quote names from a file."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -37,7 +37,7 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 
 def known_name(what: str, value: Any, known: Collection[str]) -> str:
-    """`value` if it is one of the `known` names; ValueError with the nearest otherwise."""
+    """`value` if it is one of the `known` names; otherwise a ValueError suggests the nearest."""
     if not isinstance(value, str):
         raise TypeError(f"{what} is {value!r}; expected a name, one of {sorted(known)}")
     if value not in known:
@@ -46,7 +46,7 @@ def known_name(what: str, value: Any, known: Collection[str]) -> str:
 
 
 def known_keys(what: str, keys: Collection[str], known: Collection[str]) -> None:
-    """ValueError naming the first of `keys` that is not `known`, and the nearest that is."""
+    """Raises ValueError for the first of `keys` that is not `known`, and suggests the nearest."""
     for key in keys:
         if key not in known:
             raise ValueError(f"{what} has no option {key!r}; {nearest(key, known)}")

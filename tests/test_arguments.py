@@ -30,7 +30,7 @@ def step(x=XS[0], carry=None, **options):
 
 
 WRONG = [
-    (lambda: apply(xs=jnp.ones((3, 2, 7))), ValueError, "7 features where 6 are taken"),
+    (lambda: apply(xs=jnp.ones((3, 2, 7))), ValueError, "with 6 features, but its last axis has 7"),
     (lambda: apply(xs=jnp.ones(6)), ValueError, "xs has shape (6,); expected [T, *batch, I]"),
     (lambda: apply(xs=jnp.ones((3, 2, 6), int)), TypeError, "xs has dtype int32"),
     (lambda: apply(xs=jnp.ones((3, 2, 6), complex)), TypeError, "xs has dtype complex64"),
@@ -53,7 +53,7 @@ WRONG = [
     (
         lambda: apply(key=jnp.zeros(7, "uint32")),
         ValueError,
-        "key has shape (7,); raw keys of JAX's generator in use have (2,)",
+        "key has shape (7,); raw keys of JAX's current generator have (2,)",
     ),
     (lambda: apply(carry=START[0]), TypeError, "expected a tuple with one Carry for each of the 2"),
     (lambda: apply(carry=list(START)), TypeError, "expected a tuple"),
@@ -75,7 +75,7 @@ WRONG = [
     (
         lambda: apply(config=Config.stack(6, [4, 5], bias=False)),
         ValueError,
-        "params.layers[0].b is there, but the layer has bias=False",
+        "params.layers[0].b is present, but the layer has bias=False",
     ),
     (
         lambda: apply(config=Config(6, CONFIG.layers, learn_initial_carry=True)),

@@ -77,7 +77,11 @@ class Unhashable:
         (lambda: Layer(4, activation="elu(nan)"), ValueError, "'nan' is not a finite number"),
         (lambda: Layer(4, activation=Unhashable()), TypeError, "cannot be hashed"),
         (lambda: Layer(4, activation=np.linalg.inv), TypeError, "is a function that JAX cannot"),
-        (lambda: Layer(4, cell_activation=lambda x: x.sum()), ValueError, "makes ShapeDtypeStruct"),
+        (
+            lambda: Layer(4, cell_activation=lambda x: x.sum()),
+            ValueError,
+            "returns ShapeDtypeStruct",
+        ),
         (lambda: Layer(4, bias=False, forget_bias=2.0), ValueError, "no bias to add it to"),
         (lambda: Config(0, (Layer(4),)), ValueError, "input_size is 0"),
         (lambda: Config(3, ()), ValueError, "at least one layer"),

@@ -152,7 +152,7 @@ WHOLE = jlstm.ConvParams(np.ones((3, 3, 3, 16), int), np.ones((3, 3, 4, 16)))
         ({"mask": [[1], [0]]}, TypeError, "mask has dtype int32; expected booleans"),
         ({"layer": Layer(4, peepholes=True)}, ValueError, "layer has peepholes=True; expected"),
         ({"layer": Layer(4, bias=False)}, ValueError, "layer has bias=False; expected True"),
-        ({"layer": Layer(3)}, ValueError, "layer has 3 units, but w_x is of 4 filters"),
+        ({"layer": Layer(3)}, ValueError, "layer has 3 units, but w_x has 4 filters"),
         ({"layer": "tanh"}, TypeError, "layer is 'tanh'; expected a Layer"),
         ({"carry": (1, 2)}, TypeError, "carry is tuple; expected jlstm.Carry"),
         ({"carry": Carry(*2 * [np.ones((1, 8, 8, 4))])}, ValueError, "carry.c has shape"),

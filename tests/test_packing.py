@@ -57,9 +57,9 @@ def test_packed_sequences_give_what_they_give_alone(lengths, both, learned):
     [
         ([], "at least one"),
         ([np.ones((3, 2)), np.ones((3, 4))], r"sequences\[1\] is float64\[3, 4\]"),
-        ([np.ones((3, 2)), np.ones((9, 2))], "has 9 steps, a row 5"),
+        ([np.ones((3, 2)), np.ones((9, 2))], "has 9 steps, but a row has 5"),
         ([np.ones(3)], "expected \\[T, I\\]"),
-        (np.ones((3, 2)), "One sequence by itself goes into a list"),
+        (np.ones((3, 2)), "Wrap a single sequence in a list"),
     ],
 )
 def test_what_cannot_be_packed_is_refused(sequences, words):
@@ -73,7 +73,7 @@ def test_what_are_no_sequences_is_refused():
 
 
 def test_what_is_not_packed_is_not_unpacked():
-    with pytest.raises(TypeError, match="packed is list; expected what pack gives"):
+    with pytest.raises(TypeError, match="packed is list; expected the result of pack"):
         jlstm.unpack([1, 2], np.ones((3, 2)))
 
 

@@ -1,5 +1,5 @@
-"""The fused recurrence: one direction of one layer over a whole sequence.
+"""Implementations of the recurrence of one layer over a whole sequence.
 
-Every implementation has the signature of `scan.run`, which is the reference. `choice` lists them
-and picks the one that serves a call.
+Every implementation has the signature `recurrence.Recurrence`. `scan.run` is the reference.
+`choice` lists the implementations and chooses one for each layer of a call.
 """

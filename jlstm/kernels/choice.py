@@ -1,4 +1,4 @@
-"""Which implementation of the recurrence serves a call, and why others do not."""
+"""Chooses the implementation of the recurrence for a call, and explains refusals."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,10 +20,10 @@ class Implementation(NamedTuple):
     """One way to run the recurrence.
 
     Attributes:
-      name: what `implementation=` calls it.
+      name: its name in `implementation=`.
       run: the recurrence.
-      refusal: (layer, dtype, platform) -> why it cannot serve that layer there, or None.
-      lacks: arguments of `apply` that it cannot serve, on any layer.
+      refusal: (layer, dtype, platform) -> why it does not support that layer, or None if it does.
+      lacks: arguments of `apply` that it does not support for any layer.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Implementation(NamedTuple):
 
 
 class RefusedError(ValueError):
-    """No implementation of the name that was asked for serves the call."""
+    """The implementation that a call names does not support the call."""
 
 
 def _serves_everything(layer: Layer, dtype: str, platform: str) -> None:
@@ -50,24 +50,25 @@ IMPLEMENTATIONS = (
 
 
 def implementations(config: Config, platform: str | None = None) -> list[tuple[str, bool, str]]:
-    """Which implementations serve a network, fastest first.
+    """Lists the implementations, fastest first, and whether each supports a network.
 
     Args:
-      config: the network.
-      platform: "cpu", "cuda", "rocm" or "tpu"; by default the one JAX computes on.
+      config: the network. Options for dropout count, as in calls with a random key.
+      platform: "cpu", "cuda", "rocm" or "tpu"; by default the one that JAX uses.
 
     Returns:
-      (name, usable, reason): `reason` says why an unusable one refuses, and is empty otherwise.
+      A list of (name, usable, reason). If an implementation is not usable, `reason` says why;
+      otherwise it is empty.
 
     Raises:
-      TypeError, ValueError: not a config, or a platform that is not one of the four.
+      TypeError, ValueError: `config` is not a Config, or `platform` is not one of the four.
 
     >>> [name for name, usable, _ in implementations(Config.stack(6, [4, 5]), "tpu") if usable]
     ['tpu', 'scan']
     """
     require_config(config)
     if platform == "gpu":
-        raise ValueError('platform is "gpu", which JAX calls two kinds: expected "cuda" or "rocm"')
+        raise ValueError('platform is "gpu", which may be either kind; expected "cuda" or "rocm"')
     platform = validation.known_name(
         "platform", platform or _default_platform(), ("cpu", "cuda", "rocm", "tpu")
     )
@@ -87,17 +88,17 @@ def choose(
     mask: Any = None,
     resets: Any = None,
 ) -> tuple[Recurrence, ...]:
-    """The recurrence of each layer: the fastest that serves it for "auto", else the one named.
+    """The recurrence of each layer: the fastest that supports it for "auto", else the named one.
 
-    `draws` says whether the call has a random key; without one nothing is dropped, whatever a layer
-    says. `mask` and `resets` are those of the call.
+    `draws` says whether the call has a random key. Without one nothing is dropped, so options for
+    dropout are ignored. `mask` and `resets` are those of the call.
 
-    Where none is faster than the scan, "auto" takes another form of it than the name "scan" does:
-    one that is lowered as suits the platform.
+    If no kernel supports a layer, "auto" uses a scan that is lowered as suits the platform. "scan"
+    always means the plain one.
 
     Raises:
       ValueError: no implementation has that name.
-      RefusedError: it cannot serve all layers.
+      RefusedError: the named implementation does not support all layers.
     """
     layers = [layer if draws else layer.without_key for layer in layers]
     platform = _default_platform()
@@ -109,8 +110,8 @@ def choose(
     reason = _refusal(named, layers, dtype, platform) or _lacking(named, asked)
     if reason is not None:
         raise RefusedError(
-            f"implementation {name!r} cannot serve this network on {platform}: {reason}. "
-            'Use implementation="auto", which gives each layer the fastest that serves it'
+            f"implementation {name!r} does not support this call on {platform}: {reason}. Use "
+            'implementation="auto", which chooses the fastest one that supports each layer'
         )
     return (named.run,) * len(layers)
 
@@ -120,13 +121,14 @@ def _fastest(layer: Layer, dtype: str, platform: str, asked: Sequence[str]) -> R
         reason = implementation.refusal(layer, dtype, platform) or _lacking(implementation, asked)
         if reason is None and implementation.run is not scan.run:
             return implementation.run
-    # A program that is traced here may be lowered for another chip, which has a kernel.
+    # The platform is that of this machine, but the program may be lowered for another one that has
+    # a kernel. `fused.run` chooses when it is lowered.
     return fused.run if plain.refusal(layer, dtype) is None else unrolled.run
 
 
 def _lacking(implementation: Implementation, asked: Sequence[str]) -> str | None:
     lacking = [argument for argument in asked if argument in implementation.lacks]
-    return f"it takes no {' and no '.join(lacking)}" if lacking else None
+    return f"it does not support {' or '.join(lacking)}" if lacking else None
 
 
 def _refusal(
@@ -143,5 +145,5 @@ def _default_platform() -> str:
     platform = jax.default_backend()
     if platform != "gpu":
         return platform
-    # JAX calls both kinds of GPU "gpu"; what drives the device tells them apart.
+    # JAX calls both kinds of GPU "gpu"; the platform version names the driver.
     return "rocm" if "rocm" in jax.devices()[0].client.platform_version.lower() else "cuda"

@@ -1,4 +1,4 @@
-"""Layers whose hidden units are divided over devices: each has some of them, and reads all of h."""
+"""Layers whose hidden units are sharded: each device computes some units from all of h."""
 
 import functools
 from typing import Any
@@ -13,14 +13,14 @@ from jlstm.layer import Layer
 from jlstm.params import Carry
 
 
-@functools.cache  # a network is compiled anew for a function that it has not seen
+@functools.cache  # a new function object would recompile the network
 def runner(mesh: Mesh, units: str, batch: str | None) -> Recurrence:
-    """The recurrence of plain layers whose units are divided.
+    """The recurrence of plain layers whose units are sharded.
 
     Args:
       mesh: the devices.
-      units: the axis of the mesh over which the hidden units are divided.
-      batch: the axis over which the first axis of the batch is, or None.
+      units: the mesh axis over which the hidden units are sharded.
+      batch: the mesh axis over which the first axis of the batch is sharded, or None.
     """
     return functools.partial(_run, mesh, units, batch)
 
@@ -35,8 +35,8 @@ def _run(
     reverse: tuple[bool, ...],
     dtype: jnp.dtype,
 ) -> tuple[Carry, jax.Array]:
-    # A device's share of a flat [4H] would be whole gates of all units; of [4, H] it is all gates
-    # of some units, for which nothing but h has to be fetched.
+    # A shard of the flat [4H] would hold some gates of all units. A shard of [4, H] holds all gates
+    # of some units, so that a device needs nothing but h from the others.
     by_gate = jax.tree.map(_by_gate, inputs.params._replace(initial_carry=None))
     carry, xs = inputs.carry, inputs.xs
     initial = Carry(*(jnp.broadcast_to(a, carry.c.shape) for a in inputs.initial))

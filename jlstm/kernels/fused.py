@@ -1,9 +1,8 @@
-"""The recurrence as operations of JAX, with derivatives and batching, lowered by platform.
+"""The recurrence as JAX primitives with derivative and batching rules and a lowering per platform.
 
-There are three: the run over a sequence, its derivative at a point, and the transpose of that.
-Where no kernel serves they are the scans of `fused_as_scans`, on GPUs and TPUs several steps a
-turn. What the derivative needs beside the loop are products over all steps at once, in
-`fused_products`.
+There are three primitives: the run over a sequence, its derivative at a point, and the transpose of
+the derivative. Without a kernel they lower to the scans of `fused_as_scans`, unrolled on GPUs and
+TPUs. The derivative also needs products over all steps, outside the loop: `fused_products`.
 """
 
 import functools
@@ -38,11 +37,11 @@ from jlstm.params import Carry
 def run(
     layer: Layer, inputs: Inputs, *, reverse: tuple[bool, ...], dtype: jnp.dtype
 ) -> tuple[Carry, jax.Array]:
-    """All directions of one plain layer over a sequence, as `recurrence.Recurrence` says."""
+    """Runs all directions of one plain layer over a sequence; a `recurrence.Recurrence`."""
     assert not jax.tree.leaves((inputs.masks, inputs.held)), "a plain layer draws nothing"
     params, carry, xs = inputs.params, inputs.carry, inputs.xs
     rounded = dtype == jnp.bfloat16
-    if rounded:  # float32 from here on, in which the kernels compute
+    if rounded:  # the kernels compute in float32, so rounded numbers are stored as float32
         w_x, w_h, xs = (fused_as_scans.round_to_bfloat16(a) for a in (*params[:2], xs))
     else:
         w_x, w_h = (a.astype(dtype) for a in params[:2])
@@ -63,7 +62,7 @@ def _bind(primitive: Primitive, given: Any, **options: Any) -> Any:
 
 
 def _result(given: Any, keep: bool = False, **_: Any) -> Any:
-    """The shape of what an operation gives, as a tree of shapes."""
+    """The results of an operation, as a tree of shapes."""
     groups, units = given.w_h.shape[:2]
     time, *batch_shape = over_time(given).shape[1:-1]
     state: Any = jax.ShapeDtypeStruct((groups, *batch_shape, units), given.w_h.dtype)
@@ -76,7 +75,7 @@ def _result(given: Any, keep: bool = False, **_: Any) -> Any:
 
 
 def _flat(meaning: Callable[..., Any]) -> Callable[..., Any]:
-    """`meaning(operands, **options)` as a function of the leaves of its operands."""
+    """`meaning(operands, **options)` as a function of the operands' leaves."""
 
     def flat(*leaves: Any, tree: Any, **options: Any) -> Any:
         return jax.tree.leaves(meaning(jax.tree.unflatten(tree, leaves), **options))
@@ -136,7 +135,7 @@ def _run_jvp(
     given: Forward = jax.tree.unflatten(tree, primals)
     moved: Forward = jax.tree.unflatten(tree, tangents)
     options = {"reverse": reverse, "keep": True, "rounded": rounded}
-    if keep:  # only derivatives keep anything, so this is a derivative of one
+    if keep:  # only this rule binds with keep=True, so this is a second derivative
         return through_meaning(run_p, _run, primals, tangents, tree=tree, **options)
     made: Made = _bind(run_p, given, **options)
     assert made.kept is not None
@@ -155,9 +154,9 @@ def _run_jvp(
 
 
 def _typed_zeros(cts: Sequence[Any], over_time: jax.Array) -> list[jax.Array]:
-    """Gradients for the last carry and the outputs [G, T, *batch, H], zeros where there are none.
+    """Cotangents of the last carry and of the outputs [G, T, *batch, H]; arrays of zeros for Zero.
 
-    Under an explicit mesh, JAX's own zeros lie over devices in no way that a scan takes.
+    Under an explicit mesh, JAX's own zeros have a sharding that a scan does not accept.
     """
     state = jnp.sum(over_time[:, :0], axis=1)
     like = state, state, over_time
@@ -168,7 +167,10 @@ def _typed_zeros(cts: Sequence[Any], over_time: jax.Array) -> list[jax.Array]:
 
 
 def where_linear(args: Sequence[Any], known: int, gradients: list[Any]) -> list[Any]:
-    """Gradients for the operands that are linear and moving; the first `known` are not."""
+    """Cotangents of all operands: `gradients` for undefined primals, None for all others.
+
+    The first `known` operands are not linear. `gradients` has one entry for each of the rest.
+    """
     moving = [ad.is_undefined_primal(a) for a in args[known:]]
     return [None] * known + [g if m else None for g, m in zip(gradients, moving, strict=True)]
 

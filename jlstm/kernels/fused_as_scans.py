@@ -1,4 +1,4 @@
-"""The fused operations as scans: what they mean, on every platform."""
+"""The fused operations as scans: their definition, which runs on every platform."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +16,8 @@ from jlstm.params import Carry, LayerParams
 
 
 def round_to_bfloat16(a: jax.Array) -> jax.Array:
-    """The nearest numbers that bfloat16 has, as float32."""
-    # XLA may take a conversion there and back for nothing.
+    """`a` rounded to the nearest bfloat16 numbers, as float32."""
+    # XLA may remove a conversion to bfloat16 and back.
     return lax.reduce_precision(a.astype(jnp.float32), exponent_bits=8, mantissa_bits=7)
 
 
@@ -28,11 +28,11 @@ def run(
 
     Args:
       given: its operands.
-      reverse: the direction of each group.
-      keep: whether it gives what its derivatives need, too.
-      rounded: whether products read h rounded to bfloat16, as weights and inputs then are. The
-        outputs are what products read; the last carry is not rounded.
-      unroll: how many steps a turn of the loop takes.
+      reverse: for each group, whether it runs backward in time.
+      keep: whether to return the residuals for derivatives too.
+      rounded: whether products read h rounded to bfloat16. Weights and inputs have been rounded
+        already. The outputs are rounded too; the last carry is not.
+      unroll: number of steps in a loop iteration.
     """
 
     def one(given: Forward, reverse: bool) -> Made:
@@ -61,7 +61,7 @@ def run(
 
 
 def derivative(given: Linear, reverse: tuple[bool, ...], unroll: int = 1) -> Made:
-    """The tangents of a run's last carry and outputs."""
+    """The tangents of the last carry and outputs of a run."""
 
     def one(given: Linear, reverse: bool) -> Made:
         def body(d: Carry, step: Linear) -> tuple[Carry, jax.Array]:
@@ -74,10 +74,10 @@ def derivative(given: Linear, reverse: tuple[bool, ...], unroll: int = 1) -> Mad
 
 
 def backward(given: Backward, reverse: tuple[bool, ...], unroll: int = 1) -> Gradients:
-    """The transpose of `derivative` in its tangents."""
+    """The transpose of `derivative` with respect to its tangents."""
 
-    # Step by step, as the transpose of its whole scan would compute what a step multiplies by, such
-    # as slopes of gates, in a loop of its own.
+    # JAX transposes one step at a time here. Transposing the whole scan would add a separate loop
+    # for the derivatives of the gates.
     def one(given: Backward, reverse: bool) -> Gradients:
         zero = Carry(*(device_types.zeros_like(a) for a in given.d_last))
 
@@ -107,7 +107,7 @@ def _linear_step(
     d_z: jax.Array,
     d_initial: Carry | None,
 ) -> tuple[Carry, jax.Array]:
-    """Tangents of the carry after a step, and of its output; linear in the last three."""
+    """Tangents of the carry after a step, and of its output; linear in the last three arguments."""
     if not reverse:
         d = masking.select(step.resets, d_initial, d)
     gates = cell.Gates(*jnp.split(step.gates, 4, axis=-1))
@@ -126,7 +126,7 @@ def _linear_step(
 
 
 def with_rounded_h(made: Made) -> Made:
-    """`made` with h as products read it."""
+    """`made` with its outputs and residual h rounded to bfloat16, as products read h."""
     kept = made.kept
     if kept is not None:
         kept = kept._replace(h_before=round_to_bfloat16(kept.h_before))
@@ -143,7 +143,10 @@ def _outputs_and_kept(taken: scan.Taken) -> tuple[jax.Array, Kept]:
 
 
 def _each_group(one: Callable[..., Any], given: Any, reverse: tuple[bool, ...]) -> Any:
-    """`one(operands without their groups' axis, reverse)` of each group, stacked."""
+    """Stacked results of `one(operands of the group, reverse)` for each group.
+
+    The operands of a group have no group axis.
+    """
     if len(reverse) <= 2:
         made = []
         for n, backwards in enumerate(reverse):

@@ -1,9 +1,9 @@
 """The tangent of the input products, and its transpose: gradients of weights and inputs.
 
-Towards first order, moving W_h by dW_h moves z at each step just as moving the input product by
-h' dW_h does, where h' is the hidden state that the step read. So all of dz = dx W_x + x dW_x +
-h' dW_h + db stands outside the loop, and so do the gradients, sums over time of x or h' times the
-gradient of z.
+To first order, a tangent dW_h of W_h changes z at each step exactly as a tangent h' dW_h of the
+input product would, where h' is the hidden state that the step reads. Therefore all of
+dz = dx W_x + x dW_x + h' dW_h + db is computed outside the loop. So are the gradients, which are
+sums over time of x or h' times the gradient of z.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from jlstm.kernels.primitives import device_types
 from jlstm.kernels.primitives.operands import Forward, Kept, Products
 from jlstm.kernels.primitives.operation import operation
 
-# Which of the gradients for w_x, w_h, b and xs are.
+# Whether the gradient is wanted of each of w_x, w_h, b and xs.
 Wanted = tuple[bool, ...]
 
 
 def tangent(given: Forward, moved: Forward, kept: Kept) -> jax.Array:
-    """d_z [G, T, *batch, 4H], for tangents `moved` of which those that are ad.Zero stay away."""
+    """d_z [G, T, *batch, 4H] for the tangents `moved`; skips those that are ad.Zero."""
 
     def some(a: Any) -> Any:
         return None if isinstance(a, ad.Zero) else a
@@ -37,7 +37,7 @@ def tangent(given: Forward, moved: Forward, kept: Kept) -> jax.Array:
 
 
 def _products(*leaves: Any, tree: Any) -> list[jax.Array]:
-    """What `products_p` means."""
+    """The definition of `products_p`."""
     given: Products = jax.tree.unflatten(tree, leaves)
     total: Any = 0.0
     if given.d_xs is not None:
@@ -69,9 +69,9 @@ def _gradients(
     *,
     wanted: Wanted,
 ) -> list[jax.Array]:
-    """What `gradients_p` means: the transpose of `_products`."""
+    """The definition of `gradients_p`: the transpose of `_products`."""
     like = (w_x, w_h, w_x[:, 0], xs)
-    # Zeros of another type would have shard_map add the gradients up here.
+    # With zeros of another sharding type, shard_map would sum the gradients over devices here.
     linear = tuple(
         device_types.zeros_like(a) if want else None for a, want in zip(like, wanted, strict=True)
     )
@@ -98,7 +98,7 @@ gradients_p = operation("lstm_gradients", _gradients, _types_of_gradients, {"cpu
 
 def _transpose(cts: Sequence[Any], *args: Any, tree: Any) -> list[Any]:
     given: Products = jax.tree.unflatten(tree, args)
-    # A tangent that is known is one that is zero, though that could not be proved.
+    # A tangent that is not an undefined primal here is zero, but JAX could not tell.
     wanted = tuple(a is not None and ad.is_undefined_primal(a) for a in given[4:])
     d_z = ad.instantiate_zeros(cts[0])
     made = iter(gradients_p.bind(*given[:4], d_z, wanted=wanted))

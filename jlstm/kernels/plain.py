@@ -1,21 +1,21 @@
-"""What the kernels support of a layer's options; what they do not is refused, never ignored."""
+"""The options of a layer that the kernels support. Kernels refuse all others, never ignore them."""
 
 import dataclasses
 
 from jlstm.layer import Layer
 
-PLAIN = Layer(1)  # for its options: those of every layer that the kernels run
+PLAIN = Layer(1)  # the equations use its options; every layer that the kernels run has the same
 
-# Options that the kernels support whatever their value. What most of them ask for happens outside
-# the recurrence: before it, after it, or when parameters are made.
+# Options of which the kernels support every value. Most of them act outside the recurrence: before
+# it, after it, or when parameters are initialised.
 SUPPORTED = frozenset({
     "hidden_size", "bidirectional", "reverse", "bias", "forget_bias",
     "merge", "residual", "highway", "skip",
     "dropout", "weight_dropout", "held_masks",
-    "recurrent_dropout_on",  # says of which value recurrent_dropout is, which is not supported
+    "recurrent_dropout_on",  # has no effect unless recurrent_dropout is set, which is unsupported
 })  # fmt: skip
 
-# Options of which the kernels support one value only.
+# Options of which the kernels support only this value.
 ONLY = {
     "projection_size": None,
     "peepholes": False,
@@ -34,20 +34,20 @@ ONLY = {
 
 
 def refusal(layer: Layer, dtype: str) -> str | None:
-    """Why no kernel can run a layer, or None."""
+    """Why no kernel can run a layer, or None if the kernels support it."""
     if dtype not in ("float32", "bfloat16"):
-        return f"its arithmetic is float32, too narrow for {dtype}"
+        return f"its kernels compute in float32, which is too narrow for {dtype}"
     option = variant(layer)
     if option is None:
         return None
-    anyway = ", though calls without a key do without it" if "dropout" in option else ""
-    return f"its kernels have no {option}{anyway}"
+    anyway = ", except in calls without a key, which drop nothing" if "dropout" in option else ""
+    return f"its kernels do not support {option}{anyway}"
 
 
 def variant(layer: Layer) -> str | None:
     """An option whose value the kernels do not support, or None.
 
-    An option that stands in neither list above is taken for unsupported unless it has its default.
+    An option that is in neither list above is unsupported unless it has its default value.
     """
     for field in dataclasses.fields(layer):
         if field.name in SUPPORTED:

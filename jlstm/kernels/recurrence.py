@@ -1,4 +1,4 @@
-"""What every implementation of the recurrence is given, and what it returns."""
+"""The arguments and results that all implementations of the recurrence share."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -11,18 +11,18 @@ from jlstm.params import Carry, LayerParams
 
 
 class Inputs(NamedTuple):
-    """One layer's arrays for a sequence of T steps, in D directions; None for what a call lacks.
+    """One layer's arrays for a sequence of T steps, in D directions; None for absent ones.
 
     Attributes:
-      params: parameters of the directions, their leading axis; without a highway.
+      params: parameters with the leading axis D, without a highway.
       carry: Carry [D, *batch, ..] in the state's dtype.
       xs: inputs [T, *batch, I].
-      initial: what a reset puts into the carry, broadcastable to it.
-      valid: booleans [T, *batch]; elsewhere the carry is held and the output is zero.
-      resets: booleans [T, *batch]; there the initial carry replaces the carry before the step, or
-        after it where time runs backwards.
-      masks: what is drawn for each step, [D, T, *batch, ..].
-      held: what is drawn for all steps, [D, *batch, ..]; each mask is in one of the two.
+      initial: the carry after a reset, broadcastable to `carry`.
+      valid: booleans [T, *batch]. Where False, the carry is held and the output is zero.
+      resets: booleans [T, *batch]. Where True, the initial carry replaces the carry: before the
+        step, or after it if time runs backward.
+      masks: random masks of each step, [D, T, *batch, ..].
+      held: random masks of all steps, [D, *batch, ..]. Each mask is in either `masks` or `held`.
     """
 
     params: LayerParams
@@ -47,10 +47,10 @@ class Recurrence(Protocol):
           layer: its options.
           inputs: its arrays.
           reverse: for each direction, whether it starts at the last step.
-          dtype: what products are taken in.
+          dtype: dtype of the operands of products.
 
         Returns:
-          The last carry, and the hidden states [D, T, *batch, P], zero where not valid. In place
-          of the hidden states, `scan.record` returns every gate and state.
+          The last carry, and the hidden states [D, T, *batch, P], zero where not valid. Instead of
+          the hidden states, `scan.record` returns every gate and state.
         """
         ...

@@ -1,13 +1,16 @@
-"""The recurrence as a lax.scan: serves every platform, and is what others are tested against.
+"""The recurrence as a lax.scan: runs on every platform, and is the reference for the others.
 
-The input products of all steps are one product before the loop. So are the weight gradients after
-it, though no derivative is written here: towards first order, moving W_h by dW_h moves z at each
-step just as moving the input product by h' dW_h does, where h' is the hidden state that the step
-read. The derivative of the loop is therefore taken with respect to the input products alone, and
-the one product of all h' with dW_h is added to their tangents. Transposed, that is the sum over
-time of h' times the gradient of z, which a plain scan would add up step by step. The same holds of
-a projection; and where the product with h' is normalised by itself, something that is zero is
-added to it for the derivative to be taken with respect to.
+The input products of all steps are one product before the loop. The weight gradients are one
+product after it, although no backward pass is written here. To first order, a tangent dW_h of W_h
+changes z at each step exactly as a tangent h' dW_h of the input product would, where h' is the
+hidden state that the step reads. Therefore the loop is differentiated with respect to the input
+products alone, and the product of all h' with dW_h is added to their tangents. The transpose of
+that product is the sum over time of h' times the gradient of z, which a plain scan would add up
+step by step.
+
+The same holds for a projection. If the product with h' is normalised by itself, it cannot share
+the tangent of the input products. Then zeros are added to it, and the loop is differentiated with
+respect to these.
 """
 
 import functools
@@ -26,16 +29,16 @@ from jlstm.params import Carry, LayerParams
 
 
 class Steps(NamedTuple):
-    """What varies with time, leading axis T; None where a call has no such thing.
+    """The arrays that vary with time, with the leading axis T; None for absent ones.
 
     Attributes:
       z: input products [T, *batch, 4H].
-      valid: booleans [T, *batch]; elsewhere the carry is held and the output zero.
-      resets: booleans [T, *batch]; there the carry is replaced by the initial one before the
-        step, or after it where time runs backwards.
-      masks: what is drawn for each step, [T, *batch, features].
-      added_h, added_m: zeros that are added to the products with h' [T, *batch, 4H] and with the
-        units' outputs [T, *batch, P], so that derivatives can be taken with respect to them.
+      valid: booleans [T, *batch]. Where False, the carry is held and the output is zero.
+      resets: booleans [T, *batch]. Where True, the initial carry replaces the carry: before the
+        step, or after it if time runs backward.
+      masks: random masks of each step, [T, *batch, features].
+      added_h, added_m: zeros to add to the products with h' [T, *batch, 4H] and to the projections
+        of the units' outputs [T, *batch, P]. The loop is differentiated with respect to them.
     """
 
     z: jax.Array
@@ -47,7 +50,7 @@ class Steps(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """One step: the carry it read, h' as its product read it, what came of it; [*batch, ..]."""
+    """One step [*batch, ..]: the carry before it, h' as its product reads it, and its results."""
 
     before: Carry
     h_read: jax.Array
@@ -58,10 +61,9 @@ class Taken(NamedTuple):
 
 
 class States(NamedTuple):
-    """What the directions of a layer computed, leading axes [D, T, *batch].
+    """Gates and states of the directions of a layer, with leading axes [D, T, *batch].
 
-    Gates [.., H] are zero where no step was taken; c [.., H] and h [.., P] are the carry after the
-    step.
+    Gates [.., H] are zero at skipped steps. c [.., H] and h [.., P] are the carry after the step.
     """
 
     gates: cell.Gates
@@ -69,7 +71,7 @@ class States(NamedTuple):
 
 
 class _How(NamedTuple):
-    """How the loop is taken, as `run` says."""
+    """Options of the loop, as for `run`."""
 
     over: str | None
     unroll: int
@@ -84,16 +86,16 @@ def run(
     over: str | None = None,
     unroll: int = 1,
 ) -> tuple[Carry, jax.Array]:
-    """All directions of one layer over a whole sequence, as `recurrence.Recurrence` says.
+    """Runs all directions of one layer over a whole sequence; a `recurrence.Recurrence`.
 
     Args:
       layer: the layer's options.
       inputs: its arrays.
       reverse: for each direction, whether it starts at the last step.
-      dtype: what products are taken in.
-      over: within shard_map, the axis of devices over which units are divided: w_h is then
-        [D, H, 4 own units], and h is gathered for its product.
-      unroll: how many steps an iteration of the loop takes.
+      dtype: dtype of the operands of products.
+      over: within shard_map, the mesh axis over which units are sharded. Each device then has
+        w_h [D, H, 4 * its units], and h is gathered for the product.
+      unroll: number of steps in a loop iteration.
 
     Returns:
       The last carry and the hidden states [D, T, *batch, P], zero where not valid.
@@ -111,7 +113,7 @@ def run(
 def record(
     layer: Layer, inputs: Inputs, *, reverse: tuple[bool, ...], dtype: jnp.dtype
 ) -> tuple[Carry, States]:
-    """As `run`, but returns every gate and state in place of the hidden states."""
+    """As `run`, but returns every gate and state instead of the hidden states."""
 
     def keep(taken: Taken) -> States:
         gates = cell.Gates(*(masking.where(taken.valid, gate, 0.0) for gate in taken.gates))
@@ -130,7 +132,7 @@ def _each_direction(
     reverse: tuple[bool, ...],
     dtype: jnp.dtype,
 ) -> Any:
-    """Results of `one(parameters of the loop, inputs, steps, reverse)`, stacked over directions."""
+    """Stacked results of `one(parameters of the loop, inputs, steps, reverse)` per direction."""
     # All directions read the same inputs and flags.
     shared = {"xs": inputs.xs, "valid": inputs.valid, "resets": inputs.resets}
     made = []
@@ -144,7 +146,7 @@ def _each_direction(
 
 
 def _for_loop(params: LayerParams, dtype: jnp.dtype) -> LayerParams:
-    """The parameters that the loop reads, its matrices in the dtype of products."""
+    """The parameters that the loop reads, with matrices in the dtype of products."""
     projection = None if params.projection is None else params.projection.astype(dtype)
     return params._replace(
         w_x=None, w_h=params.w_h.astype(dtype), projection=projection, initial_carry=None
@@ -192,7 +194,7 @@ def _recurrence_jvp(
         )
         return (last, hs), read
 
-    # The product with h' may move with z, unless it is normalised before they are added.
+    # A tangent of the product with h' can be added to that of z, unless the two are normalised.
     apart = params.norms is not None
     added_h = device_types.zeros_like(steps.z) if apart else None
     added_m = None
@@ -230,14 +232,14 @@ def loop(
     Args:
       layer, dtype, over, unroll: as for `run`.
       reverse: whether it starts at the last step.
-      params: those of one direction that the loop reads.
-      carry, initial: Carry [*batch, ..]; a reset puts the latter in place of the former.
-      steps: what varies with time.
-      held: what is drawn for all steps [*batch, ..].
-      keep: what of each step is stacked, as a function of Taken.
+      params: the parameters of one direction that the loop reads.
+      carry, initial: Carry [*batch, ..]; a reset replaces `carry` by `initial`.
+      steps: the arrays that vary with time.
+      held: random masks of all steps [*batch, ..].
+      keep: function from the Taken of a step to the values to stack.
 
     Returns:
-      The last carry, and what was kept of each step, leading axis T.
+      The last carry, and the stacked results of `keep`, leading axis T.
     """
 
     def body(carry: Carry, step: Steps) -> tuple[Carry, Any]:
@@ -245,7 +247,7 @@ def loop(
             carry = masking.select(step.resets, initial, carry)
         held_carry = carry
         if step.valid is not None:
-            # What is held may be NaN, and must not reach a gradient through a step not taken.
+            # A held carry may be NaN. Without this, it would reach gradients through skipped steps.
             carry = Carry(*(masking.where(step.valid, a, 0.0) for a in carry))
         masks = cell.Masks(*(b if a is None else a for a, b in zip(step.masks, held, strict=True)))
         h_read = cell.read(carry, masks)

@@ -1,8 +1,8 @@
-"""The scans, several steps a turn of the loop, for chips on which a turn has a price of its own.
+"""The scans with an unrolled loop, for platforms on which every loop iteration has a cost.
 
-Of a GPU, a step asks a product and one kernel for all that is done element by element; what a turn
-launches beside them, to count, to compare and to store outputs, is shared by its steps. On a TPU a
-turn waits for what it brings from the chip's main memory and takes back.
+On a GPU, a step launches a product and one elementwise kernel. Each loop iteration launches more
+kernels, to count, to compare and to store outputs; unrolled steps share these. On a TPU, each
+iteration waits for transfers from and to the chip's main memory.
 """
 
 import functools
@@ -21,7 +21,7 @@ from jlstm.layer import Layer
 from jlstm.params import Carry
 
 STEPS_A_TURN = 8
-PLATFORMS = ("cuda", "rocm", "tpu")  # on a CPU code of that length is slower
+PLATFORMS = ("cuda", "rocm", "tpu")  # unrolled code is slower on a CPU
 
 MEANINGS: dict[type, Callable[..., Any]] = {
     Forward: fused_as_scans.run,
@@ -33,7 +33,7 @@ MEANINGS: dict[type, Callable[..., Any]] = {
 def run(
     layer: Layer, inputs: Inputs, *, reverse: tuple[bool, ...], dtype: jnp.dtype
 ) -> tuple[Carry, jax.Array]:
-    """Any layer over a sequence, as `recurrence.Recurrence` says."""
+    """Runs any layer over a sequence; a `recurrence.Recurrence`."""
 
     def by(unroll: int) -> Callable[[Inputs], tuple[Carry, jax.Array]]:
         return functools.partial(scan.run, layer, reverse=reverse, dtype=dtype, unroll=unroll)
@@ -44,13 +44,13 @@ def run(
 
 
 def lowering(ctx: Any, given: Any, reverse: Any, **options: bool) -> Callable[..., Any]:
-    """A function of a fused operation's operands that takes several steps a turn.
+    """A function of a fused operation's operands, with an unrolled loop.
 
     Args:
-      ctx: the lowering's context.
-      given: the types of the operands, as Forward, Linear or Backward.
-      reverse: the direction of each group.
-      options: those of a run.
+      ctx: the context of the lowering.
+      given: the types of the operands: Forward, Linear or Backward.
+      reverse: for each group, whether it runs backward in time.
+      options: `keep` and `rounded` of a run.
     """
     meaning, tree = MEANINGS[type(given)], jax.tree.structure(given)
     unroll = _steps_a_turn(operands.over_time(given).shape[1])
@@ -63,4 +63,4 @@ def lowering(ctx: Any, given: Any, reverse: Any, **options: bool) -> Callable[..
 
 
 def _steps_a_turn(time_steps: Any) -> int:
-    return STEPS_A_TURN if isinstance(time_steps, int) else 1  # an unknown number is not divided
+    return STEPS_A_TURN if isinstance(time_steps, int) else 1  # a symbolic size cannot be divided

@@ -1,1 +1,1 @@
-"""Networks: one layer over time, spans of time, layers in a stack, units over devices."""
+"""Networks: one layer over time, spans of time, stacks of layers, units sharded over devices."""

@@ -1,4 +1,4 @@
-"""The arrays of a call: converted once, checked once, and brought into one order."""
+"""Converts and checks the arrays of a call, once, and moves time to their first axis."""
 
 from typing import Any, NamedTuple
 
@@ -9,13 +9,13 @@ from jlstm import arguments
 
 
 class Sequences(NamedTuple):
-    """The sequences of a call, and what it says about their time; None for what it does not say.
+    """The sequences of a call, with their lengths, mask and resets, each None if not passed.
 
     Attributes:
-      xs: inputs [T, *batch, I], or [*batch, T, I] where time is not the first axis.
+      xs: inputs [T, *batch, I], or [*batch, T, I] before `checked` if time_major=False.
       lengths: [*batch] whole numbers.
       mask: [T, *batch] booleans, or [*batch, T]; False marks padding.
-      resets: booleans like mask; True starts the carry anew before that step.
+      resets: booleans like mask; True replaces the carry by the initial one before that step.
     """
 
     xs: jax.Array
@@ -27,12 +27,12 @@ class Sequences(NamedTuple):
 def arrays(xs: Any, lengths: Any, mask: Any, resets: Any, *, time_major: bool) -> Sequences:
     """The arguments of a call as arrays.
 
-    Lengths are compared with the number of steps here, outside of what is compiled, where their
-    values may be known.
+    Compares lengths with the number of steps here, outside the compiled function, because only
+    here their values may be known.
 
     Raises:
-      TypeError: one of them is no array.
-      ValueError: a length is below 0, or beyond the last step.
+      TypeError: an argument is not an array.
+      ValueError: a length is below 0 or above the number of steps.
     """
     xs = arguments.as_array("xs", xs)
     named = {"lengths": lengths, "mask": mask, "resets": resets}
@@ -43,15 +43,15 @@ def arrays(xs: Any, lengths: Any, mask: Any, resets: Any, *, time_major: bool) -
 
 
 def checked(given: Sequences, input_size: int, *, time_major: bool) -> Sequences:
-    """The arrays of a call as JAX's, with time as the first axis.
+    """The arrays of a call as JAX arrays, checked, with time as their first axis.
 
     Args:
-      given: what `arrays` returned.
-      input_size: features I that the network takes.
-      time_major: whether time is the first axis already.
+      given: the result of `arrays`.
+      input_size: features I of the network's input.
+      time_major: whether time is the first axis of `given` already.
 
     Raises:
-      TypeError, ValueError: a shape or dtype that does not fit.
+      TypeError, ValueError: a shape or dtype does not fit.
     """
     layout = ("T", "*batch", "I") if time_major else ("*batch", "T", "I")
     arguments.features("xs", given.xs, layout, input_size)

@@ -1,4 +1,4 @@
-"""One layer over time: direction, lengths, masks, resets."""
+"""Runs one layer over time: directions, lengths, masks and resets."""
 
 from typing import Any, NamedTuple
 
@@ -19,12 +19,13 @@ from jlstm.randomness import Keys
 
 
 class Schedule(NamedTuple):
-    """What happens when, for a call over T steps; the same for every layer of a stack.
+    """Padding, resets and random keys of a call over T steps, the same for every layer of a stack.
 
     Attributes:
-      valid: [T, *batch], False at padding; None where there is none.
-      resets: [T, *batch], True where the carry starts anew; None where it never does.
-      keys: random keys, or None in calls without randomness.
+      valid: [T, *batch] booleans, False at padding; None without padding.
+      resets: [T, *batch] booleans, True where the initial carry replaces the carry; None without
+        resets.
+      keys: random keys, or None in calls without a key.
     """
 
     valid: jax.Array | None = None
@@ -33,12 +34,12 @@ class Schedule(NamedTuple):
 
 
 def schedule(given: Sequences, key: jax.Array | None) -> Schedule:
-    """What a call says about time, joined; `given` is checked, its time the first axis."""
+    """The Schedule of a call, from arrays that `intake.checked` returned."""
     time_steps, valid, resets = given.xs.shape[0], given.mask, given.resets
     if given.lengths is not None:
         within = masking.within(given.lengths, time_steps)
         valid = within if valid is None else valid & within
-        # Past the length nothing happens any more: the carry stays the one at the length.
+        # A reset past the length would replace the carry at the length, which the call returns.
         resets = None if resets is None else resets & within
     keys = None if key is None else randomness.keys(key, time_steps)
     return Schedule(valid, resets, keys)
@@ -54,16 +55,16 @@ def run_layer(
     run: Recurrence,
     dtype: jnp.dtype,
 ) -> tuple[Carry, jax.Array, Any]:
-    """Layer n of a stack over a sequence [T, *batch, I], for arguments known to fit.
+    """Runs layer n of a stack over a sequence [T, *batch, I]. The arguments have been checked.
 
     Returns:
-      The last carry, the layer's output [T, *batch, P], and what `run` returned beside the carry,
-      with a leading axis of 2 for a bidirectional layer.
+      The last carry, the layer's output [T, *batch, P], and the second result of `run`, with a
+      leading axis of 2 for a bidirectional layer.
     """
     if times.keys is not None:
         xs = randomness.drop_inputs(times.keys, n, layer, xs)
     if times.valid is not None:
-        # Not only outputs but products with padding, in gradients, have to be free of its values.
+        # Weight gradients are products with xs, so NaN at padding would reach them.
         xs = jnp.where(times.valid[..., None], xs, jnp.zeros((), xs.dtype))
     reverse = (False, True) if layer.bidirectional else (layer.reverse,)
     start = start_of_layer(layer, params.initial_carry, (1,) * (xs.ndim - 2), state_dtype(dtype))
@@ -71,7 +72,7 @@ def run_layer(
     if not layer.bidirectional:
         own, carry, start = jax.tree.map(lambda a: a[None], (own, carry, start))
     masks, held = randomness.masks(times.keys, n, layer, xs.shape[1:-1], dtype)
-    # Zeros [*batch, I], which exist for T = 0 too, of a type that weights have a part in.
+    # Zeros [*batch, I], even if T = 0, whose sharding type depends on the weights too.
     data = jnp.sum(xs[:0], axis=0) + jnp.sum(own.w_x[:0]).astype(xs.dtype)
     inputs = Inputs(
         params=own,
@@ -105,29 +106,32 @@ def lstm(
     time_major: bool = True,
     implementation: str = "auto",
 ) -> tuple[Carry, jax.Array]:
-    """One layer, all steps.
+    """Runs one layer over all steps of a batch of sequences.
 
-    Products are taken in the wider of the dtypes of xs and w_x. The arguments mean what they mean
-    in `apply`, which runs a stack; unlike it, this is for use within a `jax.jit` of one's own.
+    Padding and resets mean the same as in `apply`, which runs a stack. Products are computed in the
+    wider of the dtypes of xs and w_x. Unlike `apply`, this function is not compiled: call it inside
+    your own `jax.jit`.
 
     Args:
       params: the layer's parameters, with a leading axis of 2 if it is bidirectional.
       carry: Carry(c [*batch, H], h [*batch, P]), with a leading axis of 2 if the layer is
-        bidirectional; None for the initial one.
-      xs: inputs [T, *batch, I] ([*batch, T, I] unless time_major), floating point.
-      layer: the layer's options; by default a plain layer of H units, with a bias if b is there.
-      lengths: [*batch] whole numbers; steps from there on are padding.
+        bidirectional; None for the initial carry.
+      xs: inputs [T, *batch, I] ([*batch, T, I] if time_major=False), floating point.
+      layer: the layer's options. By default a plain layer of H units, with a bias unless params.b
+        is None.
+      lengths: [*batch] whole numbers; later steps are padding.
       mask: [T, *batch] booleans; False marks padding.
-      resets: [T, *batch] booleans; True starts the carry anew before that step.
+      resets: [T, *batch] booleans; True replaces the carry by the initial carry before that step.
       key: a random key; without one nothing is dropped.
       time_major: whether time is the first axis of xs, mask, resets and the output.
       implementation: "auto", or a name that `implementations` lists.
 
     Returns:
-      The last carry, and the outputs [T, *batch, P] in the dtype that products are taken in.
+      The carry after the last step that is not padding, and the outputs [T, *batch, P]
+      ([*batch, T, P]) in the dtype of the products.
 
     Raises:
-      TypeError, ValueError: arguments that do not fit, or an implementation that cannot serve.
+      TypeError, ValueError: arguments do not fit, or the implementation does not support the call.
 
     >>> params = LayerParams(jnp.ones((6, 16)), jnp.ones((4, 16)), jnp.zeros(16))
     >>> carry, ys = lstm(params, None, jnp.ones((3, 2, 6)))
@@ -154,7 +158,7 @@ def lstm(
 
 
 def _merged(layer: Layer, hs: jax.Array) -> jax.Array:
-    """The outputs [T, *batch, P] of a layer from those of its directions."""
+    """The outputs of a layer, from the hidden states `hs` of its directions."""
     if not layer.bidirectional:
         return hs
     if layer.merge == "none":

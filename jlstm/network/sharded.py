@@ -1,4 +1,4 @@
-"""A network whose hidden units are divided over devices, for one too large or too slow on one."""
+"""Shards the hidden units of a network over devices, for networks too large or slow on one."""
 
 import jax
 from jax.sharding import AxisType, Mesh
@@ -25,34 +25,37 @@ def apply_sharded(
     resets: jax.Array | None = None,
     time_major: bool = True,
 ) -> tuple[Carries, jax.Array]:
-    """`apply` with the hidden units of every layer divided over an axis of a mesh of devices.
+    """Runs the stack as `apply` does, with the hidden units of every layer sharded over devices.
 
-    Each device holds all four gates of its own units. Every step gathers h once, in gradients it
-    scatters once; all else a device does by itself. Parameters may lie on the devices in any way:
-    to share the memory that they take, divide each over its last axis; they are rearranged once a
-    call. Gradients lie as JAX likes, whole unless `jit` is given out_shardings or uses them up. To
-    divide a batch alone takes no function of its own: `apply` leaves it as it lies.
+    Each device computes all four gates of its units. Communication in the loop is one all-gather of
+    h per step, and in the backward pass one reduce-scatter per step.
+
+    Parameters may be sharded in any way. To divide their memory among the devices, shard the last
+    axis of each. They are rearranged once per call. JAX chooses how gradients are sharded: each
+    device holds them whole unless you pass `out_shardings` or consume them inside the `jit`.
+
+    To shard the batch alone, use `apply`, which keeps the sharding of its inputs.
 
     Args:
-      config: the network; its layers are plain ones, in one direction or both. Nothing is dropped.
+      config: the network. Its layers must be plain, in one direction or both. Nothing is dropped.
       params: its parameters.
       carry: as in `apply`.
-      xs: inputs [T, *batch, I] ([*batch, T, I] unless time_major), floating point.
-      mesh: the devices, with axes that JAX lays out by itself (AxisType.Auto).
-      units: the axis of the mesh over which hidden units are divided.
-      batch: the axis over which the first axis of the batch is, or None.
+      xs: inputs [T, *batch, I] ([*batch, T, I] if time_major=False), floating point.
+      mesh: the devices. All axes must have the type AxisType.Auto.
+      units: the mesh axis over which to shard the hidden units.
+      batch: the mesh axis over which to shard the first axis of the batch, or None.
       lengths: as in `apply`.
       mask: as in `apply`.
       resets: as in `apply`.
       time_major: as in `apply`.
 
     Returns:
-      What `apply` returns, the last axis of the carry divided over `units`.
+      The same as `apply`, with the last axis of the carry sharded over `units`.
 
     Raises:
-      TypeError, ValueError: as `apply`; a mesh without such an axis; a layer with an option that
-        joins units (a projection, layer normalisation) or any other variant, or with a number of
-        units that the devices cannot share evenly.
+      TypeError, ValueError: as `apply`. Also if the mesh does not have these axes or has others
+        than Auto ones, if a layer uses a variant such as a projection or layer normalisation, or if
+        the number of devices does not divide a layer's units or the batch.
 
     >>> import jax.numpy as jnp
     >>> from jlstm.params import init
@@ -75,7 +78,7 @@ def apply_sharded(
     if any(kind != AxisType.Auto for kind in kinds.values()):
         told = ", ".join(f"{name} {kind.name}" for name, kind in kinds.items())
         raise ValueError(
-            f"the mesh has axes {told}; expected Auto ones: make it with "
+            f"the mesh has axes {told}; expected Auto ones: create the mesh with "
             f"axis_types=(jax.sharding.AxisType.Auto,) * {len(kinds)}"
         )
     xs = arguments.as_array("xs", xs)
@@ -84,8 +87,8 @@ def apply_sharded(
     for n, layer in enumerate(config.layers):
         if (option := plain.variant(layer.without_key)) is not None:
             raise ValueError(
-                f"layer {n} has {option}={getattr(layer, option)!r}; only units of plain layers, "
-                "without such variants, are divided over devices: use apply"
+                f"layer {n} has {option}={getattr(layer, option)!r}; only units of plain layers "
+                "can be sharded: leave this option out, or use apply"
             )
         if layer.hidden_size % devices:
             raise ValueError(
@@ -99,14 +102,17 @@ def apply_sharded(
 
 
 def _require_shares(xs: jax.Array, mesh: Mesh, batch: str | None, time_major: bool) -> None:
-    """Checks that devices along `batch` can share the first axis of the batch evenly."""
+    """Checks that the devices along `batch` can share the first axis of the batch evenly."""
     axis = 1 if time_major else 0
     if batch is None or xs.ndim < 2:
         return
     if xs.ndim < 3:
-        raise ValueError(f"xs have shape {xs.shape}, without a batch to divide over {batch!r}")
+        raise ValueError(
+            f"xs has shape {xs.shape}, without a batch to divide over {batch!r}; add a batch axis, "
+            "or pass batch=None"
+        )
     if xs.shape[axis] % mesh.shape[batch]:
         raise ValueError(
-            f"xs have shape {xs.shape}, and {mesh.shape[batch]} devices along {batch!r} cannot "
+            f"xs has shape {xs.shape}, and {mesh.shape[batch]} devices along {batch!r} cannot "
             f"share axis {axis} evenly; pad the batch to a multiple of {mesh.shape[batch]}"
         )

@@ -1,4 +1,4 @@
-"""A sequence in spans of time: recomputed by gradients, or cut off from the span before."""
+"""Runs a sequence in spans of time, for rematerialisation or truncated backpropagation."""
 
 import math
 from collections.abc import Callable
@@ -13,12 +13,13 @@ from jlstm.network.sequence import Schedule
 
 
 class Cut(NamedTuple):
-    """Steps of a span, None for the square root of all; and what happens between spans.
+    """How to divide time into spans.
 
     Attributes:
-      steps: of each span but the last, which may be shorter.
-      recompute: whether gradients compute a span anew, of which only the carry is kept.
-      stop: whether no gradient crosses from a span to the one before.
+      steps: number of steps in a span; the last may be shorter. None for about the square root of
+        all steps.
+      recompute: save only the carry of each span, and recompute the rest in the backward pass.
+      stop: stop gradients between spans.
     """
 
     steps: int | None
@@ -27,7 +28,7 @@ class Cut(NamedTuple):
 
 
 def rematerialised(config: Config, steps: Any) -> Cut:
-    """The cut that `remat=` asks for; ValueError where a layer runs backwards in time."""
+    """The cut for a value of `remat=`; raises ValueError if a layer runs backward in time."""
     _forward_in_time(config, "remat")
     if isinstance(steps, str):
         validation.known_name("remat", steps, ("sqrt",))
@@ -36,7 +37,7 @@ def rematerialised(config: Config, steps: Any) -> Cut:
 
 
 def truncated(config: Config, steps: Any) -> Cut:
-    """Spans that gradients do not leave; ValueError where a layer runs backwards in time."""
+    """The cut that stops gradients; raises ValueError if a layer runs backward in time."""
     _forward_in_time(config, "truncated backpropagation")
     return Cut(validation.positive_int("steps", steps), stop=True)
 
@@ -56,16 +57,16 @@ def over_time(
     times: Schedule,
     cut: Cut | None,
 ) -> tuple[Any, jax.Array, Any]:
-    """`stack(params, carry, xs, times)` -> (carry, ys, made), in spans where `cut` says so.
+    """Runs `stack(params, carry, xs, times)` -> (carry, ys, made), in spans if there is a cut.
 
-    What a span made beside its outputs is not kept: a cut is not for traces.
+    With a cut, the third result is None: traces do not support spans.
     """
     if cut is None:
         return stack(params, carry, xs, times)
     time = xs.shape[0]
     steps = min(cut.steps or max(1, math.isqrt(time)), max(time, 1))
     keys = times.keys
-    # What is held over a sequence is drawn from its one key, which every span gets.
+    # Masks held over a sequence come from the call's one key. The scan over spans would split it.
     own = times if keys is None else times._replace(keys=keys._replace(whole=None))
 
     def span(params: Any, carry: Any, part: tuple[jax.Array, Schedule]) -> tuple[Any, jax.Array]:
@@ -78,7 +79,7 @@ def over_time(
 
     def next_span(carry: Any, part: Any) -> tuple[Any, jax.Array]:
         first, *part = part
-        if cut.stop:  # but not from the carry that was given
+        if cut.stop:  # the caller's carry keeps its gradient
             carry = jax.tree.map(lambda a: jnp.where(first, a, jax.lax.stop_gradient(a)), carry)
         return span(params, carry, tuple(part))
 

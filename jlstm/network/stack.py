@@ -1,4 +1,4 @@
-"""The stack: one step, a whole sequence, or a look inside one."""
+"""Runs the stack of layers: one step, a whole sequence, or a trace of a sequence."""
 
 import functools
 from typing import Any, NamedTuple
@@ -20,12 +20,15 @@ Carries = tuple[Carry, ...]
 
 
 class LayerTrace(NamedTuple):
-    """What one layer computed at every step; with a leading axis of 2 if bidirectional.
+    """The gates and states of one layer at every step.
+
+    All arrays of a bidirectional layer have a leading axis of 2: forward, backward.
 
     Attributes:
       i, f, g, o: input gate, forget gate, candidate and output gate [T, *batch, H]; zero at
         padding.
-      c, h: the carry after each step [T, *batch, H]; held at padding.
+      c, h: the carry after each step: c [T, *batch, H], h [T, *batch, P]. At padding it is the
+        carry of the step before.
     """
 
     i: jax.Array
@@ -37,7 +40,7 @@ class LayerTrace(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What `trace` saw: a LayerTrace for each layer, and what `apply` returns."""
+    """The result of `trace`: a LayerTrace for each layer, and the carry and ys of `apply`."""
 
     layers: tuple[LayerTrace, ...]
     carry: Carries
@@ -53,23 +56,23 @@ def step(
     reset: jax.Array | None = None,
     key: jax.Array | None = None,
 ) -> tuple[Carries, jax.Array]:
-    """The stack, one step: what `apply` does at each step of a sequence.
+    """Runs the stack for one step, as `apply` does at each step of a sequence.
 
     Args:
       config: the network.
       params: its parameters.
-      carry: one Carry a layer; None for the initial one.
+      carry: one Carry a layer; None for the initial carry.
       x: input [*batch, I], floating point.
-      reset: [*batch] booleans; True starts the carry anew before the step.
-      key: a random key; without one nothing is dropped. `apply` with a key k does what steps with
-        the keys jax.random.split(k, T) do.
+      reset: [*batch] booleans. True replaces the carry by the initial carry before the step.
+      key: a random key; without one nothing is dropped. `apply` with a key k gives the same results
+        as T steps with the keys jax.random.split(k, T).
 
     Returns:
       The carry after the step, and the output [*batch, P] in config.dtype.
 
     Raises:
-      TypeError, ValueError: arguments that do not fit, or a network with a layer that is
-        bidirectional or runs backwards.
+      TypeError, ValueError: arguments do not fit, or a layer is bidirectional or runs backward. If
+        there is a key, also if a layer has held_masks or weight_dropout.
 
     >>> config = Config.stack(6, [4, 5])
     >>> from jlstm.params import init
@@ -126,37 +129,38 @@ def apply(
     implementation: str = "auto",
     remat: int | str | None = None,
 ) -> tuple[Carries, jax.Array]:
-    """The stack over a batch of sequences.
+    """Runs the stack over a batch of sequences.
 
-    At padding (past the length, or where the mask is False) the carry is held, the output is zero,
-    and the input is not looked at. A backward direction starts at the last step that is not
-    padding. A reset puts the initial carry (zeros, or the learned one) in place of the carry before
-    that step, at masked steps too; past the length it does nothing. A backward direction is cut at
-    the same place: after that step it starts anew. Gradients do not cross a reset.
+    Padding is every step past the length, and every step where the mask is False. At padding the
+    carry does not change, the output is zero, and the values of the input have no effect. A
+    backward direction starts at the last step that is not padding.
+
+    A reset replaces the carry by the initial carry (zeros, or the learned one) before that step.
+    Resets act at masked steps too, but not past the length. In a backward direction the reset acts
+    after that step, so both directions are cut at the same place. Gradients do not cross a reset.
 
     Args:
       config: the network.
       params: its parameters.
-      carry: one Carry(c [*batch, H], h [*batch, P]) a layer, with a leading axis of 2 where the
-        layer is bidirectional; None for the initial one.
-      xs: inputs [T, *batch, I] ([*batch, T, I] unless time_major), floating point.
-      lengths: [*batch] whole numbers within 0 and T. Values outside are refused where they are
-        known, and clamped where they are traced.
+      carry: one Carry(c [*batch, H], h [*batch, P]) a layer, with a leading axis of 2 if the layer
+        is bidirectional; None for the initial carry.
+      xs: inputs [T, *batch, I] ([*batch, T, I] if time_major=False), floating point.
+      lengths: [*batch] whole numbers between 0 and T. Other values raise ValueError, or are clamped
+        if they are traced.
       mask: [T, *batch] booleans; False marks padding.
-      resets: [T, *batch] booleans; True starts the carry anew before that step.
+      resets: [T, *batch] booleans; True replaces the carry by the initial carry before that step.
       key: a random key; without one nothing is dropped.
       time_major: whether time is the first axis of xs, mask, resets and ys.
       implementation: "auto", or a name that `implementations` lists.
-      remat: steps of time after each of which a gradient keeps the carry, and nothing of the steps
-        between, which it computes anew; "sqrt" for about the square root of T. For networks that
-        run forward in time.
+      remat: save the carry every this many steps and recompute the steps between during the
+        backward pass. "sqrt" means about the square root of T. All layers must run forward in time.
 
     Returns:
       The carry after the last step that is not padding, one Carry a layer, in float32 (float64
       for a float64 config); and the outputs ys [T, *batch, P] ([*batch, T, P]) in config.dtype.
 
     Raises:
-      TypeError, ValueError: arguments that do not fit, or an implementation that cannot serve.
+      TypeError, ValueError: arguments do not fit, or the implementation does not support the call.
 
     >>> config = Config.stack(6, [4, 5])
     >>> from jlstm.params import init
@@ -185,17 +189,18 @@ def apply_truncated(
     time_major: bool = True,
     implementation: str = "auto",
 ) -> tuple[Carries, jax.Array]:
-    """`apply`, but no gradient crosses from one span of `steps` steps to the one before it.
+    """Runs the stack as `apply` does, with truncated backpropagation through time.
 
-    Truncated backpropagation through time in one call: values are those of `apply`, the gradient
-    that of spans run one after the other, each from the last carry of the one before as a constant.
+    Values are those of `apply`. Time is divided into spans of `steps` steps, and no gradient
+    crosses from one span to the one before it: gradients are those of running the spans one after
+    another, with the carry between two spans taken as a constant.
 
     Args:
-      config: the network; its layers run forward in time.
-      params: as in `apply`, like all that follow.
-      carry: the gradient for it is that of the first span.
-      xs: inputs.
-      steps: of a span; the last span may be shorter.
+      config: the network; all layers must run forward in time.
+      params: as in `apply`.
+      carry: as in `apply`; only the first span contributes to its gradient.
+      xs: as in `apply`.
+      steps: number of steps in a span; the last span may be shorter.
       lengths: as in `apply`.
       mask: as in `apply`.
       resets: as in `apply`.
@@ -204,10 +209,10 @@ def apply_truncated(
       implementation: as in `apply`.
 
     Returns:
-      What `apply` returns.
+      The same as `apply`.
 
     Raises:
-      TypeError, ValueError: as `apply`; a network with a layer that runs backwards.
+      TypeError, ValueError: as `apply`, or a layer is bidirectional or runs backward.
 
     >>> config = Config.stack(6, [4, 5])
     >>> from jlstm.params import init
@@ -232,7 +237,7 @@ def _run_by(
     time_major: bool,
     cut: spans.Cut | None,
 ) -> tuple[Carries, jax.Array]:
-    """Runs the network by the implementation that has the name, or that "auto" chooses."""
+    """Runs the network with the named implementation, or with those that "auto" chooses."""
     if key is not None:
         require_key(key)
     draws, flags = key is not None, {"mask": given.mask, "resets": given.resets}
@@ -253,7 +258,7 @@ def apply_with(
     resets: jax.Array | None,
     time_major: bool,
 ) -> tuple[Carries, jax.Array]:
-    """`apply` by a given recurrence."""
+    """Runs `apply` with the given recurrence."""
     given = intake.arrays(xs, lengths, mask, resets, time_major=time_major)
     runs = (run,) * len(config.layers)
     last, ys, _ = _run_network(config, time_major, runs, params, carry, given, None)
@@ -272,13 +277,14 @@ def trace(
     key: jax.Array | None = None,
     time_major: bool = True,
 ) -> Trace:
-    """Every gate and state of every layer, for looking inside; arguments as for `apply`.
+    """Computes every gate and state of every layer, for inspection. Arguments as for `apply`.
 
     Returns:
-      A Trace; its arrays have time where `ys` has it.
+      A Trace. Time is on the same axis in its arrays as in `ys`: with time_major=False it is the
+      axis before the features.
 
     Raises:
-      TypeError, ValueError: arguments that do not fit.
+      TypeError, ValueError: arguments do not fit.
 
     >>> config = Config.stack(6, [4, 5])
     >>> from jlstm.params import init
@@ -313,7 +319,7 @@ def _run_network(
     key: Any,
     cut: spans.Cut | None = None,
 ) -> tuple[Carries, jax.Array, list[Any]]:
-    """The compiled part of a call: checks what it is given, then runs all layers over it."""
+    """The compiled part of a call: checks the arguments, then runs all layers."""
     arguments.params(config, params)
     given = intake.checked(given, config.input_size, time_major=time_major)
     batch_shape, dtype = given.xs.shape[1:-1], jnp.dtype(config.dtype)
@@ -336,7 +342,7 @@ def _run_layers(
     xs: jax.Array,
     times: sequence.Schedule,
 ) -> tuple[Carries, jax.Array, list[Any]]:
-    """All layers over a sequence [T, *batch, I], for arguments known to fit."""
+    """Runs all layers over a sequence [T, *batch, I]. The arguments have been checked."""
     ys, after, made = xs, [], []
     for n, (layer, run) in enumerate(zip(config.layers, runs, strict=True)):
         ys = jnp.concatenate([ys, xs], axis=-1) if layer.skip else ys

@@ -147,7 +147,7 @@ def test_a_newer_interface_is_stepped_aside_from(monkeypatch):
     """With one warning, before anything is registered."""
     monkeypatch.setattr(library, "interface_version", lambda: (0, 0))
     with pytest.warns(
-        RuntimeWarning, match="foreign function interface 0.1, and this jaxlib has 0.0"
+        RuntimeWarning, match="foreign function interface 0.1, but this jaxlib has 0.0"
     ):
         found, reason = library.load.__wrapped__()
     assert found is None and "reinstall" in reason

@@ -102,9 +102,11 @@ def test_auto_takes_cudnn_where_it_serves_the_call(runs):
     resets = {"resets": np.ones((6, 2), bool)}
     assert_close(run(call, "auto", times=resets), run(call, "scan", times=resets))
     assert len(runs) == 1
-    with pytest.raises(ValueError, match=r"'cudnn' cannot serve.*it takes no resets"):
+    with pytest.raises(
+        ValueError, match=r"'cudnn' does not support this.*it does not support resets"
+    ):
         run(call, "cudnn", times=resets)
-    with pytest.raises(ValueError, match="it takes no mask and no resets"):
+    with pytest.raises(ValueError, match="it does not support mask or resets"):
         run(call, "cudnn", times={**resets, "mask": resets["resets"]})
 
 
@@ -261,11 +263,16 @@ def test_empty_sequences_are_run_by_the_scan(runs):
 @pytest.mark.parametrize(
     ("layer", "dtype", "platform", "reason"),
     [
-        (Layer(4), "float32", "rocm", "it serves NVIDIA GPUs only, not rocm"),
-        (Layer(4), "bfloat16", "cuda", "JAX hands it float32 only, not bfloat16"),
-        (Layer(4, reverse=True), "float32", "cuda", "forward or both ways, not backwards alone"),
-        (Layer(4, peepholes=True), "float32", "cuda", "its kernels have no peepholes"),
-        (Layer(4), "float32", "cuda", "only where a GPU is, and none is here"),
+        (Layer(4), "float32", "rocm", "it runs on NVIDIA GPUs only, not on rocm"),
+        (Layer(4), "bfloat16", "cuda", "JAX calls it with float32 only, not with bfloat16"),
+        (
+            Layer(4, reverse=True),
+            "float32",
+            "cuda",
+            "forward or in both directions, not backward alone",
+        ),
+        (Layer(4, peepholes=True), "float32", "cuda", "its kernels do not support peepholes"),
+        (Layer(4), "float32", "cuda", "JAX does not run on a GPU here"),
     ],
 )
 def test_what_cudnn_refuses(layer, dtype, platform, reason):

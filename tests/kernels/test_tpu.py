@@ -131,7 +131,7 @@ def test_layers_too_large_for_a_core_are_refused_with_what_fits():
     assert 2500 < most < 4096 and vmem.largest("TPU v4", weight_bytes=2) < most
     wide = Config.stack(4, [8192])
     reason = dict((name, why) for name, _, why in jlstm.implementations(wide, "tpu"))["tpu"]
-    assert "8192 units does not fit" in reason and "units do" in reason
+    assert "8192 units does not fit" in reason and "units fit" in reason
 
 
 @pytest.mark.parametrize("chip", [None, *vmem.CAPACITY])

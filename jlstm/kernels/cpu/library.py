@@ -1,4 +1,4 @@
-"""The compiled CPU kernels: finding the library, and handing it to XLA once it is known to fit."""
+"""Finds the library of compiled CPU kernels, checks its version, and registers it with XLA."""
 
 import ctypes
 import functools
@@ -17,18 +17,17 @@ TARGETS = ("jlstm_forward", "jlstm_backward", "jlstm_gradients")
 
 @functools.cache
 def load() -> tuple[ctypes.CDLL | None, str]:
-    """(the library, "") with its functions registered, or (None, why it does not serve).
+    """Returns (library, "") after registering its functions, or (None, why it cannot be used).
 
-    Without the library a RuntimeWarning says why, once in a process, as the scan is slower.
-    Looked for and registered at the first call that could use it, once in a process. XLA ends the
-    whole CPU backend if it is handed a function built for a newer interface than its own, so that
-    the versions are compared before.
+    Without the library, a RuntimeWarning says once per process why the slower scan is used. The
+    library is loaded at the first call that could use it. Versions are compared before anything is
+    registered: a function built for a newer interface than XLA's would end the whole CPU backend.
     """
     path = _path()
     if path is None:
         return _step_aside(
-            "its compiled library is not installed (no GCC or Clang when jlstm was installed?); "
-            "install a compiler, then reinstall jlstm"
+            "its compiled library is not installed, probably because there was no GCC or Clang "
+            "when jlstm was installed; install a compiler, then reinstall jlstm"
         )
     try:
         library = ctypes.CDLL(str(path))
@@ -40,7 +39,7 @@ def load() -> tuple[ctypes.CDLL | None, str]:
         found = "unknown" if runs is None else "{}.{}".format(*runs)
         return _step_aside(
             f"its compiled library needs XLA's foreign function interface {built[0]}.{built[1]}, "
-            f"and this jaxlib has {found}; reinstall jlstm, or another jaxlib"
+            f"but this jaxlib has {found}; reinstall jlstm, or install another jaxlib"
         )
     library.jlstm_isa.restype = ctypes.c_char_p
     for name in TARGETS:
@@ -49,13 +48,13 @@ def load() -> tuple[ctypes.CDLL | None, str]:
 
 
 def instruction_set() -> str | None:
-    """The instruction set whose kernels serve here, or None where none do."""
+    """The instruction set of the kernels that this machine runs, or None without kernels."""
     library, _ = load()
     return None if library is None else library.jlstm_isa().decode()
 
 
 def interface_version() -> tuple[int, int] | None:
-    """The version of XLA's foreign function interface, as the headers of jaxlib state it."""
+    """The version of XLA's foreign function interface in the headers of jaxlib, None if unknown."""
     header = pathlib.Path(jax.ffi.include_dir(), "xla/ffi/api/c_api.h")
     try:
         text = header.read_text()
@@ -68,7 +67,7 @@ def interface_version() -> tuple[int, int] | None:
 
 
 def _path() -> pathlib.Path | None:
-    """Beside this file, or in the installed package that a checkout stands before."""
+    """The library beside this file, or in the installed package if this is a checkout."""
     name = "jlstm_native" + {"win32": ".dll"}.get(sys.platform, ".so")
     places = [pathlib.Path(folder, name) for folder in jlstm.kernels.cpu.__path__]
     try:
@@ -80,5 +79,5 @@ def _path() -> pathlib.Path | None:
 
 
 def _step_aside(reason: str) -> tuple[None, str]:
-    warnings.warn(f"the CPU kernels of jlstm are left out: {reason}", RuntimeWarning, stacklevel=3)
+    warnings.warn(f"jlstm does not use its CPU kernels: {reason}", RuntimeWarning, stacklevel=3)
     return None, reason

@@ -1,4 +1,4 @@
-"""The fused operations on CPU: foreign calls of the kernels in `native`."""
+"""Lowers the fused operations for CPU: foreign function calls of the kernels in `native`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,27 +22,27 @@ from jlstm.kernels.primitives.operands import (
 from jlstm.layer import Layer
 from jlstm.params import Carry
 
-# Results of the run that it is not asked for, operands that a call lacks.
+# Shape that stands for an absent operand, or a result that is not wanted.
 NOTHING = (0,)
 
 
 def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
-    """Why the kernels cannot serve a layer, or None."""
+    """Why the kernels do not support a layer, or None if they do."""
     if platform != "cpu":
-        return f"it serves the CPU only, not {platform}"
+        return f"it runs on the CPU only, not on {platform}"
     return plain.refusal(layer, dtype) or library.load()[1] or None
 
 
 def lowering(
     ctx: Any, given: Any, reverse: Any, keep: bool = False, rounded: bool = False
 ) -> Callable[..., Any] | None:
-    """A function of an operation's operands that calls its kernel, or None where none serves.
+    """A function of an operation's operands that calls its kernel, or None if no kernel can run.
 
     Args:
-      ctx: the lowering's context.
-      given: the types of the operands, as Forward or Backward.
-      reverse: the direction of each group.
-      keep: whether a run keeps what its derivatives need.
+      ctx: the context of the lowering.
+      given: the types of the operands: Forward or Backward.
+      reverse: for each group, whether it runs backward in time.
+      keep: whether a run returns the residuals for derivatives.
       rounded: whether its products read h rounded to bfloat16.
     """
     if not _serves(ctx):
@@ -64,9 +64,10 @@ def lowering(
 
 
 def gradients(ctx: Any, wanted: tuple[bool, ...]) -> Callable[..., Any] | None:
-    """A function of w_x, w_h, xs, h_before and d_z that gives the gradients `wanted`, or None.
+    """A function of w_x, w_h, xs, h_before and d_z that returns the gradients `wanted`, or None.
 
-    Over several devices XLA's own products serve: it knows how to add up what each has.
+    None for programs over several devices, where XLA's products are used: XLA can sum the devices'
+    contributions, which a foreign call cannot.
     """
     if not partition.local(ctx.module_context.axis_context) or not _serves(ctx):
         return None
@@ -91,7 +92,7 @@ def gradients(ctx: Any, wanted: tuple[bool, ...]) -> Callable[..., Any] | None:
 
 
 def _serves(ctx: Any) -> bool:
-    """Whether the kernels can run a program; one that is exported has to run without them."""
+    """Whether the kernels can run an operation. Exported programs must run without them."""
     known = all(a.dtype in (jnp.float32, jnp.bool_) and 0 not in a.shape for a in ctx.avals_in)
     exported = ctx.module_context.lowering_parameters.for_export
     return known and not exported and library.load()[0] is not None
@@ -127,7 +128,7 @@ def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
     call = _foreign(
         "jlstm_backward",
         [(*over_time, 4 * units), state, state, of_initial, of_initial],
-        input_output_aliases={1: 0},  # d_z takes the place of the gates
+        input_output_aliases={1: 0},  # d_z overwrites the gates
     )
     d_hs = given.d_hs.reshape(*over_time, -1)
     out = call(
@@ -144,7 +145,7 @@ def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
 
 
 def _side_by_side(reverse: tuple[bool, ...]) -> bool:
-    """Whether outputs lie in memory as [T, batch, G, H], which joins two directions for nothing."""
+    """Whether outputs are stored as [T, batch, G, H], so that "concat" costs no copy."""
     return reverse == (False, True)
 
 

@@ -1,4 +1,4 @@
-"""Layers run by cuDNN, as jax.experimental.rnn calls it, where an NVIDIA GPU is."""
+"""Calls of cuDNN on NVIDIA GPUs, through jax.experimental.rnn."""
 
 import functools
 import math
@@ -16,7 +16,7 @@ from jlstm.kernels.primitives.operands import Cotangents, Layered, Through
 from jlstm.layer import Layer
 from jlstm.params import Carry
 
-# Precisions of float32 products, as JAX is set, for which cuDNN may round to TensorFloat-32.
+# Values of jax_default_matmul_precision that let cuDNN round operands to TensorFloat-32.
 NARROW = (
     "none", "default", "fastest", "bfloat16", "tensorfloat32", "high", "bfloat16_3x",
     "bf16_bf16_f32", "bf16_bf16_bf16", "f16_f16_f16", "f16_f16_f32", "tf32_tf32_f32",
@@ -24,33 +24,36 @@ NARROW = (
 
 
 def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
-    """Why cuDNN cannot serve a layer, or None."""
+    """Why cuDNN does not support a layer, or None if it does."""
     if platform != "cuda":
-        return f"it serves NVIDIA GPUs only, not {platform}"
+        return f"it runs on NVIDIA GPUs only, not on {platform}"
     if dtype != "float32":
-        return f"JAX hands it float32 only, not {dtype}"
+        return f"JAX calls it with float32 only, not with {dtype}"
     if layer.reverse:
-        return "it runs a layer forward or both ways, not backwards alone"
+        return "it runs layers forward or in both directions, not backward alone"
     return plain.refusal(layer, dtype) or absence()
 
 
 @functools.cache
 def absence() -> str | None:
-    """Why there is no cuDNN to call, or None.
+    """Why cuDNN cannot be called here, or None if it can.
 
-    A program can only be made where a GPU is: how much memory cuDNN asks for, only it can say.
+    A call can be lowered only on a machine with a GPU, because only cuDNN itself can tell how much
+    memory it needs.
     """
     if jax.default_backend() != "gpu":
-        return "it says what memory it needs only where a GPU is, and none is here"
+        return (
+            "JAX does not run on a GPU here, and only there cuDNN can tell how much memory it needs"
+        )
     try:
         kept_size(1, 1, 1, 1, 1, precise=True)
-    except Exception as error:  # whatever the driver, the plugin or cuDNN itself says
-        return f"it cannot be asked: {error}"
+    except Exception as error:  # the driver, the plugin and cuDNN raise various types
+        return f"asking it how much memory it needs failed: {error}"
     return None
 
 
 def precise() -> bool:
-    """Whether JAX is set to leave float32 operands of products as they are."""
+    """Whether JAX's settings forbid rounding the float32 operands of products."""
     asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     return str(asked).lower() not in NARROW
 
@@ -58,7 +61,7 @@ def precise() -> bool:
 def kept_size(
     directions: int, time: int, batch: int, inputs: int, units: int, *, precise: bool
 ) -> int:
-    """How many numbers cuDNN keeps of a run for its gradients."""
+    """Size of the residuals that cuDNN saves for the gradients of a run, in numbers."""
 
     def state() -> Any:
         return jax.ShapeDtypeStruct((directions, batch, units), jnp.float32)
@@ -77,14 +80,14 @@ def kept_size(
 
 
 def size_for(given: Layered, precise: bool) -> int:
-    """The same for operands of a run."""
+    """`kept_size` for the operands of a run."""
     directions, inputs, units = (*given.w_x.shape[:2], given.w_h.shape[1])
     time, *batch_shape = given.xs.shape[1:-1]
     return kept_size(directions, time, math.prod(batch_shape), inputs, units, precise=precise)
 
 
 def lowering(ctx: Any, given: Layered | Cotangents, precise: bool) -> Callable[..., Any] | None:
-    """A function of an operation's operands that calls cuDNN, or None where the scan serves."""
+    """A function of an operation's operands that calls cuDNN, or None if the scan must run."""
     context = ctx.module_context
     exported = getattr(context.lowering_parameters, "for_export", False)
     if exported or not partition.local(context.axis_context):
@@ -97,7 +100,7 @@ def lowering(ctx: Any, given: Layered | Cotangents, precise: bool) -> Callable[.
 
 
 def _own(given: Cotangents, precise: bool) -> bool:
-    """Whether what was kept is of this run, and not of one over a larger batch, as vmap makes."""
+    """Whether the residuals are of this run, and not of a run over the larger batch of a vmap."""
     through, batch = given.through, math.prod(given.at.xs.shape[2:-1])
     if through.sequences.shape[0] != batch:
         return False
@@ -105,7 +108,7 @@ def _own(given: Cotangents, precise: bool) -> bool:
 
 
 def run(given: Layered, precise: bool) -> Through:
-    """What cuDNN makes of a layer."""
+    """Runs a layer with cuDNN."""
     directions, units, inputs = given.w_h.shape[0], given.w_h.shape[1], given.w_x.shape[1]
     forward = functools.partial(_forward, directions, inputs, units, precise)
     (ys, h, c), residuals = forward(*_arguments(given))
@@ -118,8 +121,8 @@ def run(given: Layered, precise: bool) -> Through:
 
 
 def gradients(given: Cotangents, precise: bool) -> Layered:
-    """Gradients for the operands of a run; of lengths there are none."""
-    from jax.experimental import rnn  # not at import, as importing it registers its own operations
+    """Gradients for the operands of a run, None for lengths."""
+    from jax.experimental import rnn  # imported here, because the import registers operations
 
     at, through = given.at, given.through
     directions, units, inputs = at.w_h.shape[0], at.w_h.shape[1], at.w_x.shape[1]
@@ -144,7 +147,7 @@ def gradients(given: Cotangents, precise: bool) -> Layered:
 
 
 def flatten(w_x: jax.Array, w_h: jax.Array, b: jax.Array | None) -> jax.Array:
-    """cuDNN's one vector of [D, I, 4H], [D, H, 4H] and [D, 4H]; the second of its biases is 0."""
+    """cuDNN's weight vector from [D, I, 4H], [D, H, 4H] and [D, 4H]; its second bias is 0."""
     matrices = [jnp.swapaxes(w, 0, 1) for pair in zip(w_x, w_h, strict=True) for w in pair]
     none = jnp.zeros((len(w_x), w_x.shape[-1]), w_x.dtype)
     biases = jnp.stack([none if b is None else b, none], axis=1)
@@ -154,7 +157,7 @@ def flatten(w_x: jax.Array, w_h: jax.Array, b: jax.Array | None) -> jax.Array:
 def unflatten(
     vector: jax.Array, directions: int, inputs: int, units: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """w_x, w_h and the first bias in cuDNN's vector."""
+    """w_x, w_h and the first bias from cuDNN's weight vector."""
     columns = 4 * units
     matrices, biases = jnp.split(vector, [directions * columns * (inputs + units)])
     each = matrices.reshape(directions, -1)
@@ -186,15 +189,16 @@ def _precision(precise: bool) -> lax.Precision:
 
 
 def _arguments(given: Layered) -> tuple[jax.Array, ...]:
-    """x [B, T, I], h and c [D, B, H], weights and lengths, as cuDNN takes them."""
+    """x [B, T, I], h and c [D, B, H], the weight vector and lengths, in cuDNN's order."""
     time = given.xs.shape[1]
     batch = math.prod(given.xs.shape[2:-1])
     carry = given.carry
     if given.lengths is None:
         lengths = jnp.full((batch,), time, jnp.int32)
     else:
-        # A length of 0 gives NaN (https://github.com/jax-ml/jax/issues/15183), and what such a
-        # sequence holds may be NaN itself: it takes a step from zeros that nothing comes of.
+        # A length of 0 gives NaN (https://github.com/jax-ml/jax/issues/15183), and the carry of
+        # such a sequence may be NaN itself. Such a sequence takes one step from a zero carry, and
+        # `run` discards its result.
         carry = masking.select(given.lengths == 0, _zeros(carry), carry)
         lengths = jnp.maximum(given.lengths.astype(jnp.int32), 1).reshape(batch)
     states = [a.reshape(a.shape[0], batch, -1) for a in (carry.h, carry.c)]

@@ -1,7 +1,7 @@
-"""Operations for kernels that take a whole layer and keep of a run what only they can read.
+"""Operations for kernels that run a whole layer and save residuals that only they can read.
 
-They mean what the operations of `fused` mean together, and their derivatives come from those where
-no kernel serves: forward mode, second derivatives, gradients mapped by vmap.
+They are defined by the operations of `fused`. Derivatives for which there is no kernel come from
+these too: forward mode, second derivatives, and gradients mapped by vmap.
 """
 
 import math
@@ -28,9 +28,9 @@ from jlstm.params import Carry, LayerParams
 def run(
     layer: Layer, inputs: Inputs, *, reverse: tuple[bool, ...], dtype: jnp.dtype
 ) -> tuple[Carry, jax.Array]:
-    """A plain layer over a sequence, as `recurrence.Recurrence` says.
+    """Runs a plain layer over a sequence; a `recurrence.Recurrence`.
 
-    There are no resets, and what is valid is so from the first step to the length of a sequence.
+    There are no resets, and the valid steps of a sequence are those before its length.
     """
     assert inputs.resets is None, "cuDNN takes none"
     params, carry, xs, valid = inputs.params, inputs.carry, inputs.xs, inputs.valid
@@ -53,7 +53,7 @@ def _bind_run(given: Layered, precise: bool) -> Through:
 
 
 def _meant(given: Layered) -> tuple[Carry, jax.Array]:
-    """What a run means, without what it keeps."""
+    """The last carry and outputs of a run, by the operations of `fused`."""
     lengths = given.lengths
     valid = None if lengths is None else masking.within(lengths, given.xs.shape[1])
     params = LayerParams(given.w_x, given.w_h, given.b)
@@ -63,9 +63,9 @@ def _meant(given: Layered) -> tuple[Carry, jax.Array]:
 
 
 def meaning_of_run(*leaves: Any, tree: Any, kept: int, precise: bool) -> Any:
-    """What a run is where no kernel serves; gradients by a kernel from what it keeps are NaN."""
+    """The definition of a run. It has no residuals for a kernel, and returns NaN in their place."""
     carry, hs = _meant(jax.tree.unflatten(tree, leaves))
-    nothing = jnp.full((kept,), jnp.nan, hs.dtype) + jnp.sum(hs[:, :0])  # of the others' type
+    nothing = jnp.full((kept,), jnp.nan, hs.dtype) + jnp.sum(hs[:, :0])  # the sharding type of hs
     sequences = jnp.zeros(math.prod(hs.shape[2:-1]), hs.dtype) + jnp.sum(hs[:, :0])
     return [*carry, hs, nothing, sequences]
 
@@ -79,7 +79,7 @@ def _types_of_run(*avals: Any, tree: Any, kept: int, precise: bool) -> Any:
 
 
 def meaning_of_gradients(*leaves: Any, tree: Any, precise: bool) -> Any:
-    """What gradients are where no kernel serves: those of a run that is made again."""
+    """The definition of the gradients: they recompute the run instead of reading residuals."""
     given: Cotangents = jax.tree.unflatten(tree, leaves)
 
     def of(floats: Layered) -> Any:
@@ -150,7 +150,7 @@ def _run_batched(
     given: Layered = jax.tree.unflatten(tree, args)
     of = names(given)
     if any(d is not None for name, d in zip(of, dims, strict=True) if name in ("w_x", "w_h", "b")):
-        # It keeps nothing, by which its gradients are known not to be a kernel's.
+        # The size 0 of its residuals tells `calls.lowering` that no kernel can compute gradients.
         meaning = jax.vmap(
             lambda *a: meaning_of_run(*a, tree=tree, kept=0, precise=precise), tuple(dims)
         )

@@ -1,4 +1,4 @@
-// The backward pass of a call: its memory, its shares, and who takes which step when.
+// The backward pass of a call: allocates memory and schedules the steps of all shares.
 #include <algorithm>
 #include <vector>
 

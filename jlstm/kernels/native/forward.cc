@@ -1,4 +1,4 @@
-// The forward pass of a call: its memory, its shares, and who takes which step when.
+// The forward pass of a call: allocates memory and schedules the steps of all shares.
 #include <algorithm>
 #include <vector>
 
@@ -9,10 +9,10 @@
 namespace jlstm {
 namespace {
 
-// Input products of a share that stay in its cache: floats.
+// Size of the input products of a share that fit into its cache, in floats.
 constexpr int64_t kChunk = 96 * 1024;
 
-// Where each step of a group reads its state from; see ForwardPass::source.
+// The source of the state that each step of a group reads; see ForwardPass::source.
 std::vector<int32_t> sources(const Sizes& sizes, const Schedule& schedule, int64_t group) {
   const int64_t steps = sizes.steps, batch = sizes.batch;
   const bool reverse = schedule.reverse[group];
@@ -35,7 +35,7 @@ std::vector<int32_t> sources(const Sizes& sizes, const Schedule& schedule, int64
   return source;
 }
 
-// The last carry of a part.
+// Writes the last carry of a part.
 void write_last_carry(const ForwardPass& pass, const Part& part, int width) {
   const Sizes& s = pass.call.sizes;
   const int64_t unit = part.first * width, count = std::min(part.end * width, s.units) - unit;
@@ -47,7 +47,7 @@ void write_last_carry(const ForwardPass& pass, const Part& part, int width) {
   }
 }
 
-// What the last vector of units costs beside a full one: lanes hold quarters of a vector there.
+// The cost of the last vector of units relative to a full one. Its lanes hold quarters of a vector.
 double last_vector(const Sizes& s, int64_t width) {
   const int64_t units = (s.units - 1) % width + 1;
   return (units * 4 + width - 1) / width / 4.0;
@@ -62,22 +62,23 @@ void forward(const Forward& call, Team& team) {
   const Plan plan =
       divide(s, set.width, team.threads, packing_pays(s) ? last_vector(s, set.width) : 1);
   const int64_t panels = (s.units + set.width - 1) / set.width;
-  // Steps whose input products are taken at once: by all shares in the same phase, as they wait for
-  // each other.
+  // Number of steps whose input products are computed at once. It is the same for all shares, so
+  // that they compute input products in the same phase and none waits for the others.
   int64_t chunk = s.steps;
   for (const auto& share : plan.shares)
     for (const Part& part : share) {
       const int64_t rows = part.row_end - part.row;
       const int64_t fit = kChunk / (rows * (part.end - part.first) * panel_size);
       const int64_t least =
-          (std::max<int64_t>(64, s.inputs / 2) + rows - 1) / rows;  // pays for W_x
+          (std::max<int64_t>(64, s.inputs / 2) + rows - 1) / rows;  // amortises W_x
       chunk = std::min(chunk, std::max(fit, least));
     }
   auto z_size = [&](const Part& part) {
     return chunk * (part.row_end - part.row) * (part.end - part.first) * panel_size;
   };
-  // W_x is packed once if many chunks read it or it stays in the cache, else panel by panel beside
-  // the products of the panel before; so is W_h then, if it is read by one share alone.
+  // W_x is packed once, in advance, if many chunks read it, or if several do and it fits the cache.
+  // Otherwise each panel is packed during the products of the panel before it. Then W_h is packed
+  // in the same way, if only one share reads it.
   const bool packed = packing_pays(s), small = panels * s.inputs * panel_size < kChunk * 4;
   const bool ahead = packed && s.steps > chunk * (small ? 1 : 3);
   bool beside = packed && !ahead;

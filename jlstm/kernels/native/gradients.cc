@@ -1,4 +1,4 @@
-// The products of a training step that need no loop over time, divided between threads.
+// The gradients of weights and inputs: products outside the loop over time, divided among threads.
 #include <algorithm>
 
 #include "recurrence.h"
@@ -28,7 +28,7 @@ void gradients(const Gradients& call, Team& team) {
     transposed.push_back(scratch.take(kTall * kDeep));
   }
   float* w_x = call.d_xs ? scratch.take(input_panels * panel_size * columns) : nullptr;
-  // For each group: weights and the packing of W_x, then inputs, which share that.
+  // For each group, first weight gradients and packing of W_x, then input gradients, which read it.
   team.run(shares, 2 * s.groups, [&](int64_t phase, int64_t share) {
     const int64_t group = phase / 2;
     if (phase % 2 == 0) {

@@ -1,4 +1,4 @@
-// The doors through which XLA calls: they look at every shape before anything is read.
+// The functions that XLA calls. They check every shape before they read any array.
 #include <new>
 #include <string>
 
@@ -248,7 +248,7 @@ JLSTM_HANDLER(jlstm_gradients, gradients,
 
 #define JLSTM_PUBLIC extern "C" __attribute__((visibility("default")))
 
-// What the library was built for, and what it chose.
+// The version of XLA's interface that the library was built for, and its instruction set.
 JLSTM_PUBLIC int jlstm_ffi_major() { return XLA_FFI_API_MAJOR; }
 JLSTM_PUBLIC int jlstm_ffi_minor() { return XLA_FFI_API_MINOR; }
 JLSTM_PUBLIC const char* jlstm_isa() { return jlstm::kernels().name; }

@@ -1,4 +1,4 @@
-// Which kernels this processor gets.
+// Selects the kernels for this processor.
 #include <cstdlib>
 #include <cstring>
 

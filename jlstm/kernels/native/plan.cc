@@ -1,4 +1,4 @@
-// How a call is divided between threads.
+// Divides a call among threads.
 #include <algorithm>
 
 #include "recurrence.h"
@@ -7,16 +7,16 @@ namespace jlstm {
 
 namespace {
 
-// What the slowest of `shares` takes beside an even division, if each has some rows of the batch.
-// Those need no waiting, but each share reads all of W_h, which few rows do not pay for. Measured
-// forward, as the rest of this.
+// Time of the slowest of `shares` relative to an even division, if each has some rows of the batch.
+// Such shares do not wait for each other, but each reads all of W_h, which is expensive for few
+// rows. The constants here and below were measured for the forward pass.
 double cost_of_rows(const Sizes& s, int64_t shares) {
   const double rows = double((s.batch + shares - 1) / shares);
   return rows * double(shares) / double(s.batch) * (1 + 0.5 / (rows * rows));
 }
 
-// The same if only `dividing` of them have some vectors of units each, the last of which counts as
-// `last`, and all wait for each other after a step.
+// The same if `dividing` shares have some vectors of units each, and wait for each other after
+// every step. The last vector costs `last` relative to a full one.
 double cost_of_units(int64_t vectors, double last, int64_t dividing, int64_t shares,
                      double step_work) {
   double most = 0;
@@ -35,8 +35,8 @@ Plan divide(const Sizes& s, int width, int threads, double last) {
   const double step_work = 8.0 * s.units * s.units * s.batch * s.groups;
   Plan plan;
   const int64_t wanted = std::max(1, threads);
-  // What a thread does in a call has to outweigh its being woken, and what it does in a step the
-  // waiting, where it waits.
+  // A thread's work in a call must outweigh the cost of waking it. If shares wait for each other,
+  // its work in a step must outweigh the cost of waiting.
   const double waking = step_work * s.steps / 700e3, waiting = step_work / 100e3;
   const int64_t paying = std::max<int64_t>(1, int64_t(std::min(waking, waiting)));
   const int64_t dividing = std::min({wanted, all, paying});  // shares, if units are divided
@@ -45,7 +45,7 @@ Plan divide(const Sizes& s, int width, int threads, double last) {
     const int64_t needed = (wanted + s.groups - 1) / s.groups;
     const double weights = 16.0 * s.units * s.units;  // bytes
     const bool tiny = weights <= (1 << 16);
-    const bool cached = weights <= (1 << 20);  // in the second cache
+    const bool cached = weights <= (1 << 20);  // W_h fits the second-level cache
     auto rows_are_faster = [&] {
       return cost_of_rows(s, needed) < cost_of_units(vectors, last,
                                                      std::max<int64_t>(1, dividing / s.groups),

@@ -1,8 +1,7 @@
-// What one call computes: sizes and buffers of the recurrence, forward and backward.
+// The arguments of a call, forward and backward, and the interface of the kernels.
 //
-// A call has `groups` independent recurrences over one batch: the directions of a layer, members of
-// an ensemble. Arrays are dense, their last axis fastest; null pointers stand for what a call
-// lacks.
+// A call has `groups` independent recurrences over one batch: the directions of a layer, or members
+// of an ensemble. Arrays are dense and row-major. Null pointers stand for absent arrays.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -13,52 +12,52 @@ struct Sizes {
   int64_t groups, steps, batch, inputs, units;
 };
 
-// How an array [groups, steps, batch, units] of outputs lies: the two directions of a layer may
-// have their outputs side by side, [steps, batch, groups, units], as whoever joins them wants it.
+// Strides of an array [groups, steps, batch, units] of outputs. It may be stored as
+// [steps, batch, groups, units] instead, so that two directions can be concatenated without a copy.
 struct Outputs {
   int64_t next_group, next_row;
 };
 
 // Flags and directions, shared by both passes.
 struct Schedule {
-  const uint8_t* valid;    // [groups, steps, batch]; elsewhere the carry is held, the output zero
-  const uint8_t* resets;   // likewise
+  const uint8_t* valid;    // [groups, steps, batch]; where 0, the carry is held and the output zero
+  const uint8_t* resets;   // [groups, steps, batch]; where 1, the initial carry replaces the carry
   const int64_t* reverse;  // [groups]
-  int64_t next_valid, next_resets;  // from one group's flags to the next's; 0 if all share them
+  int64_t next_valid, next_resets;  // stride from group to group; 0 if all groups share the flags
 };
 
 struct Forward {
   Sizes sizes;
   Schedule schedule;
   bool shared_inputs;      // xs is [steps, batch, inputs] for all groups
-  bool rounded;            // products read h rounded to bfloat16, as hs and h_before are then
+  bool rounded;            // products read h rounded to bfloat16; hs and h_before are rounded too
   const float *w_x, *w_h;  // [groups, inputs or units, 4 units], gates i, f, g, o
   const float* b;          // [groups, 4 units]
   const float *c, *h;      // [groups, batch, units]
   const float *initial_c, *initial_h;
   const float* xs;         // [groups, steps, batch, inputs]
   float *last_c, *last_h;  // [groups, batch, units]
-  float* hs;               // laid out as `outputs` says
+  float* hs;               // with the strides `outputs`
   Outputs outputs;
-  float* gates;                // [groups, steps, batch, 4 units], kept for the backward pass
-  float *c_before, *h_before;  // [groups, steps, batch, units], likewise
+  float* gates;                // [groups, steps, batch, 4 units], residuals of the backward pass
+  float *c_before, *h_before;  // [groups, steps, batch, units], also residuals
 };
 
 struct Backward {
-  Sizes sizes;  // inputs is not looked at
+  Sizes sizes;  // inputs is not used
   Schedule schedule;
   const float* w_h;
   const float* gates;
   const float* c_before;
   const float *d_last_c, *d_last_h;  // [groups, batch, units]
-  const float* d_hs;                 // laid out as `outputs` says
+  const float* d_hs;                 // with the strides `outputs`
   Outputs outputs;
   float* d_z;                        // [groups, steps, batch, 4 units]; may be `gates`
   float *d_c, *d_h;                  // [groups, batch, units]
   float *d_initial_c, *d_initial_h;  // [groups, batch, units]
 };
 
-// The products that lead from d_z to weights and inputs; null where a gradient is not asked for.
+// The gradients of weights and inputs, which are products with d_z; null for those not wanted.
 struct Gradients {
   Sizes sizes;
   bool shared_inputs;  // xs and d_xs are [steps, batch, inputs] for all groups
@@ -66,56 +65,58 @@ struct Gradients {
   float *d_w_x, *d_w_h, *d_b, *d_xs;
 };
 
-constexpr int64_t kDeep = 256;  // steps and sequences that a product sums up at once
+constexpr int64_t kDeep = 256;  // rows (steps times sequences) that a product sums at once
 constexpr int64_t kTall = 96;   // rows of its result that it computes together
 
-// A share of a call: some rows of the batch and some units of one group. `first` and `end` count
-// vectors of units.
+// Part of a share: rows of the batch and units of one group. `first` and `end` count vectors of
+// units.
 struct Part {
   int64_t group, row, row_end, first, end;
 };
 
-// How a call is divided. Where shares are independent each runs over all steps on its own;
-// otherwise all take a step before any takes the next.
+// How a call is divided among threads. Independent shares run over all steps without waiting.
+// Otherwise all shares complete a step before any begins the next one.
 struct Plan {
   bool independent;
   std::vector<std::vector<Part>> shares;
 };
 
-// `last` is what the last vector of units costs beside a full one.
+// `last` is the cost of the last vector of units relative to a full one.
 Plan divide(const Sizes& sizes, int width, int threads, double last);
 
-// Only always-inlined functions stand here, as the files of all instruction sets include it.
+// Functions in this header must always be inlined: files for all instruction sets include it, and
+// the linker would otherwise keep one instruction set's copy for all.
 #define JLSTM_INLINE __attribute__((always_inline)) inline
 
 JLSTM_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Where the state that a step reads comes from: the step that wrote it, or one of these.
+// The source of the state that a step reads: the number of the step that wrote it, or one of these.
 constexpr int32_t kGiven = -1, kInitial = -2;
 
-// Shorter calls read weights where they are: packing would take longer than it saves.
+// Shorter calls read weights without packing them, because packing would take longer than it saves.
 constexpr int64_t kInPlace = 8;  // steps times sequences
 JLSTM_INLINE bool packing_pays(const Sizes& s) {
   return s.steps * s.batch > kInPlace || s.steps > kInPlace / 2;
 }
 
-// Panels of W_x that a share keeps where it packs its own: the one it reads and the next.
+// Panels of W_x that a share buffers if it packs W_x itself: the current one and the next.
 constexpr int64_t kOwnPanels = 2;
 
-// One group of a call as the kernels see it.
+// The arguments of the forward kernels for one group of a call.
 struct ForwardPass {
   const Forward& call;
   int64_t group;
-  // For each step and sequence where its state comes from, in row `steps` that of the last carry:
-  // [steps + 1, batch]; null where every step reads the one before.
+  // The source of the state of each step and sequence, [steps + 1, batch]. Row `steps` is the
+  // source of the last carry. Null if every step reads the state of the step before it.
   const int32_t* source;
-  // Packed, a panel for each vector of units. Both weights are null in calls too short for packing
-  // to pay; else w_x is null where each share packs a panel beside the products of the one before.
+  // Packed, a panel for each vector of units. Both weights are null in calls too short to pack.
+  // In other calls w_x is null if each share packs a panel of W_x during the products of the panel
+  // before it.
   float *w_x, *w_h, *b;
-  bool packs_beside;  // W_h is packed beside the first input products, by whoever reads it
+  bool packs_beside;  // the share that reads W_h packs it during the first input products
   float* states;      // cell states [batch, units]
   float* last_h;      // hidden states before rounding [batch, units]; null without rounding
-  const float *h, *initial_h;  // those of the call, as products read them
+  const float *h, *initial_h;  // of the call, rounded if products read rounded h
 
   JLSTM_INLINE int64_t time(int64_t k) const {
     return call.schedule.reverse[group] ? call.sizes.steps - 1 - k : k;
@@ -142,7 +143,7 @@ struct ForwardPass {
     return h_of(source, row);
   }
 
-  // The hidden state of the carry, which is not rounded.
+  // The hidden state of the carry, not rounded.
   JLSTM_INLINE const float* carried_h(int32_t source, int64_t row) const {
     const Sizes& s = call.sizes;
     const int64_t at = (group * s.batch + row) * s.units;
@@ -170,9 +171,9 @@ struct BackwardPass {
   const Backward& call;
   int64_t group;
   float* w_h;        // packed, transposed, in panels from the first vector of each part
-  float *d_c, *d_h;  // gradients of the carry on its way back in time [batch, units]
+  float *d_c, *d_h;  // cotangents of the carry at the current step [batch, units]
 
-  JLSTM_INLINE int64_t time(int64_t k) const {  // k counts from the step taken last
+  JLSTM_INLINE int64_t time(int64_t k) const {  // k counts back from the last step
     return call.schedule.reverse[group] ? k : call.sizes.steps - 1 - k;
   }
 
@@ -198,30 +199,31 @@ struct Kernels {
   const char* name;
   int width;  // floats in a vector
   int lanes;  // vectors side by side in a panel
-  // Packs the bias of vectors [first, end) of units, and those weights that are packed ahead.
+  // Packs the bias of vectors [first, end) of units, and the weights that are packed in advance.
   void (*pack_forward)(const ForwardPass&, int64_t first, int64_t end);
   // z [part's vectors][(to - from) * rows][lanes * width] = x W_x + b for steps [from, to).
-  // `own` has room for kOwnPanels panels of W_x. The first ones pack W_h too where the pass says
-  // so.
+  // `own` has room for kOwnPanels panels of W_x. The call for step 0 packs W_h too, if
+  // packs_beside.
   void (*input_products)(const ForwardPass&, const Part&, int64_t from, int64_t to, float* z,
                          float* own);
-  // Step k, whose input products begin at z; those of a chunk have `chunk_rows` rows.
+  // Step k, whose input products begin at z, in a chunk of `chunk_rows` rows.
   void (*forward_step)(const ForwardPass&, const Part&, int64_t k, const float* z,
                        int64_t chunk_rows);
-  // Step k with the weights where they are, input products and all.
+  // Step k with unpacked weights, including its input products.
   void (*step_in_place)(const ForwardPass&, const Part&, int64_t k, float* z);
   // Packs the transposed weights of vectors [first, end) of units.
   void (*pack_backward)(const BackwardPass&, int64_t first, int64_t end);
-  // Step k counted from the last; step number `steps` finds what reaches the given carry.
+  // Step k, counted back from the last one. Step k = `steps` completes the cotangents of the carry
+  // from which the sequence starts.
   void (*backward_step)(const BackwardPass&, const Part&, int64_t k);
   // Panels [first, end) of the columns of d_w_x, d_w_h and d_b. `packed` has room for kDeep rows
-  // of that many panels, `rows` for kTall times kDeep.
+  // of these panels, `rows` for kTall * kDeep floats.
   void (*weight_gradients)(const Gradients&, int64_t group, int64_t first, int64_t end,
                            float* packed, float* rows);
   // Packs panels [first, end) of the transpose of W_x.
   void (*pack_for_inputs)(const Gradients&, int64_t group, int64_t first, int64_t end,
                           float* packed);
-  // d_xs of rows [from, to) of steps times batch; added to what is there where `more` is set.
+  // d_xs of rows [from, to) of steps times batch; added to the present values if `more`.
   void (*input_gradients)(const Gradients&, int64_t group, int64_t from, int64_t to,
                           const float* packed, bool more);
   void (*round)(const float* in, float* out, int64_t count);  // to bfloat16
@@ -233,7 +235,8 @@ const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 
-// The fastest that this processor runs; the environment variable JLSTM_CPU_ISA names a slower one.
+// The fastest kernels that this processor can run. The environment variable JLSTM_CPU_ISA selects
+// slower ones.
 const Kernels& kernels();
 
 struct Team;

@@ -10,7 +10,7 @@
 namespace jlstm {
 namespace {
 
-constexpr size_t kPage = size_t{2} << 20;  // a huge page: fewer faults, fewer lookups
+constexpr size_t kPage = size_t{2} << 20;  // size of a huge page
 
 struct Block {
   char* start;
@@ -24,7 +24,7 @@ struct Kept {
 };
 
 Kept& kept() {
-  static Kept* kept = new Kept;  // outlives threads that end after main does
+  static Kept* kept = new Kept;  // never freed, as threads may still use it after main ends
   return *kept;
 }
 
@@ -33,7 +33,7 @@ Kept& kept() {
 void expect_writes(void* start, size_t bytes) {
 #if defined(MADV_HUGEPAGE)
   if (bytes < kPage) return;
-  // Pages that the array shares with its neighbours too: those are most often arrays of this call.
+  // Includes pages that the array shares with neighbours, which are mostly arrays of this call.
   const uintptr_t from = reinterpret_cast<uintptr_t>(start) / kPage * kPage;
   const uintptr_t to = (reinterpret_cast<uintptr_t>(start) + bytes + kPage - 1) / kPage * kPage;
   madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);

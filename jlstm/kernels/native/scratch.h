@@ -1,15 +1,15 @@
-// Memory that a call works in.
+// Working memory of a call.
 //
-// Fresh pages cost more than what is done in them where a sequence is short, so that a few blocks
-// are kept for the next call: at most kKept bytes in all; larger ones go back at once.
+// For short sequences, page faults of fresh memory cost more than the computation. A few blocks are
+// therefore cached for the next call, at most kKept bytes in total. Larger blocks are freed at
+// once.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
 namespace jlstm {
 
-// Asks for huge pages behind a large array that has not been written yet: a thousandth of the
-// faults.
+// Requests huge pages for a large array before it is written, for far fewer page faults.
 void expect_writes(void* start, size_t bytes);
 
 class Scratch {

@@ -1,4 +1,4 @@
-// Checks of the arrays that a call is given, before any is read.
+// Checks the shapes of the arguments of a call, before any is read.
 #pragma once
 #include <algorithm>
 #include <string>
@@ -14,7 +14,7 @@ using Flags = ffi::Buffer<ffi::PRED>;
 using Result = ffi::Result<Floats>;
 using Shape = std::initializer_list<int64_t>;
 
-// The first disagreement found, as text.
+// Records the first error found.
 struct Shapes {
   std::string wrong;
 
@@ -38,7 +38,7 @@ struct Shapes {
         std::string(name) + " has shape " + text(array.dimensions()) + ", expected " + text(wanted);
   }
 
-  // A pointer, or null for an operand of shape [0], which stands for one that a call lacks.
+  // A pointer, or null for an operand of shape [0], which stands for an absent one.
   template <typename Array>
   auto* optional(const char* name, const Array& array, Shape wanted) {
     if (is(array, {0})) return decltype(array.typed_data())(nullptr);
@@ -46,7 +46,7 @@ struct Shapes {
     return array.typed_data();
   }
 
-  // Flags of each group or of all; null as above.
+  // Flags of each group, or one array shared by all; null for shape [0].
   const uint8_t* flags(const char* name, const Flags& array, int64_t groups, int64_t steps,
                        int64_t batch, int64_t* next) {
     const bool shared = array.dimensions().size() == 3 && array.dimensions()[0] == 1;

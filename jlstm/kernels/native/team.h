@@ -1,11 +1,12 @@
-// Threads that take the phases of a call together.
+// Threads that run the phases of a call together.
 //
-// A call has shares, each of which has to take phases 0, 1, ... in turn; no share may begin a phase
-// before all have ended the one before. The calling thread takes share 0, and a phase of any other
-// that nobody has begun by then. A task sent to XLA's pool stands at one share when it starts,
-// which may be late or never: nothing waits for a thread that has not begun, only for one that is
-// at work, so calls within calls, a busy pool and a busy machine make progress. What is computed
-// does not depend on who computes it.
+// A call has several shares. Each share runs phases 0, 1, ... in order, and no share may begin a
+// phase before all shares have ended the phase before it. The calling thread runs share 0. It also
+// runs a phase of any other share that no thread has begun by then.
+//
+// Every other share gets a task in XLA's pool, which may start late or never. The caller waits only
+// for a thread that is running a phase, never for one that has not begun. Nested calls, a busy pool
+// and a busy machine therefore make progress. Results do not depend on which thread computes them.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -20,8 +21,8 @@
 namespace jlstm {
 
 struct Team {
-  int threads;                                          // how many may work at once
-  std::function<void(std::function<void()>)> schedule;  // runs a task on another thread, some time
+  int threads;                                          // maximum number of threads
+  std::function<void(std::function<void()>)> schedule;  // queues a task for another thread
 
   using Work = std::function<void(int64_t phase, int64_t share)>;
 
@@ -41,18 +42,19 @@ struct Team {
   using Clock = std::chrono::steady_clock;
 
   struct Share {
-    // Twice the number of phases that have begun, and one if a task stands by. Apart from what the
-    // calling thread looks at in every phase.
+    // Twice the number of phases that have begun, plus one while a task attends to the share. On a
+    // different cache line from the fields that the calling thread reads in every phase.
     alignas(64) std::atomic<uint64_t> begun{0};
-    std::atomic<bool> dismissed{false};  // the task is asked to leave
+    std::atomic<bool> dismissed{false};  // tells the task to end
     alignas(64) std::atomic<uint64_t> ended{0};
-    // Of the calling thread alone: whether it took the last phase, and when it may ask for help.
+    // Used by the calling thread alone: whether it ran the last phase, and when it may schedule a
+    // new task.
     alignas(64) bool taken = true;
     Clock::time_point again{};
 
     bool waits_for(uint64_t phase) const { return ended.load(std::memory_order_acquire) <= phase; }
 
-    // Takes that phase, unless it has been begun.
+    // Runs the phase, unless another thread has begun it.
     bool take(uint64_t phase, int64_t share, const Work& work) {
       uint64_t seen = begun.load(std::memory_order_acquire);
       do {
@@ -75,7 +77,7 @@ struct Team {
 
     bool take(uint64_t phase, size_t share) { return shares[share].take(phase, share, *work); }
 
-    // Of a task: takes the phases of a share until all have begun or it is asked to leave.
+    // Body of a task: runs the phases of a share until all have begun or the task is dismissed.
     void attend(size_t share) {
       Share& own = shares[share];
       uint64_t begun = own.begun.load(std::memory_order_acquire);
@@ -94,8 +96,8 @@ struct Team {
     }
   };
 
-  static constexpr int kMoment = 10;  // pauses: a thread that is there begins within that
-  static constexpr int kSpins = 100;  // then others may need the processor
+  static constexpr int kMoment = 10;  // pauses within which a running task begins its phase
+  static constexpr int kSpins = 100;  // pauses after which the processor is yielded to others
 
   static void pause(int& spins) {
     if (++spins < kSpins) {
@@ -111,13 +113,13 @@ struct Team {
     try {
       schedule([progress, share] { progress->attend(share); });
     } catch (const std::bad_alloc&) {
-      // The calling thread takes that share.
+      // The calling thread runs that share instead.
     }
   }
 
   void lead(const std::shared_ptr<Progress>& progress) const {
     std::vector<Share>& shares = progress->shares;
-    sched_yield();  // to a task that was queued on this processor, and will move off it
+    sched_yield();  // lets a task start that is queued on this processor; it then moves off it
     for (uint64_t phase = 0; phase < progress->phases; ++phase) {
       const Clock::time_point began = Clock::now();
       progress->take(phase, 0);
@@ -130,9 +132,9 @@ struct Team {
     }
   }
 
-  // Sees to it that that phase of a share ends. A task that takes twice as long for it as the
-  // calling thread for its own must have lost its processor to another program: it is asked to
-  // leave, as it will be late again.
+  // Waits until a phase of a share has ended, or runs it. A task that takes twice as long as the
+  // calling thread took for its phase has probably lost its processor to another program. It would
+  // be late again, so it is dismissed.
   static void finish(Progress& progress, size_t share, uint64_t phase, Clock::time_point began) {
     Share& other = progress.shares[share];
     int spins = 0;
@@ -148,7 +150,7 @@ struct Team {
     other.dismissed = true;
   }
 
-  // Asks for a task at a share whose last one has left some time ago.
+  // Schedules a new task for a share whose last one was dismissed some time ago.
   void call_back(const std::shared_ptr<Progress>& progress, size_t share) const {
     Share& other = progress->shares[share];
     if (!other.dismissed.load(std::memory_order_relaxed)) return;

@@ -1,4 +1,4 @@
-// What a thread sets for itself while it works, and puts back.
+// Settings of a thread while it works, restored afterwards.
 #pragma once
 #include <sched.h>
 
@@ -10,7 +10,7 @@
 
 namespace jlstm {
 
-// Numbers below 2^-126 count as zero while this lives: they would slow a step tenfold.
+// Flushes denormals (below 2^-126) to zero during its lifetime: they would slow a step tenfold.
 class FlushDenormals {
  public:
 #if defined(__x86_64__)
@@ -33,10 +33,10 @@ class FlushDenormals {
 #endif
 };
 
-// Moves this thread off a processor for as long as it lives, if it is on it and may be elsewhere.
+// Moves this thread off a processor during its lifetime, if the thread may run on another one.
 //
-// A thread that wakes up may find itself queued on the processor of the one that woke it, though
-// others are idle, and would be left there until the call is over.
+// A thread may be queued on the processor of the thread that woke it although others are idle. It
+// would stay there until the call is over.
 class OffProcessor {
  public:
 #if defined(__linux__)

@@ -1,1 +1,1 @@
-"""How operations of JAX are made here: operands, rules for vmap and devices, types of results."""
+"""Definition of JAX primitives: operands, rules for vmap and sharding, types of results."""

@@ -1,4 +1,4 @@
-"""What the type of an array says of devices, for operations that compute their results' types."""
+"""Sharding types: the part of an array's type that concerns devices."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,32 +9,32 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
 def plain(avals: Sequence[Any]) -> bool:
-    """Whether no type says how its array lies over devices."""
+    """Whether no type includes a sharding over a mesh."""
     return all(a.sharding.mesh.empty for a in avals)
 
 
 def explicit(a: Any) -> bool:
-    """Whether the type of an array says how it lies over a mesh with explicit axes."""
+    """Whether the type of an array includes a sharding over a mesh with explicit axes."""
     mesh = jax.typeof(a).sharding.mesh
     return not mesh.empty and AxisType.Explicit in mesh.axis_types
 
 
 def of_results(function: Callable[..., Any], avals: Sequence[Any]) -> list[Any]:
-    """The types that `function` gives for arguments of the types `avals`."""
+    """The types of the results of `function` for arguments of the types `avals`."""
     return jax.make_jaxpr(function)(*avals).out_avals
 
 
 def alike(tree: Any) -> Any:
-    """Arrays that all vary over the axes that any of them does, as shard_map asks of operands.
+    """The same arrays, typed as varying over every mesh axis over which any of them varies.
 
-    Their values, and what vmap has mapped, stay as they are.
+    shard_map requires this of the operands of an operation. Values and vmapped axes do not change.
     """
     axes = {axis for a in jax.tree.leaves(tree) for axis in _varying(a)}
     return jax.tree.map(lambda a: _vary(a, axes - _varying(a)), tree) if axes else tree
 
 
 def struct_like(a: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-    """A shape that varies over the axes that `a` does."""
+    """A ShapeDtypeStruct that varies over the same mesh axes as `a`."""
     name = "vma" if hasattr(jax.typeof(a), "vma") else "manual_axis_type"  # before jax 0.10
     varying: dict[str, Any] = {name: getattr(jax.typeof(a), name, None)}
     return jax.ShapeDtypeStruct(shape, dtype, **varying)
@@ -57,14 +57,14 @@ def _vary(a: jax.Array, axes: set[str]) -> jax.Array:
 
 
 def divided_over(a: jax.Array, axis: int) -> tuple[Any, Any] | None:
-    """The mesh, and its axes over which the type of `a` says that an axis is divided; or None."""
+    """(mesh, mesh axes) over which an axis of `a` is sharded by its type, or None if it is not."""
     sharding = jax.typeof(a).sharding
     over = None if sharding.mesh.empty else sharding.spec[axis]
     return None if over is None else (sharding.mesh, over)
 
 
 def divided(a: jax.Array, axis: int, over: tuple[Any, Any] | None) -> jax.Array:
-    """`a`, one of its axes divided as `divided_over` says of another array's."""
+    """`a` with one axis sharded over `over`, a result of `divided_over`."""
     if over is None:
         return a
     mesh, axes = over
@@ -74,6 +74,6 @@ def divided(a: jax.Array, axis: int, over: tuple[Any, Any] | None) -> jax.Array:
 
 
 def zeros_like(a: jax.Array) -> jax.Array:
-    """Zeros whose type says of devices what that of `a` does."""
-    # jnp.zeros_like forgets it, under an explicit mesh since jax 0.12. XLA removes the choice.
+    """Zeros with the sharding type of `a`."""
+    # Since jax 0.12, jnp.zeros_like loses it under an explicit mesh. XLA removes the selection.
     return jnp.where(jnp.zeros((), bool), a, jnp.zeros((), a.dtype))

@@ -1,4 +1,4 @@
-"""How vmap reaches the fused operations: data folds into the batch, weights into the groups."""
+"""The vmap rule of the fused operations: data fold into the batch, weights into the groups."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,20 +13,20 @@ from jlstm.kernels.primitives.operands import BATCH_AXIS, SHARED
 def batch(
     names: Sequence[str], args: Sequence[jax.Array], dims: Sequence[Any], reverse: tuple[bool, ...]
 ) -> tuple[list[jax.Array], tuple[bool, ...], bool]:
-    """Operands with a mapped axis made part of them.
+    """Operands that include the mapped axis.
 
-    Where only data are mapped, the axis becomes another of the batch. Where weights are, each
-    member becomes a group of its own, and what the members share is not repeated if all groups
-    may share it.
+    If only data are mapped, the axis becomes a batch axis. If weights are mapped, each member
+    becomes a separate group. Arrays that all members share are not repeated, if the operand may be
+    shared by all groups.
 
     Args:
-      names: which operand each array is.
-      args: the arrays; a mapped one has the axis where `dims` says.
-      dims: the mapped axis of each, None for those that have none.
-      reverse: the direction of each group.
+      names: the name of the operand that each array belongs to.
+      args: the arrays.
+      dims: the mapped axis of each array, or None.
+      reverse: for each group, whether it runs backward in time.
 
     Returns:
-      The new operands, the directions of their groups, and whether members became groups.
+      The new operands, `reverse` for their groups, and whether members became groups.
     """
     size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
     weights_mapped = any(
@@ -54,7 +54,7 @@ def batch(
 def unbatch(
     names: Sequence[str], results: Sequence[jax.Array], groups: int, members: bool
 ) -> tuple[list[jax.Array], list[int]]:
-    """Results, and where in each the mapped axis is; `groups` are those of one member."""
+    """Results, and the position of the mapped axis in each; `groups` is their number per member."""
     if not members:
         return list(results), [BATCH_AXIS[name] or 0 for name in names]
     each = [a.reshape(len(a) // groups, groups, *a.shape[1:]) for a in results]

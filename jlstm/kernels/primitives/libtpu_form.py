@@ -1,4 +1,4 @@
-"""The serialised form of Pallas kernels, where JAX would write a newer one than libtpu reads."""
+"""Writes Pallas kernels in a serialised form that an older libtpu can read."""
 
 import dataclasses
 import functools
@@ -10,12 +10,12 @@ import jax
 
 @functools.cache
 def reads_older_form_only() -> bool:
-    """Whether jax 0.7 writes kernels for TPUs in a form that the installed libtpu refuses.
+    """Whether jax 0.7 writes TPU kernels in a form that the installed libtpu does not accept.
 
-    jax 0.7.2 writes version 8 of Mosaic's form for any libtpu that was built since 2025-08-14.
-    libtpu 0.0.21.1, which Colab's TPUs have, was built on 2025-08-25 and reads up to version 7.
-    libtpu 0.0.23, which jax 0.7.2 asks for, reads version 8; it reads version 7 too, so versions
-    between the two are given that.
+    jax 0.7.2 writes version 8 of Mosaic's serialised form for every libtpu built since 2025-08-14.
+    But libtpu 0.0.21.1, the version on Colab's TPUs, was built on 2025-08-25 and reads versions up
+    to 7 only. libtpu 0.0.23, which jax 0.7.2 requires, reads versions 7 and 8. Versions below
+    0.0.23 therefore get version 7.
     """
     try:
         libtpu = importlib.metadata.version("libtpu")
@@ -26,10 +26,10 @@ def reads_older_form_only() -> bool:
 
 
 def readable(ctx: Any) -> Any:
-    """A lowering context under which JAX writes kernels in a form that the installed libtpu reads.
+    """A lowering context with which JAX writes kernels in a form that the installed libtpu reads.
 
-    JAX writes an older form of kernels into exported programs, for machines that lag behind. Where
-    libtpu needs that form, this asks for it in a program that is compiled here.
+    JAX writes an older form into exported programs, for machines with an older libtpu. If the
+    installed libtpu needs that form, this context requests it for a program that is compiled here.
     """
     if not reads_older_form_only():
         return ctx

@@ -1,7 +1,7 @@
-"""What the recurrence of one layer takes and gives, for all its directions at once.
+"""Operands and results of the recurrence of one layer, for all its directions at once.
 
-A group is one recurrence of its own: a direction of a layer, a member of an ensemble, or both. All
-arrays of states and outputs have the groups as their leading axis.
+A group is an independent recurrence: a direction of a layer, a member of an ensemble, or both. All
+arrays of states and outputs have the groups G as their leading axis.
 """
 
 from typing import Any, NamedTuple
@@ -17,10 +17,11 @@ class Forward(NamedTuple):
     Attributes:
       w_x, w_h, b: [G, I, 4H], [G, H, 4H], [G, 4H]; b is None without a bias.
       carry: Carry [G, *batch, H].
-      initial: what a reset puts into the carry, [G, *batch, H]; None without resets.
-      xs: [G, T, *batch, I], or [1, T, *batch, I] where all groups read the same.
-      valid: booleans [G, T, *batch] or [1, T, *batch]; elsewhere the carry is held. Or None.
-      resets: as valid.
+      initial: the carry after a reset, [G, *batch, H]; None without resets.
+      xs: [G, T, *batch, I], or [1, T, *batch, I] if all groups read the same inputs.
+      valid: booleans [G, T, *batch] or [1, T, *batch]; where False, the carry is held. None if all
+        steps are valid.
+      resets: booleans of the same shapes; where True, `initial` replaces the carry. Or None.
     """
 
     w_x: jax.Array
@@ -34,11 +35,11 @@ class Forward(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the derivatives of a run need of it.
+    """The residuals of a run, which its derivatives need.
 
     Attributes:
       gates: activations [G, T, *batch, 4H] in the order i, f, g, o; zero where not valid.
-      c_before, h_before: the carry that each step read [G, T, *batch, H]; zero where not valid.
+      c_before, h_before: the carry that each step reads [G, T, *batch, H]; zero where not valid.
     """
 
     gates: jax.Array
@@ -47,12 +48,12 @@ class Kept(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What a run, or its derivative, gives.
+    """The results of a run or of its derivative.
 
     Attributes:
       carry: the last carry [G, *batch, H].
       hs: hidden states [G, T, *batch, H], zero where not valid.
-      kept: what its derivatives need, if it has any; None otherwise.
+      kept: residuals for derivatives, or None.
     """
 
     carry: Carry
@@ -64,10 +65,10 @@ class Linear(NamedTuple):
     """Operands of the derivative of a run at a point; linear in `d_z`, `d_carry` and `d_initial`.
 
     Attributes:
-      w_h, gates, c_before: as above; they say where the derivative is taken.
-      valid, resets: as above.
+      w_h, gates, c_before: as in Forward and Kept; the point at which the derivative is taken.
+      valid, resets: as in Forward.
       d_z: tangents of the input products [G, T, *batch, 4H].
-      d_carry, d_initial: tangents like carry and initial.
+      d_carry, d_initial: tangents of carry and initial.
     """
 
     w_h: jax.Array
@@ -81,11 +82,12 @@ class Linear(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """Operands of the transpose of `Linear`: gradients for its results, in place of tangents.
+    """Operands of the transpose of the derivative: cotangents of its results replace tangents.
 
     Attributes:
-      d_last: gradients for the last carry [G, *batch, H].
-      d_hs: gradients for the outputs [G, T, *batch, H].
+      w_h, gates, c_before, valid, resets: as in Linear.
+      d_last: cotangents of the last carry [G, *batch, H].
+      d_hs: cotangents of the outputs [G, T, *batch, H].
     """
 
     w_h: jax.Array
@@ -98,7 +100,7 @@ class Backward(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """What the transpose gives: gradients for d_z, d_carry and d_initial of `Linear`."""
+    """Results of the transpose: cotangents of d_z, d_carry and d_initial of `Linear`."""
 
     d_z: jax.Array
     d_carry: Carry
@@ -106,11 +108,11 @@ class Gradients(NamedTuple):
 
 
 class Products(NamedTuple):
-    """Operands of the tangent of the input products; linear in the last four, None where fixed.
+    """Operands of the tangent of the input products; linear in the last four.
 
     Attributes:
-      w_x, w_h, xs, h_before: as above; they say where the derivative is taken.
-      d_w_x, d_w_h, d_b, d_xs: tangents of w_x, w_h, b and xs.
+      w_x, w_h, xs, h_before: as in Forward and Kept; the point at which the derivative is taken.
+      d_w_x, d_w_h, d_b, d_xs: tangents of w_x, w_h, b and xs; None for those that are zero.
     """
 
     w_x: jax.Array
@@ -128,7 +130,7 @@ class Layered(NamedTuple):
 
     Attributes:
       w_x, w_h, b, carry, xs: as in Forward; xs are the same for both directions.
-      lengths: whole numbers [*batch]; None where all sequences are of all steps.
+      lengths: whole numbers [*batch]; None if all sequences have T steps.
     """
 
     w_x: jax.Array
@@ -140,12 +142,12 @@ class Layered(NamedTuple):
 
 
 class Through(NamedTuple):
-    """What the recurrence of a whole layer gives.
+    """The results of the recurrence of a whole layer.
 
     Attributes:
       carry, hs: as in Made.
-      kept: numbers that the kernel which made them can read.
-      sequences: zeros [B], whose type says that `kept` is of B sequences.
+      kept: residuals, in a form that only the kernel can read.
+      sequences: zeros [B]; their shape records that `kept` is of B sequences.
     """
 
     carry: Carry
@@ -158,8 +160,8 @@ class Cotangents(NamedTuple):
     """Operands of the gradients of a whole layer.
 
     Attributes:
-      at, through: operands of the run, and what it gave.
-      d_carry, d_hs: gradients for the last carry and the outputs.
+      at, through: operands and results of the run.
+      d_carry, d_hs: cotangents of the last carry and the outputs.
     """
 
     at: Layered
@@ -168,7 +170,7 @@ class Cotangents(NamedTuple):
     d_hs: jax.Array
 
 
-# Where the batch stands in each operand and result; None for what has no batch.
+# First batch axis of each operand and result; None for those without a batch.
 BATCH_AXIS: dict[str, int | None] = {
     "w_x": None, "w_h": None, "b": None,
     "carry": 1, "initial": 1, "d_carry": 1, "d_initial": 1, "d_last": 1,
@@ -176,7 +178,7 @@ BATCH_AXIS: dict[str, int | None] = {
     "d_z": 2, "d_hs": 2, "lengths": 0,
 }  # fmt: skip
 
-# What may have one group for all.
+# Operands that may have a single group, shared by all groups.
 SHARED = ("xs", "valid", "resets")
 
 
@@ -186,7 +188,7 @@ def over_time(given: Forward | Linear | Backward) -> jax.Array:
 
 
 def names(operands: Any) -> list[str]:
-    """The field that each array of a tuple above belongs to, in the order of its leaves."""
+    """The name of the field that each leaf of a tuple above belongs to."""
     found = []
     for name, value in operands._asdict().items():
         found += names(value) if isinstance(value, Kept) else [name] * len(jax.tree.leaves(value))
@@ -194,7 +196,7 @@ def names(operands: Any) -> list[str]:
 
 
 def result_names(given: Forward | Backward, keep: bool = False) -> list[str]:
-    """The same of what an operation gives for such operands; `keep` as for a run."""
+    """The names of the results of an operation with these operands; `keep` as for a run."""
     if isinstance(given, Forward):
         return ["carry", "carry", "hs", *(Kept._fields if keep else ())]
     return ["d_z", "d_carry", "d_carry", *(["d_initial"] * 2 if given.resets is not None else ())]

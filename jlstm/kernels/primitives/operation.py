@@ -1,7 +1,7 @@
-"""Operations of JAX that mean what a function does, and may be done faster on some platform.
+"""JAX primitives that are defined by a function and may have a faster lowering on a platform.
 
-The function says all: derivatives, transposes and batching come from it until a better rule is
-set.
+Derivatives, transposes and batching come from the function, called `meaning`, unless another rule
+is set.
 """
 
 import functools
@@ -16,7 +16,7 @@ from jax.interpreters import ad, batching, mlir
 from jlstm.kernels.primitives import device_types, libtpu_form, partition
 
 Arrays = Sequence[jax.Array]
-# (lowering context, **options) -> a function of the operands; None where the meaning has to serve.
+# (lowering context, **options) -> a function of the operands, or None to lower the meaning.
 Lowering = Callable[..., Callable[..., Arrays] | None]
 
 
@@ -26,14 +26,14 @@ def operation(
     result_types: Callable[..., Sequence[Any]],
     lowerings: Mapping[str, Lowering] | None = None,
 ) -> Primitive:
-    """A primitive.
+    """Defines a primitive.
 
     Args:
-      name: what programs call it.
+      name: its name in programs.
       meaning: (*operands, **options) -> results.
-      result_types: (*types of operands, **options) -> types of results, for operands that are not
-        laid out over devices; else they are found from the meaning.
-      lowerings: what serves better than the meaning, by platform.
+      result_types: (*types of operands, **options) -> types of results, for operands whose types
+        include no sharding. For others, the types come from the meaning.
+      lowerings: for each platform, a lowering to use instead of the meaning.
     """
     primitive = Primitive(name)
     primitive.multiple_results = True
@@ -88,7 +88,7 @@ def operation(
 def serve(
     primitive: Primitive, meaning: Callable[..., Arrays], lowering: Lowering, platform: str
 ) -> None:
-    """Has `lowering` serve on a platform, and the meaning where it gives None."""
+    """Registers `lowering` for a platform. If it returns None, the meaning is lowered."""
 
     def lower(ctx: Any, *args: Any, **options: Any) -> Any:
         function = lowering(ctx, **options) or functools.partial(meaning, **options)
@@ -107,7 +107,7 @@ def through_meaning(
     tangents: Sequence[Any],
     **options: Any,
 ) -> tuple[Arrays, Arrays]:
-    """Results of an operation, and their tangents through what it means; some may be ad.Zero."""
+    """Results of an operation, and their tangents by its meaning; `tangents` may hold ad.Zero."""
     at = [n for n, t in enumerate(tangents) if not isinstance(t, ad.Zero)]
 
     def moving(*some: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Foreign calls over several devices: the batch stays divided as it is, the rest is whole."""
+"""Foreign calls over several devices: the batch keeps its sharding, all else is replicated."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,15 +12,15 @@ from jlstm.kernels.primitives.operands import BATCH_AXIS
 
 
 def needs_devices(primitive: Primitive) -> None:
-    """Has JAX say which devices a program is for when it lowers the primitive.
+    """Makes JAX provide the devices of a program when it lowers the primitive.
 
-    JAX has no public way to ask for that; custom_partitioning is in this set of its own accord.
+    JAX has no public function for that. Its own custom_partitioning uses the same set.
     """
     dispatch.prim_requires_devices_during_lowering.add(primitive)
 
 
 def local(axis_context: Any) -> bool:
-    """Whether a program is lowered for one device, or as what each device does by itself."""
+    """Whether a program is lowered for a single device: one device, or fully within shard_map."""
     manual = getattr(axis_context, "manual_axes", None)
     if manual is not None:
         return set(manual) == set(axis_context.mesh.axis_names)
@@ -34,13 +34,14 @@ def over_batch(
     result_names: Sequence[str],
     results: Sequence[Any],
 ) -> Callable[..., Any]:
-    """`call` as an operation that XLA divides along the batch axes and nowhere else.
+    """`call` as an operation that XLA partitions along the batch axes and no others.
 
     Args:
-      call: takes and gives a flat list of arrays; a part of the batch gives that part of results.
-      operand_names: which operand each argument is.
+      call: function of arrays to a list of arrays. A part of the batch gives the same part of the
+        results.
+      operand_names: the name of each operand.
       operands: their types.
-      result_names: which field each result is.
+      result_names: the name of each result.
       results: their types.
     """
     leading = next(n for n, name in enumerate(operand_names) if name in ("carry", "d_last"))
@@ -71,7 +72,7 @@ def over_batch(
         return mesh, alone, after, before
 
     def alone(*args: Any) -> Any:
-        # What one device does knows of no mesh; under an explicit one JAX would place each array.
+        # This runs on one device. Under an explicit mesh JAX would shard each array again.
         with use_abstract_mesh(AbstractMesh((), ())):
             return tuple(call(*args))
 
@@ -85,7 +86,7 @@ def over_batch(
 
 
 def _rule(names: Sequence[str], ranks: Sequence[int], kind: str = "o") -> str:
-    """Shardy's notation: batch axes bear the same name everywhere, all others one of their own."""
+    """A rule in Shardy's notation: batch axes have common names, every other axis a unique one."""
     arrays = []
     for n, (name, rank) in enumerate(zip(names, ranks, strict=True)):
         axis = BATCH_AXIS[name]

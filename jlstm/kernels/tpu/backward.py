@@ -1,4 +1,4 @@
-"""The transpose of a run's derivative, from which gradients come, as a Pallas kernel for TPU."""
+"""The backward pass as a Pallas kernel for TPU: the transpose of the derivative of a run."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -22,19 +22,19 @@ def backward(
     flags: jax.Array | None,
     interpret: Any,
 ) -> list[jax.Array]:
-    """Gradients of a run, going through time the other way.
+    """Gradients of a run, computed in the opposite order of time.
 
     Args:
       walk: the order of time, opposite to that of the run.
-      w_h: transposed, [G, 4H, H], in the format that products are taken in.
-      gates, c_before: what the run kept.
-      d_hs: gradients for the outputs [G, T, B, H].
-      d_last: gradients for the last carry [G, B, H].
+      w_h: transposed, [G, 4H, H], in the dtype of the operands of products.
+      gates, c_before: residuals of the run.
+      d_hs: cotangents of the outputs [G, T, B, H].
+      d_last: cotangents of the last carry [G, B, H].
       flags: as for the run.
       interpret: as for the run.
 
     Returns:
-      Gradients for z [G, T, B, 4H], for the carry and, with resets, for what they put into it.
+      Cotangents of z [G, T, B, 4H], of the carry and, with resets, of the initial carry.
     """
     units = w_h.shape[2]
 
@@ -51,7 +51,7 @@ def backward(
         def step(n: Any, state: tuple[Carry, Carry | None]) -> tuple[Carry, Carry | None]:
             d, d_initial = state
             taken, reset = grid.flags_at(walk, at, first, n, d.c.shape)
-            if not walk.backwards:  # then the run went backwards, and was reset after its steps
+            if not walk.backwards:  # then the run went backward, where resets follow the step
                 d, d_initial = _cut(reset, d, d_initial)
             own = cell.Gates(*(at.gates[n, :, k * units : (k + 1) * units] for k in range(4)))
             _, pull = jax.vjp(cell.update, own, at.c_before[n])
@@ -89,7 +89,7 @@ def backward(
 
 
 def _cut(reset: jax.Array | None, d: Carry, d_initial: Carry | None) -> tuple[Carry, Carry | None]:
-    """Where there was a reset, gradients belong to what it put into the carry."""
+    """At a reset, moves the cotangents of the carry to those of the initial carry."""
     if reset is None or d_initial is None:
         return d, d_initial
     gone = Carry(*(jnp.where(reset, a, 0.0) for a in d))

@@ -1,4 +1,4 @@
-"""The run over a sequence as a Pallas kernel for TPU."""
+"""The forward pass as a Pallas kernel for TPU."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -24,20 +24,20 @@ def run(
     keep: bool,
     interpret: Any,
 ) -> list[jax.Array]:
-    """The recurrence of groups that all have one direction.
+    """The recurrence of groups that all have the same direction.
 
     Args:
       walk: the order of time.
-      w_h: [G, H, 4H], in the format that products are taken in.
+      w_h: [G, H, 4H], in the dtype of the operands of products.
       z: input products [G, T, B, 4H].
       carry, initial: Carry [G, B, H].
-      flags: [G or 1, T, B, 1], VALID and RESET added up; None without either.
-      keep: whether gates and the carry that each step read are wanted.
-      interpret: how it runs where there is no TPU.
+      flags: [G or 1, T, B, 1], the sum of the bits VALID and RESET; None without either.
+      keep: whether to return the residuals too.
+      interpret: how Pallas runs the kernel on a machine without a TPU.
 
     Returns:
-      The last c and h [G, B, H], h of all steps [G, T, B, H] and, if kept, gates
-      [G, T, B, 4H], c and h before each step.
+      The last c and h [G, B, H] and h of all steps [G, T, B, H]. With `keep` also the gates
+      [G, T, B, 4H], and c and h before each step.
     """
     units = w_h.shape[1]
 

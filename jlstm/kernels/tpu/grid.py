@@ -1,7 +1,7 @@
-"""The recurrence as Pallas kernels for TPU: weights and carry stay in the core's own memory.
+"""The grid of the Pallas kernels for TPU. Weights and carry stay in VMEM, the core's memory.
 
-The grid goes over groups, blocks of the batch and, one after another, blocks of time. What one
-block of time leaves in scratch memory, the next goes on with.
+The axes of the grid are groups, blocks of the batch, and blocks of time. Blocks of time run one
+after another; each passes its state to the next in scratch memory.
 """
 
 from collections.abc import Callable
@@ -21,13 +21,13 @@ from jlstm.params import Carry
 
 
 class Walk(NamedTuple):
-    """How a kernel goes through time.
+    """The order in which a kernel visits the steps of time.
 
     Attributes:
-      time: steps in all.
-      tiles: what of them one step of the grid works on.
-      backwards: whether it begins with the last one.
-      valid, resets: which flags there are.
+      time: number of steps T.
+      tiles: steps and batch rows of one point of the grid.
+      backwards: whether the kernel begins with the last step.
+      valid, resets: which flags exist.
     """
 
     time: int
@@ -38,19 +38,19 @@ class Walk(NamedTuple):
 
     @property
     def blocks(self) -> int:
-        """How many blocks of time there are."""
+        """Number of blocks of time."""
         return -(-self.time // self.tiles.steps)
 
     def place(self, block: Any) -> Any:
-        """Where in time the block stands that the grid comes to as its `block`-th."""
+        """Time position of the block that the grid visits `block`-th."""
         return self.blocks - 1 - block if self.backwards else block
 
     def first(self) -> Any:
-        """The step that the block of this point of the grid begins with, in order of time."""
+        """Index of the earliest step in the block of this point of the grid."""
         return self.place(pl.program_id(2)) * self.tiles.steps
 
     def over_block(self, step: Callable[[Any, Any], Any], state: Any) -> Any:
-        """`state` after step(n, state) of all steps of a block, in the order they are taken in."""
+        """Applies step(n, state) -> state for all steps n of a block, in the order of the walk."""
         last = self.tiles.steps - 1
 
         def body(n: Any, state: Any) -> Any:
@@ -70,18 +70,18 @@ def call(
     scratch: tuple[str, ...],
     interpret: Any,
 ) -> list[jax.Array]:
-    """Runs `body` over the grid, with every operand, result and scratch array by its name.
+    """Runs `body` over the grid. It reads and writes its blocks by name, as attributes.
 
     Args:
       walk: the order of time, and the tiles.
-      body: what a point of the grid does with its blocks.
-      w_h: weights [G, ..], of which a point has those of its group.
-      over_time: arrays [G, T, B, features].
-      states: arrays [G, B, H].
+      body: function of the blocks of one point of the grid.
+      w_h: weights [G, ..]; a point reads those of its group.
+      over_time: operands [G, T, B, features], by name.
+      states: operands [G, B, H], by name.
       flags: [G or 1, T, B, 1], or None.
-      made: for each result how many times H features it has over time, 0 for a state.
-      scratch: arrays of a block's [B, H] that the next block of time finds as they were left.
-      interpret: how Pallas runs it where there is no TPU.
+      made: for each result [G, T, B, n * H] the number n; 0 for a state [G, B, H].
+      scratch: names of scratch arrays [rows of a block, H], which persist between blocks of time.
+      interpret: how Pallas runs the kernel on a machine without a TPU.
 
     Returns:
       The results, in float32.
@@ -124,7 +124,7 @@ def call(
 
 
 def product(a: jax.Array, w: jax.Array) -> jax.Array:
-    """a [B, K] times w [K, N], rounded as the weights are, added up in float32."""
+    """a [B, K], rounded to the dtype of the weights, times w [K, N]; sums in float32."""
     exact = w.dtype == jnp.float32
     return lax.dot_general(
         a.astype(w.dtype),
@@ -138,7 +138,7 @@ def product(a: jax.Array, w: jax.Array) -> jax.Array:
 def flags_at(
     walk: Walk, at: SimpleNamespace, first: Any, n: Any, shape: tuple[int, ...]
 ) -> tuple[jax.Array | None, jax.Array | None]:
-    """Whether step n of a block is taken, and whether it is a reset; None where that is known."""
+    """Flags (taken, reset) of step n of a block; None for always taken, or never reset."""
     within = None
     if walk.time % walk.tiles.steps:
         within = jnp.full(shape, first + n, jnp.int32) < walk.time

@@ -1,4 +1,4 @@
-"""The fused operations on TPU: Pallas kernels, where a layer's weights fit into the chip."""
+"""Lowers the fused operations for TPU: Pallas kernels, if the weights of a layer fit into VMEM."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -21,9 +21,9 @@ from jlstm.params import Carry, LayerParams
 
 
 def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
-    """Why the kernels cannot serve a layer, or None."""
+    """Why the kernels do not support a layer, or None if they do."""
     if platform != "tpu":
-        return f"it serves TPUs only, not {platform}"
+        return f"it runs on TPUs only, not on {platform}"
     reason = plain.refusal(layer, dtype)
     if reason is not None:
         return reason
@@ -31,13 +31,13 @@ def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
     chip = present[0].device_kind if present else None
     most = vmem.largest(chip, 2 if dtype == "bfloat16" or narrow() else 4)
     if layer.hidden_size > most:
-        where = chip or "the smallest chip, as none is here to ask"
-        return f"w_h of {layer.hidden_size} units does not fit into {where}; {most} units do"
+        where = chip or "the smallest TPU (no TPU is present)"
+        return f"w_h of {layer.hidden_size} units does not fit into {where}; up to {most} units fit"
     return None
 
 
 def narrow() -> bool:
-    """Whether JAX is set to round float32 operands of products to bfloat16, its default on TPU."""
+    """Whether JAX's settings round float32 operands of products to bfloat16, the TPU default."""
     asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     return asked in (None, "default", "bfloat16", "fastest", "BF16_BF16_F32")
 
@@ -45,17 +45,17 @@ def narrow() -> bool:
 def lowering(
     ctx: Any, given: Any, reverse: Any, keep: bool = False, rounded: bool = False
 ) -> Callable[..., Any] | None:
-    """A function of an operation's operands that runs its kernel, or None where none serves.
+    """A function of an operation's operands that runs its kernel, or None if no kernel can run.
 
     Args:
-      ctx: the lowering's context.
-      given: the types of the operands, as Forward or Backward.
-      reverse: the direction of each group.
-      keep: whether a run keeps what its derivatives need.
+      ctx: the context of the lowering.
+      given: the types of the operands: Forward or Backward.
+      reverse: for each group, whether it runs backward in time.
+      keep: whether a run returns the residuals for derivatives.
       rounded: whether its products read h rounded to bfloat16.
     """
-    # XLA for TPU calls no partitioner of one's own (https://github.com/jax-ml/jax/issues/38196), so
-    # that of programs over several chips only those in shard_map can hold a kernel.
+    # XLA for TPU does not call custom partitioners (https://github.com/jax-ml/jax/issues/38196).
+    # Programs over several chips can therefore contain a kernel only within shard_map.
     local = partition.local(ctx.module_context.axis_context)
     if not local or not all(_known(a) for a in ctx.avals_in):
         return None
@@ -79,13 +79,13 @@ def recurrence(
     chip: str | None = None,
     interpret: Any = False,
 ) -> Any:
-    """What an operation means, computed by the kernels.
+    """Computes an operation with the kernels.
 
     Args:
       given: Forward or Backward.
       reverse, keep, rounded: as for the lowering.
-      chip: what JAX calls the chip, None for any.
-      interpret: how Pallas runs the kernels where there is no TPU.
+      chip: JAX's device_kind of the chip, None for any chip.
+      interpret: how Pallas runs the kernels on a machine without a TPU.
     """
 
     def one(given: Any, backwards: bool) -> Any:
@@ -111,7 +111,7 @@ def recurrence(
 def _run(
     given: Forward, backwards: bool, keep: bool, rounded: bool, chip: str | None, interpret: Any
 ) -> Made:
-    from jlstm.kernels.tpu import forward, grid  # here, as they import Pallas
+    from jlstm.kernels.tpu import forward, grid  # imported here, because they import Pallas
 
     batch_shape, units = given.xs.shape[2:-1], given.w_h.shape[1]
     tiles = _tiles(given, chip, keep, rounded)
@@ -188,25 +188,25 @@ def _tiles(
 
 
 def _operand(rounded: bool) -> np.dtype:
-    """What the weights are held in, and products read."""
+    """The dtype of the operands of products, in which the weights are stored too."""
     return jnp.dtype("bfloat16" if rounded or narrow() else "float32")
 
 
 def _in_32_bits() -> AbstractContextManager[Any]:
-    """Within it JAX counts in 32 bits, as TPUs do, whatever it is set to."""
+    """A context in which jax_enable_x64 is off, because TPU kernels have no 64-bit numbers."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(False)
     return jax.experimental.disable_x64()  # type: ignore[attr-defined]  # before jax 0.8
 
 
 def _known(a: Any) -> bool:
-    """Whether the kernels can be made for an array: of a dtype and a size they know, not empty."""
+    """Whether the kernels support an array: a known dtype and size, and not empty."""
     sizes = all(isinstance(n, int) and n > 0 for n in a.shape)
     return sizes and a.dtype in (jnp.float32, jnp.bool_)
 
 
 def _chip(axis_context: Any) -> str | None:
-    """What JAX calls the chip that a program is for; None where that is not known."""
+    """JAX's device_kind of the chip that a program is lowered for, None if it is not known."""
     devices = getattr(axis_context, "device_assignment", None)
     mesh = getattr(axis_context, "mesh", None)
     if devices is None and mesh is not None and not mesh.empty and hasattr(mesh, "devices"):

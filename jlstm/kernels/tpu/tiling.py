@@ -1,4 +1,4 @@
-"""Arrays as kernels for TPU take them: one batch axis, features in whole lanes."""
+"""Converts arrays to the layout of the TPU kernels: one batch axis, features padded to lanes."""
 
 import functools
 from typing import Any
@@ -13,14 +13,14 @@ VALID, RESET = 1, 2  # bits of a step's flags
 
 
 def flags(given: Any, time: int, batch: int) -> jax.Array | None:
-    """Valid and resets as bits, [G or 1, T, B, 1]."""
+    """The flags valid and resets as bits of one array [G or 1, T, B, 1], or None."""
     bits = ((given.valid, VALID), (given.resets, RESET))
     parts = [a.astype(jnp.int32) * bit for a, bit in bits if a is not None]
     return functools.reduce(jnp.add, parts).reshape(-1, time, batch, 1) if parts else None
 
 
 def padded(a: jax.Array, axis: int = -1) -> jax.Array:
-    """`a` with zeros up to a multiple of the lanes along an axis."""
+    """`a` padded with zeros along an axis to a multiple of the number of lanes."""
     widths = [(0, 0)] * a.ndim
     widths[axis] = (0, -a.shape[axis] % vmem.LANES)
     return jnp.pad(a, widths) if any(widths[axis]) else a
@@ -49,5 +49,5 @@ def unflat(a: jax.Array, units: int, batch_shape: tuple[int, ...]) -> jax.Array:
 
 
 def chosen(a: jax.Array, members: list[int]) -> jax.Array:
-    """Those groups of `a`, in that order."""
+    """The groups `members` of `a`, in that order."""
     return jnp.concatenate([a[n : n + 1] for n in members])

@@ -1,14 +1,14 @@
-"""How much of a sequence a TPU core has room for at a time, beside the weights that stay there."""
+"""Tile sizes: how much of a sequence fits into a TPU core's VMEM at once, beside the weights."""
 
 from typing import NamedTuple
 
 LANES, SUBLANES = 128, 8
 _STEPS = (8, 4, 2, 1)
 _LARGEST_BATCH = 256
-_WRITTEN_OUT = 2**17  # units times steps; beyond that programs take long to compile
+_WRITTEN_OUT = 2**17  # rows times units times steps; larger unrolled loops compile slowly
 _MIB = 2**20
 
-# Of one core, by what JAX calls the chip. Two cores share a v4 or v5p and divide the batch.
+# VMEM of one core, by JAX's device_kind. The two cores of a v4 or v5p divide the batch.
 CAPACITY = {
     "TPU v2": 16 * _MIB,
     "TPU v3": 16 * _MIB,
@@ -24,23 +24,24 @@ CAPACITY = {
     "TPU7x": 64 * _MIB,
 }
 _TWO_CORES = ("TPU v4", "TPU v5", "TPU v5p")
-# Shares of it: what is taken where that is enough, as the compiler keeps arrays there too, and what
-# is taken at most.
+# Fractions of VMEM to use. Tiles use at most the first if any tile fits into it, because the
+# compiler stores arrays there too. Otherwise they use at most the second.
 _ENOUGH, _MOST = 0.375, 0.75
 
-# How many arrays [T, B, H] a kernel reads and writes. A run: z and h; if it keeps them, gates, c
-# and h before each step too. Backward: gates and their gradients, c and the gradient for h.
+# How many arrays [T, B, H] a kernel reads and writes. A run: z (4) and h. With residuals: also the
+# gates (4), c and h before each step. Backward: gates and their cotangents (4 each), c, and the
+# cotangent of h.
 RUN, RUN_KEPT, BACKWARD = 5, 11, 10
 
 
 class Tiles(NamedTuple):
-    """What one step of the grid works on.
+    """The part of the data that one point of the grid processes.
 
     Attributes:
       batch: rows of the batch.
       steps: steps of time.
-      size: the memory it takes, in bytes.
-      unrolled: whether the steps are written out one after another.
+      size: the VMEM that it needs, in bytes.
+      unrolled: whether the loop over the steps is unrolled.
     """
 
     batch: int
@@ -50,22 +51,22 @@ class Tiles(NamedTuple):
 
 
 def capacity(chip: str | None) -> int:
-    """Bytes of a chip's memory for operands; of the smallest chip where it is not known."""
+    """VMEM of a core in bytes; that of the smallest chip if the chip is not known."""
     return CAPACITY.get(chip or "", min(CAPACITY.values()))
 
 
 def tiles(
     chip: str | None, units: int, time: int, batch: int, weight_bytes: int, over_time: int
 ) -> Tiles | None:
-    """The tiles of a recurrence, or None where not even one step of 8 sequences has room.
+    """The tiles of a recurrence, or None if not even one step of 8 sequences fits.
 
     Args:
-      chip: what JAX calls it, None where a program is for no chip in particular.
+      chip: JAX's device_kind of the chip, None if it is not known.
       units: hidden units, a multiple of 128.
-      time: steps in all.
-      batch: sequences in all.
-      weight_bytes: bytes of a weight.
-      over_time: how many arrays [T, B, H], in float32, the kernel reads and writes.
+      time: total number of steps.
+      batch: total number of sequences.
+      weight_bytes: bytes of one weight.
+      over_time: how many arrays [T, B, H] of float32 the kernel reads and writes.
     """
     whole = capacity(chip)
     choices = [
@@ -83,7 +84,7 @@ def tiles(
 
 
 def largest(chip: str | None, weight_bytes: int) -> int:
-    """The most hidden units with which a training step still has room."""
+    """The largest number of hidden units for which a training step fits."""
     units = LANES
     while tiles(chip, units + LANES, 1, SUBLANES, weight_bytes, RUN_KEPT):
         units += LANES
@@ -91,7 +92,7 @@ def largest(chip: str | None, weight_bytes: int) -> int:
 
 
 def limit(tiles: Tiles) -> int:
-    """Bytes that the compiler is allowed, beside the operands what it makes itself."""
+    """VMEM limit for the compiler in bytes: operands plus its temporaries."""
     return int(tiles.size / _MOST) + 2 * _MIB
 
 
@@ -106,14 +107,14 @@ def _batches(batch: int, two_cores: bool) -> list[int]:
 
 
 def _size(units: int, rows: int, steps: int, weight_bytes: int, over_time: int) -> int:
-    """Bytes in use: weights once, what varies with time twice, states and what a step makes.
+    """Bytes of VMEM: weights once, arrays over time twice, states, and temporaries of a step.
 
-    Twice is what is fetched or stored while the block before or after is worked on.
+    Arrays over time are double-buffered: one block is copied while another one is processed.
     """
     row = 4 * rows * units
     flags = 2 * 4 * steps * rows * LANES
-    states = 2 * 6 * row + 4 * row  # six are read or written at most, four kept in scratch
-    one_step = 16 * row  # gates, their gradients, states, and room to spare
+    states = 2 * 6 * row + 4 * row  # at most six operands or results, and four scratch arrays
+    one_step = 16 * row  # gates, their cotangents, states, and a margin
     return (
         4 * units * units * weight_bytes + 2 * steps * over_time * row + flags + states + one_step
     )

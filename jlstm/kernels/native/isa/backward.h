@@ -1,8 +1,8 @@
-// The gradient of the recurrence, from the last step to the first: the transpose of `derivative` in
-// jlstm/kernels/fused_as_scans.py.
+// The backward pass of the recurrence, from the last step to the first: the transpose of
+// `derivative` in jlstm/kernels/fused_as_scans.py.
 //
-// A step's gradient of its pre-activations, d_z, is all that the loop has to find: the gradients of
-// weights and inputs are products of d_z over all steps, taken outside.
+// The loop computes only d_z, the cotangent of the pre-activations. The gradients of weights and
+// inputs are products with d_z over all steps, computed outside the loop.
 #pragma once
 #include "../recurrence.h"
 #include "product.h"
@@ -63,7 +63,7 @@ static void products(const BackwardPass& pass, const float* const* rows, float* 
   }
 }
 
-// d_h of the part's units = d_z W_h^T for the rows that took step t.
+// d_h of the part's units = d_z W_h^T for the rows for which step t is valid.
 static void carry_back(const BackwardPass& pass, const Part& part, int64_t t) {
   const float* rows[kTogether];
   float* out[kTogether];
@@ -76,8 +76,8 @@ static void carry_back(const BackwardPass& pass, const Part& part, int64_t t) {
       rows[count] = pass.call.d_z + ((pass.group * s.steps + t) * s.batch + row) * 4 * s.units;
       out[count++] = pass.d_h + row * s.units;
     }
-    // Panels of kLanes vectors, the last maybe narrower; every other step goes through them
-    // backwards: what the last one read is still near.
+    // Panels of kLanes vectors; the last may be narrower. Every second step reads the panels in
+    // reverse order, because those read last are still in the cache.
     const int64_t panels = (part.end - part.first + kLanes - 1) / kLanes;
     auto lane_of = [&](int64_t n) { return part.first + (t % 2 ? panels - 1 - n : n) * kLanes; };
     for (int64_t n = 0; n < panels; ++n) {
@@ -111,7 +111,7 @@ static void carry_back(const BackwardPass& pass, const Part& part, int64_t t) {
   }
 }
 
-// What reached the carry that a reset put there goes to the initial carry, no further back.
+// At a reset, moves the cotangents of the carry to those of the initial carry.
 static void cut(const BackwardPass& pass, const Part& part, int64_t row) {
   const Sizes& s = pass.call.sizes;
   for (int64_t unit = part.first * kWidth; unit < smaller(part.end * kWidth, s.units); ++unit) {

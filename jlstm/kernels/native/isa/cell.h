@@ -1,4 +1,4 @@
-// What a step does with the pre-activations that its products give: the equations of jlstm/cell.py.
+// The elementwise part of a step, after its products: the equations of jlstm/cell.py.
 #pragma once
 #include "../recurrence.h"
 #include "vector.h"
@@ -10,7 +10,7 @@ using jlstm::Part;
 using jlstm::Sizes;
 using jlstm::smaller;
 
-// One row and one panel, whose gates are z.
+// Completes the step of one row and one panel with the pre-activations z.
 __attribute__((always_inline)) static inline void finish_step(const ForwardPass& pass,
                                                               const Vector (&z)[4], int64_t t,
                                                               int64_t row, int32_t source,
@@ -45,7 +45,7 @@ static inline void clear(float* p, int64_t count) {
   for (int64_t n = 0; n < count; ++n) p[n] = 0.0f;
 }
 
-// Outputs of a step that is not taken.
+// Writes zeros as the outputs of a skipped step.
 static void blank(const ForwardPass& pass, const Part& part, int64_t t, int64_t row) {
   const Sizes& s = pass.call.sizes;
   const int64_t at = (pass.group * s.steps + t) * s.batch + row, unit = part.first * kWidth;

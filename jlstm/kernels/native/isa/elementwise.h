@@ -1,4 +1,4 @@
-// Functions of one vector over whole arrays.
+// Applies a function of one vector to whole arrays.
 #pragma once
 #include "../recurrence.h"
 #include "vector.h"

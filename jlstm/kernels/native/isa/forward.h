@@ -1,4 +1,4 @@
-// The recurrence forward in time; the equations are those of jlstm/cell.py.
+// The forward pass of the recurrence; jlstm/cell.py has the equations.
 #pragma once
 #include "cell.h"
 #include "inputs.h"
@@ -18,19 +18,19 @@ static void pack_forward(const ForwardPass& pass, int64_t first, int64_t end) {
     for (int64_t n = 0; n < (end - first) * kLanes; ++n) store(b + n * kWidth, Vector{});
     return;
   }
-  const auto pack = pass.w_h ? pack_gates : pack_vectors;  // weights in place have no narrow panel
+  const auto pack = pass.w_h ? pack_gates : pack_vectors;  // unpacked weights have no narrow panel
   pack(pass.call.b + pass.group * 4 * s.units, 1, s.units, first, end, b);
 }
 
-// The rows of a batch that take a step, at most kTogether.
+// The rows of a batch for which a step is valid, at most kTogether.
 struct Rows {
   int count = 0;
   const float* before[kTogether];        // their hidden states
-  int64_t row[kTogether], z[kTogether];  // where they are in the batch and in the input products
+  int64_t row[kTogether], z[kTogether];  // their positions in the batch and in the input products
   int32_t source[kTogether];
 };
 
-// A step of one panel, whose input products begin at z; `next` is the panel to fetch.
+// A step of one panel, whose input products begin at z; `next` is the panel to prefetch.
 template <int L>
 static void step_panel(const ForwardPass& pass, const Rows& rows, int64_t t, const float* z,
                        int64_t panel, const float* next) {
@@ -87,7 +87,7 @@ static void forward_step(const ForwardPass& pass, const Part& part, int64_t k, c
       rows.before[n] = pass.h_from(rows.source[n], row);
     }
     auto z_of = [&](int64_t panel) { return z + (panel - part.first) * chunk_rows * kPanel; };
-    // Every other step goes through the weights backwards: what the last one read is still near.
+    // Every second step reads the panels in reverse order: those read last are still in the cache.
     const int64_t sign = k % 2 ? -1 : 1, behind = k % 2 ? part.first - 1 : part.end;
     for (int64_t panel = k % 2 ? part.end - 1 : part.first; panel != behind; panel += sign) {
       const int64_t second = panel + sign;

@@ -1,4 +1,4 @@
-// Gradients of weights and inputs from those of the pre-activations, over all steps at once.
+// Gradients of weights and inputs from d_z, over all steps at once.
 #pragma once
 #include "../recurrence.h"
 #include "product.h"
@@ -10,7 +10,7 @@ using jlstm::kDeep;
 using jlstm::kTall;
 using jlstm::Sizes;
 
-// Columns [first, end) of d_z, kDeep rows from `row` on, as panels of one vector times kLanes.
+// Packs `deep` rows of d_z, from `row` on: panels [first, end) of its columns, each kPanel wide.
 static void pack_columns(const float* d_z, int64_t columns, int64_t row, int64_t deep,
                          int64_t first, int64_t end, float* packed) {
   for (int64_t panel = first; panel < end; ++panel)
@@ -33,7 +33,8 @@ static void pack_rows(const float* a, int64_t width, int64_t row, int64_t deep, 
                       int(smaller(kWidth, tall - m)), rows + m * kDeep + k, kDeep);
 }
 
-// d_w [width, 4H], panels [first, end) of its columns, from kDeep steps: a^T d_z.
+// d_w [width, 4H] += a^T d_z over `deep` rows from `row` on, for panels [first, end) of its
+// columns. If `row` is 0, d_w is overwritten.
 static void weight_product(const float* a, int64_t width, int64_t row, int64_t deep,
                            const float* packed, int64_t columns, int64_t first, int64_t end,
                            float* d_w, float* rows) {
@@ -105,7 +106,7 @@ static void pack_for_inputs(const Gradients& call, int64_t group, int64_t first,
     pack_transposed(w, s.inputs, size, panel * kPanel, kLanes, packed + panel * size * kPanel);
 }
 
-// d_xs of rows [from, to) of all steps and sequences: d_z W_x^T, added to what is there if `more`.
+// d_xs = d_z W_x^T for rows [from, to) of all steps and sequences; added to d_xs if `more`.
 static void input_gradients(const Gradients& call, int64_t group, int64_t from, int64_t to,
                             const float* packed, bool more) {
   const Sizes& s = call.sizes;

@@ -1,12 +1,12 @@
-// Steps of calls too short for packing to pay, with the weights where they are.
+// Steps with unpacked weights, for calls too short to pack them.
 #pragma once
 #include "cell.h"
 #include "inputs.h"
 
 namespace JLSTM_ISA {
 
-// z [panels][kPanel] += K elements of a row times K rows of weights that are not packed: w points
-// at the first of the wanted units in [.., 4 * units]; the last panel has `live` units.
+// z [panels][kPanel] += K elements of a row times K rows of unpacked weights [.., 4 * units]. `w`
+// points at the first wanted unit. The last panel has `live` units.
 template <int K>
 __attribute__((always_inline)) static inline void add_rows(float* z, int64_t panels,
                                                            const float* row, const float* w,
@@ -24,8 +24,8 @@ __attribute__((always_inline)) static inline void add_rows(float* z, int64_t pan
     }
 }
 
-// z [count][panels][kPanel] += `count` rows times all of w [size, 4 * units], as it lies in memory:
-// one pass over it, a few rows at a time, which is what memory is fastest at.
+// z [count][panels][kPanel] += `count` rows times unpacked w [size, 4 * units]. One pass over w, a
+// few rows at a time, is the fastest way to read it from memory.
 static inline void accumulate_in_place(float* z, int64_t panels, const float* const* rows,
                                        int count, int64_t size, const float* w, int64_t units,
                                        int live) {
@@ -43,7 +43,7 @@ static inline void accumulate_in_place(float* z, int64_t panels, const float* co
     }
 }
 
-// Step k of a part in a call too short for packing to pay; z has room for its rows.
+// Step k of a part with unpacked weights; z has room for its rows.
 static void step_in_place(const ForwardPass& pass, const Part& part, int64_t k, float* z) {
   const Sizes& s = pass.call.sizes;
   const int64_t t = pass.time(k), panels = part.end - part.first, unit = part.first * kWidth;

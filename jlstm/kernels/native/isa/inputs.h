@@ -1,6 +1,7 @@
-// Input products of the forward pass, for some steps at a time, and the packing done beside them.
+// Input products of the forward pass for several steps at a time, and the packing of weights during
+// these products.
 //
-// Products keep the arithmetic busy and leave memory idle, packing the other way round.
+// Products are limited by arithmetic and packing by memory, so the two overlap well.
 #pragma once
 #include "../recurrence.h"
 #include "packing.h"
@@ -12,7 +13,7 @@ using jlstm::ForwardPass;
 using jlstm::Part;
 using jlstm::Sizes;
 
-// What a group reads.
+// The weights and inputs of a group.
 static const float* input_weights(const ForwardPass& pass) {
   return pass.call.w_x + pass.group * pass.call.sizes.inputs * 4 * pass.call.sizes.units;
 }
@@ -27,11 +28,11 @@ static const float* inputs_at(const ForwardPass& pass, int64_t t, int64_t row) {
   return pass.call.xs + ((group * s.steps + t) * s.batch + row) * s.inputs;
 }
 
-// Packs one vector for each k beside the sums, or four where there are few rows to do it beside.
+// Vectors to pack for each k of a product if there are few rows; otherwise one.
 constexpr int kHurried = 4;
 
-// z [all rows of a part in steps from, to][kPanel] of one panel, packed at w; `next` is a panel to
-// fetch meanwhile, `later` what to pack.
+// z [all rows of a part in steps [from, to)][kPanel] of one panel, packed at w. Meanwhile
+// prefetches the panel `next` and packs `later`.
 template <int L>
 static void panel_products(const ForwardPass& pass, const Part& part, int64_t from, int64_t to,
                            const float* w, const float* b, const float* next, Unpacked (&later)[2],

@@ -1,10 +1,11 @@
 // All kernels of the instruction set that a file is compiled for (JLSTM_ISA).
 //
-// Everything in this folder is compiled once for each instruction set, in that set's namespace;
-// what is compiled once for all stands in the folder above. Functions here are static or always
-// inlined, and call no inline function of the standard library: of an inline function that several
-// files leave behind the linker keeps one copy, which an older processor might not be able to run.
-// tests/kernels/test_native.py looks at the symbols of the object files.
+// Everything in this folder is compiled once for each instruction set, in that set's namespace.
+// Code that is compiled only once is in the folder above. Functions here must be static or always
+// inlined, and must not call inline functions of the standard library. If several object files
+// define the same inline function, the linker keeps one copy, which might use instructions that an
+// older processor does not have. tests/kernels/test_native.py checks the symbols of the object
+// files.
 #pragma once
 #include "backward.h"
 #include "elementwise.h"

@@ -1,18 +1,18 @@
-// Weights rearranged into panels, which products read from front to back.
+// Packs weights into panels, which products read sequentially.
 //
-// A panel holds kLanes vectors for each k, side by side: for the forward pass the four gates of
-// kWidth units, for the backward pass the weights into 4 * kWidth units. The last few units of the
-// forward pass take fewer lanes, each of which holds all gates of kQuarter units.
+// A panel holds kLanes vectors for each k. In the forward pass they are the four gates of kWidth
+// units; in the backward pass they are the weights of 4 * kWidth units. The last panel of the
+// forward pass may have fewer lanes, each with all gates of kQuarter units.
 #pragma once
 #include "transpose.h"
 
 namespace JLSTM_ISA {
 
 constexpr int kLanes = 4;
-constexpr int kPanel = kLanes * kWidth;  // floats of a panel for each k
+constexpr int kPanel = kLanes * kWidth;  // floats in a panel for each k
 constexpr int kQuarter = kWidth / 4;
 
-// Lanes of a panel of gates.
+// Number of lanes of a panel of gates.
 static inline int lanes_of(int64_t units, int64_t panel) {
   return int(smaller(kLanes, (units - panel * kWidth + kQuarter - 1) / kQuarter));
 }
@@ -41,8 +41,9 @@ __attribute__((always_inline)) static inline void with_lanes(int lanes, Body bod
   }
 }
 
-// The gates of vectors [first, end) of units of w [size, 4H], a panel of kLanes lanes for each,
-// zeros past the last unit. Several panels at once take neighbouring cache lines of each row.
+// Packs the gates of vectors [first, end) of units of w [size, 4H], one panel of kLanes lanes for
+// each, with zeros past the last unit. It packs several panels at once, because they read
+// neighbouring cache lines of each row.
 static inline void pack_vectors(const float* w, int64_t size, int64_t units, int64_t first,
                                 int64_t end, float* panels) {
   constexpr int64_t kAtOnce = 4, kRowsAhead = 8;
@@ -61,7 +62,7 @@ static inline void pack_vectors(const float* w, int64_t size, int64_t units, int
   }
 }
 
-// The gates of the last units, from `unit` on, which fill `lanes` lanes.
+// Packs the gates of the last units, from `unit` on, into a panel of `lanes` lanes.
 static inline void pack_narrow(const float* w, int64_t size, int64_t units, int64_t unit, int lanes,
                                float* panel) {
   for (int64_t k = 0; k < size; ++k)
@@ -74,7 +75,7 @@ static inline void pack_narrow(const float* w, int64_t size, int64_t units, int6
         }
 }
 
-// Panels [first, end) of the gates of w [size, 4H].
+// Packs panels [first, end) of the gates of w [size, 4H].
 static inline void pack_gates(const float* w, int64_t size, int64_t units, int64_t first,
                               int64_t end, float* panels) {
   const int64_t last = end - 1;
@@ -92,7 +93,7 @@ struct Unpacked {
   float* to = nullptr;
   int64_t count = 0;
 
-  // Takes as many away as `taken`, if there are.
+  // Moves that many vectors to `taken`, or returns false if fewer are left.
   bool take(int64_t vectors, Unpacked& taken) {
     if (count < vectors) return false;
     taken = {from, stride, to, vectors};
@@ -101,7 +102,7 @@ struct Unpacked {
   }
 };
 
-// What is still to be packed of a panel of w [size, 4H]: one that is not full is packed at once.
+// The unpacked vectors of a panel of w [size, 4H]. A panel that is not full is packed at once.
 static inline Unpacked begin_packing(const float* w, int64_t size, int64_t units, int64_t panel,
                                      float* packed) {
   if ((panel + 1) * kWidth <= units) return {w + panel * kWidth, units, packed, 4 * size};

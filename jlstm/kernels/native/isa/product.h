@@ -1,24 +1,24 @@
-// Products of a few rows with a panel of packed weights, whose sums stay in registers.
+// Products of a few rows with a panel of packed weights, with sums in registers.
 #pragma once
 #include "packing.h"
 
 namespace JLSTM_ISA {
 
-constexpr int kTogether = 96;  // rows looked at together
-constexpr int kAhead = 8;      // steps of k that weights are asked for in advance
+constexpr int kTogether = 96;  // rows processed together
+constexpr int kAhead = 8;      // steps of k by which weights are prefetched
 
 template <int R, int L>
 struct Sums {
   Vector of[R][L];
 };
 
-// What a product does beside its sums for each k, while they keep the arithmetic busy: nothing;
+// A product may use idle memory bandwidth: for each k it calls one of three functions. This one
+// does nothing.
 struct Nothing {
   void operator()(int64_t) const {}
 };
 
-// bringing N cache lines nearer of the next panel, for the first tile to read a panel would wait
-// for memory;
+// Prefetches N cache lines of the next panel, for which its first tile would otherwise wait.
 template <int N>
 struct Fetch {
   const float* next;
@@ -30,10 +30,10 @@ struct Fetch {
   }
 };
 
-// or packing N vectors of weights.
+// Packs N vectors of weights.
 template <int N>
 struct Pack {
-  static constexpr int64_t kEarly = 48;  // vectors that are asked for in advance
+  static constexpr int64_t kEarly = 48;  // vectors by which the weights are prefetched
   Unpacked weights;
 
   __attribute__((always_inline)) void operator()(int64_t k) const {
@@ -46,8 +46,8 @@ struct Pack {
   }
 };
 
-// sums[r][l] += sum over k < size of rows[r][from + k] * panel[k][l]. Every sum is taken in the
-// order of k, so that a result depends neither on R and L nor on who computes it.
+// sums[r][l] += sum over k < size of rows[r][from + k] * panel[k][l]. Every sum is computed in the
+// order of k. Results therefore do not depend on R, on L, or on which thread computes them.
 template <int R, int L, typename Meanwhile>
 __attribute__((always_inline)) static inline void accumulate(Sums<R, L>& sums,
                                                              const float* const* rows, int64_t from,
@@ -75,8 +75,8 @@ __attribute__((always_inline)) static inline void accumulate(Sums<R, L>& sums,
   }
 }
 
-// One row with two panels at once: enough sums to hide the latency of an addition. Here weights are
-// not asked for in advance: the processor sees where such reading leads, and is faster by itself.
+// One row with two panels at once: enough sums to hide the latency of an addition. There is no
+// explicit prefetch here: the processor recognises this access pattern and is faster by itself.
 template <int L>
 __attribute__((always_inline)) static inline void accumulate_two(Sums<1, L>& first,
                                                                  Sums<1, L>& second,
@@ -94,8 +94,8 @@ __attribute__((always_inline)) static inline void accumulate_two(Sums<1, L>& fir
   }
 }
 
-// Calls body.template operator()<R>(first, tile, tiles) over `count` rows in tiles as equal as can
-// be.
+// Divides `count` rows into tiles of nearly equal size, and calls
+// body.template operator()<R>(first, tile, tiles) for each tile of R rows.
 template <typename Body>
 __attribute__((always_inline)) static inline void in_tiles(int count, Body body) {
   const int tiles = (count + kRows - 1) / kRows;
@@ -125,8 +125,8 @@ __attribute__((always_inline)) static inline void in_tiles(int count, Body body)
   }
 }
 
-// Calls body.template operator()<R>(first, meanwhile) likewise. The tiles share out what to fetch
-// of the next panel, which has `size` vectors of k.
+// The same, but calls body.template operator()<R>(first, meanwhile). Each tile prefetches a part of
+// the next panel, which has `size` steps of k.
 template <typename Body>
 __attribute__((always_inline)) static inline void in_tiles(int count, const float* next,
                                                            int64_t size, Body body) {
@@ -145,8 +145,8 @@ __attribute__((always_inline)) static inline void in_tiles(int count, const floa
   });
 }
 
-// A long panel is taken in blocks of which two fit the second cache: the one in use and the one
-// that is fetched.
+// A long panel is processed in blocks. Two of them fit the second-level cache: the current block
+// and the one that is prefetched.
 constexpr int64_t kBlock = 1024;
 
 }  // namespace JLSTM_ISA

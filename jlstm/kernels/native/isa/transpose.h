@@ -1,4 +1,4 @@
-// Transposes of blocks in registers, and panels of transposed weights.
+// Transposes blocks in registers, and packs panels of transposed weights.
 #pragma once
 #include <utility>
 
@@ -9,8 +9,8 @@ namespace JLSTM_ISA {
 
 using jlstm::smaller;
 
-// Where element E of the first or second of two rows comes from when blocks of D elements beside
-// the diagonal change places; the second row's elements count from kWidth.
+// Index of the source of element e of the first or second of two rows, when off-diagonal blocks of
+// D elements are exchanged. Elements of the second row have indices from kWidth on.
 template <int D, bool Second>
 constexpr int exchanged(int e) {
   const bool right = e & D;
@@ -45,7 +45,7 @@ static inline void transpose_block(const float* in, int64_t next_in, int tall, i
   for (int n = 0; n < wide; ++n) store(out + n * next_out, rows[n]);
 }
 
-// Rows [row, row + lanes * kWidth) of w [height, size], transposed, as one panel.
+// Packs rows [row, row + lanes * kWidth) of w [height, size], transposed, as one panel.
 static inline void pack_transposed(const float* w, int64_t height, int64_t size, int64_t row,
                                    int lanes, float* panel) {
   const int64_t wide = lanes * kWidth;

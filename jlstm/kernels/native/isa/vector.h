@@ -1,9 +1,9 @@
-// Vectors of the instruction set a file is compiled for, and what the recurrence needs of them.
+// Vectors of the instruction set that a file is compiled for, and functions of vectors.
 //
-// Compiled once for each instruction set, in that set's namespace (JLSTM_ISA). The compiler's
-// vector extension keeps one source for all: AVX-512, AVX2 and whatever 128 bits the machine has.
-// Nothing here may leave an inline function for the linker to share: it could give one set's code
-// to all.
+// This is compiled once for each instruction set, in that set's namespace (JLSTM_ISA). The
+// compiler's vector extension allows one source for all: AVX-512, AVX2, and any 128-bit set.
+// Nothing here may be an inline function that the linker shares between files: all sets could get
+// the code of one.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -66,7 +66,7 @@ static inline void store_some(float* p, Vector a, int n) {
 }
 #endif
 
-// The first n floats at p, zeros behind them; memory behind them is not touched.
+// The first n floats at p, followed by zeros. Does not read memory beyond them.
 static inline Vector load(const float* p, int n) { return n == kWidth ? load(p) : load_some(p, n); }
 
 static inline void store(float* p, Vector a, int n) {
@@ -74,9 +74,9 @@ static inline void store(float* p, Vector a, int n) {
   store_some(p, a, n);
 }
 
-// a * b + c, rounded once where the instruction set can. Written out because a compiler left to
-// join products and sums does so in one copy of a function and not in another, and results would
-// depend on how a call is divided.
+// a * b + c, rounded once if the instruction set has such an instruction. Fusion is explicit here:
+// a compiler might fuse in one copy of a function and not in another, and results would depend on
+// how a call is divided.
 static inline Vector fma(Vector a, Vector b, Vector c) {
 #if defined(__AVX512F__)
   return (Vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -89,7 +89,7 @@ static inline Vector fma(Vector a, Vector b, Vector c) {
 #endif
 }
 
-// Compilers would read a vector anew for each of its uses, and run out of loads.
+// Compilers would load a vector again for each use, and loads would limit the speed.
 __attribute__((always_inline)) static inline void keep_in_register(Vector& a) {
 #if defined(__AVX512F__)
   asm("" : "+v"(a));
@@ -139,9 +139,9 @@ static inline Exponential exponential(Vector x) {
   return {floats(power), fma(p, r * r, r)};
 }
 
-// Sigmoid and tanh are at most 2.6 units in the last place off and never fall as x rises, as
-// tests/kernels/native/activations.cc finds over all floats; below -87 sigmoid is zero. Limits at
-// the infinities are exact and NaN is kept (tests/kernels/test_cpu_library.py).
+// The error of sigmoid and tanh is at most 2.6 units in the last place, and they never decrease as
+// x increases: tests/kernels/native/activations.cc checks all floats. Below -87 sigmoid is zero.
+// Limits at the infinities are exact, and NaN stays NaN (tests/kernels/test_cpu_library.py).
 static inline Vector sigmoid(Vector x) {
   Vector limited = x > 87.0f ? splat(87.0f) : x;
   limited = limited < -87.0f ? splat(-87.0f) : limited;
