@@ -1,4 +1,4 @@
-"""Pictures of recorded measurements: how cost grows, compile times, memory, the roofline."""
+"""Pictures of recorded measurements: scaling, compile times, memory and the roofline."""
 
 import itertools
 import pathlib
@@ -8,7 +8,8 @@ from typing import Any
 from jlstm.bench.records import Record
 from jlstm.bench.tables import TITLES
 
-# What is varied -> what has to be equal otherwise; hidden sizes are varied with the input's.
+# For each varied size: axis label, value, and the sizes that must be equal. The input size may vary
+# with the hidden size.
 SWEEPS: dict[str, tuple[str, Callable[[Record], Any], Callable[[Record], Any]]] = {
     "hidden_size": (
         "units H",
@@ -30,22 +31,22 @@ MARKERS = "osD^v<>PX*ph"
 
 
 def require() -> None:
-    """ImportError that says what to install, unless matplotlib is there."""
+    """ImportError, saying what to install, if matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
         raise ImportError(
-            "jlstm report draws with matplotlib, which is not installed: pip install matplotlib"
+            "jlstm report needs matplotlib, which is not installed: pip install matplotlib"
         ) from None
     matplotlib.use("Agg")
 
 
 def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
-    """Draws what the records hold enough of.
+    """Draws every picture for which there are enough records.
 
     Args:
-      records: as `records.read` gives them.
-      folder: where the SVG files go.
+      records: the result of `records.read`.
+      folder: folder for the SVG files.
 
     Returns:
       File name -> caption.
@@ -59,13 +60,13 @@ def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
                 file = f"{mode}_over_{name}.svg"
                 _save(_growth(panels, axis, value), folder / file)
                 drawn[file] = (
-                    f"{TITLES[mode].capitalize()}: time over {axis}. Dashed: in proportion to "
-                    "the operations, from the first point of the first contender."
+                    f"{TITLES[mode].capitalize()}: time over {axis}. Dashed: proportional to the "
+                    "operations, from the first point of the first contender."
                 )
         if len(of_mode) > 1:
             file = f"{mode}_roofline.svg"
             _save(_roofline(of_mode), folder / file)
-            drawn[file] = f"{TITLES[mode].capitalize()}: roofline; the line is the two ceilings."
+            drawn[file] = f"{TITLES[mode].capitalize()}: roofline. The line shows the two ceilings."
     training = [r for r in timed if r["mode"] == "training"] or timed
     for name, key, scale, axis in (
         ("build", "compile_s", 1.0, "seconds to lower and compile"),
@@ -76,7 +77,7 @@ def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
         if values:
             _save(_strips(values, axis), folder / f"{name}.svg")
             what = TITLES[training[0]["mode"]]
-            drawn[f"{name}.svg"] = f"{axis[0].upper() + axis[1:]}, {what}; a dot a case."
+            drawn[f"{name}.svg"] = f"{axis[0].upper() + axis[1:]}, {what}. One dot per case."
     return drawn
 
 
@@ -85,7 +86,7 @@ def _build(record: Record) -> float:
 
 
 def _sweeps(records: list[Record], value: Any, rest: Any) -> list[list[Record]]:
-    """Groups that differ in one size only, at three of it or more."""
+    """Groups of records that differ in one size only, with at least three values of it."""
     found: dict[Any, list[Record]] = {}
     for r in records:
         directions = r["config"].count("bidirectional = true")
@@ -144,7 +145,7 @@ def _growth(panels: list[list[Record]], axis: str, value: Any) -> Any:
 def _roofline(records: list[Record]) -> Any:
     figure, (ax,) = _figure()
     intensity = [r["flops"] / r["bytes_moved"] for r in records]
-    # Of several runs the best: the machine can do that.
+    # The best of several runs is closest to what the machine can do.
     top = max(r["ceilings"]["product_gflops_per_s"] for r in records)
     slope = max(r["ceilings"]["copy_gbytes_per_s"] for r in records)
     low, high = min(intensity) / 2, max(*intensity, top / slope) * 2
@@ -153,7 +154,7 @@ def _roofline(records: list[Record]) -> Any:
         own = [(x, r) for x, r in zip(intensity, records, strict=True) if r["contender"] == name]
         speeds = [r["gflops_per_s"] for _, r in own]
         ax.plot([x for x, _ in own], speeds, ls="", ms=5, alpha=0.8, **style)
-    label = "operations a byte of weights, input and outputs"
+    label = "operations per byte of weights, input and outputs"
     ax.set(xscale="log", yscale="log", xlabel=label, ylabel="GFLOP/s")
     figure.legend(loc="outside right center", fontsize=8)
     return figure
