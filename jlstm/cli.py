@@ -10,65 +10,66 @@ import tyro
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """Print versions, devices, and which implementations of the recurrence serve and why not."""
+    """Print versions, devices, and which implementations work here, with reasons where not."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """Check the contracts on every implementation that serves here, and time them.
+    """Test every implementation available here against the documented contracts, and time it.
 
-    Within five minutes on 2 cores. What it prints is what to report of a TPU or GPU.
+    This takes up to five minutes on 2 cores. Send its output with any report about a TPU or GPU.
     """
 
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """Time a network beside other LSTMs, all with the same weights, once they agree.
+    """Time jlstm against other libraries' LSTMs with the same weights.
 
-    Without a file, a quick suite runs: within a minute on 2 cores beside flax and a scan by hand,
-    within three minutes beside all contenders (pip install '.[peers]').
+    Only contenders whose results agree are timed. Without a file, a quick suite runs. On 2 cores it
+    takes up to one minute against Flax and a hand-written scan, and up to three minutes against all
+    contenders (pip install '.[peers]').
     """
 
     suite: Annotated[pathlib.Path | None, tyro.conf.Positional] = None
-    """TOML file with [[case]] tables, or a config with a [network] and, if need be, a [bench]."""
+    """TOML file: a suite of [[case]] tables, or a config with [network] and optionally [bench]."""
     out: pathlib.Path | None = None
-    """File that records are appended to, one JSON line a measurement; without it none are kept."""
+    """File to append records to, one JSON line per measurement. By default nothing is saved."""
     seconds: float | None = None
-    """How long the rounds of each case and mode go on, 1 by default; five rounds at least."""
+    """Seconds to measure each case and mode; 1 by default. At least five rounds are measured."""
     threads: int | None = None
-    """Processors that every contender is kept to; all unless said otherwise."""
+    """Number of processors each contender may use; all by default."""
     only: tuple[str, ...] = ()
-    """Names of the contenders to compare with; all unless said otherwise."""
+    """Names of the contenders to time jlstm against; all by default."""
     compare: pathlib.Path | None = None
-    """Records of an earlier run; what got slower or faster since then is said at the end."""
+    """Records file of an earlier run. The output ends with what became slower or faster."""
     compile_only: bool = False
-    """Compile for --target and run nothing: compile time, memory, collectives, and what a step
-    costs, by the compiler's estimate of cycles on a TPU, in launches on a GPU. Ends with 1 if
-    anything could not be compiled."""
+    """Compile for --target and run nothing. Prints compile time, memory, collectives and the cost
+    of a step: estimated cycles on a TPU, kernel launches on a GPU. The exit code is 1 if anything
+    does not compile."""
     target: str | None = None
-    """A chip that need not be here, for --compile-only: v4, v5e, v5p, v6e, tpu7x, a slice of these
-    such as v5e:2x2, or h100; v5e by default."""
+    """Chip that --compile-only compiles for: v4, v5e, v5p, v6e, tpu7x, a slice of these such as
+    v5e:2x2, or h100; v5e by default. This machine does not need to have the chip."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Write a Markdown report with tables and pictures on records that `jlstm bench` kept."""
+    """Write a Markdown report with tables and pictures from the records of `jlstm bench --out`."""
 
     records: Annotated[pathlib.Path, tyro.conf.Positional]
-    """The .jsonl file."""
+    """Records file to read (.jsonl)."""
     out: pathlib.Path | None = None
-    """The Markdown file; by default beside the records, with the ending .md. Pictures go to a
-    folder of the same name."""
+    """Markdown file to write; by default the path of the records with the extension .md. Pictures
+    go to a folder of the same name without the extension."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """Train a network as a config says, and save it."""
+    """Train the network that a config file describes, and save it."""
 
     config: Annotated[pathlib.Path, tyro.conf.Positional]
     """TOML file with a [network] and a [train] table."""
     out: pathlib.Path | None = None
-    """Where the model goes; by default what the config says."""
+    """File to save the model to; by default `out` of the config's [train] table."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,62 +77,63 @@ class Eval:
     """Print the test accuracy of a model that `jlstm train` saved."""
 
     model: Annotated[pathlib.Path, tyro.conf.Positional]
-    """The .safetensors file."""
+    """Model file to read (.safetensors)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Convert:
-    """Move a network from one framework's file into another's.
+    """Convert a network from one framework's file to another's.
 
-    Kinds are told by file endings: jlstm .safetensors, torch .pt and .pth (a state dict), keras
-    .keras and .weights.h5, onnx .onnx, tensorflow a checkpoint of TensorFlow 1 (.index, or the
-    path without it) to read, .npz of arrays by variable name to read and write.
+    The extension tells the format. jlstm: .safetensors. torch: .pt or .pth, a state dict. keras:
+    .keras or .weights.h5. onnx: .onnx. tensorflow: .npz, arrays by variable name; or, to read only,
+    a TensorFlow 1 checkpoint, by its .index file or by the path without .index.
     """
 
     source: Annotated[pathlib.Path, tyro.conf.Positional]
-    """The file to read."""
+    """File to read."""
     out: Annotated[pathlib.Path, tyro.conf.Positional]
-    """The file to write; one that is there is replaced."""
+    """File to write. An existing file is replaced."""
     from_: Annotated[str | None, tyro.conf.arg(name="from")] = None
-    """What the first is, where its ending does not say."""
+    """Format of the file to read, if its extension does not tell: jlstm, keras, onnx, tensorflow or
+    torch."""
     to: str | None = None
-    """What the second is to be, likewise."""
+    """Format of the file to write, if its extension does not tell; the same choices."""
     prefix: str | None = None
-    """torch: what the names of the LSTM's weights begin with, such as "encoder."."""
+    """torch: prefix of the LSTM's weight names in the state dict, such as "encoder."."""
     node: str | None = None
-    """ONNX: the name of one LSTM node, to read that alone."""
+    """onnx: name of an LSTM node; only that node is read."""
     scope: tuple[str, ...] | None = None
-    """TensorFlow: where the cells stand; several, lowest layer first, form one stack."""
+    """tensorflow: variable scope of the cells. Several scopes form one stack, lowest first."""
     forget_bias: float | None = None
-    """TensorFlow: what the cells add to the forget gate; 1 by default."""
+    """tensorflow: forget_bias of the cells; 1 by default."""
     cell_clip: float | None = None
-    """TensorFlow: the cells' cell_clip."""
+    """tensorflow: cell_clip of the cells."""
     projection_clip: float | None = None
-    """TensorFlow: the cells' proj_clip."""
+    """tensorflow: proj_clip of the cells."""
     activation: str | None = None
-    """TensorFlow: the cells' activation; tanh by default."""
+    """tensorflow: activation of the cells; tanh by default."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """Write a network as StableHLO, to run with jax.export in programs without this library."""
+    """Write a network as StableHLO, which jax.export runs in programs without this library."""
 
     model: Annotated[pathlib.Path, tyro.conf.Positional]
-    """The .safetensors file."""
+    """Model file to read (.safetensors)."""
     out: Annotated[pathlib.Path, tyro.conf.Positional]
-    """The file to write."""
+    """File to write."""
     streaming: bool = False
-    """One step a call, in place of whole sequences."""
+    """Run one step per call instead of whole sequences."""
     without_params: bool = False
-    """Leave the parameters out: they are the first argument of each call."""
+    """Leave the parameters out of the file. Each call takes them as its first argument."""
     lengths: bool = False
-    """Take the lengths of the sequences as an argument."""
+    """Add an argument for the lengths of the sequences."""
     resets: bool = False
-    """Take flags that say where the carry starts anew."""
+    """Add an argument for flags. Where a flag is true, the carry is reset before the step."""
     batch_major: bool = False
-    """Sequences are [batch, time, features], not [time, batch, features]."""
+    """Use sequences of shape [batch, time, features] instead of [time, batch, features]."""
     platforms: tuple[str, ...] = ("cpu", "cuda", "rocm", "tpu")
-    """Platforms that the program is for."""
+    """Platforms to export the program for."""
 
 
 Command = (
@@ -147,7 +149,7 @@ Command = (
 
 
 def main() -> None:
-    """Runs the command line; bad input is one line on standard error and exit code 2."""
+    """Runs the command line. Bad input prints one line on standard error and exits with code 2."""
     command = tyro.cli(Command, prog="jlstm", description="The LSTM for JAX.")  # type: ignore[arg-type]
     try:
         _run(command)
@@ -160,11 +162,11 @@ def main() -> None:
 
 
 def _run(command: object) -> None:
-    # Each command brings in only what it needs.
+    # Each command imports only what it needs, so that the others start fast and need no extras.
     if isinstance(command, Check | Train | Eval | Convert | Export):
         from jlstm import info
 
-        info.devices()  # JAX that cannot start is said here, in one line
+        info.devices()  # raises a one-line error if JAX cannot start
     if isinstance(command, Info):
         from jlstm import info
 
@@ -182,8 +184,8 @@ def _run(command: object) -> None:
     elif isinstance(command, Bench):
         if command.target is not None:
             raise ValueError(
-                f"--target {command.target!r} names a chip to compile for, as only --compile-only "
-                "does; add that, or leave --target out to time on the device that is here"
+                f"--target is {command.target!r}, but only --compile-only compiles for a named "
+                "chip; add --compile-only, or leave out --target to time on this machine's device"
             )
         from jlstm.bench import command as bench
 
@@ -231,6 +233,6 @@ def _require_nothing_to_time(command: Bench) -> None:
     given = [f"--{name}" for name in names if getattr(command, name) not in (None, ())]
     if given:
         raise ValueError(
-            f"--compile-only runs nothing, so that {', '.join(given)} would have no effect; leave "
-            "out one or the other"
+            f"--compile-only runs nothing, so {', '.join(given)} would have no effect; leave out "
+            "either --compile-only or the other options"
         )

@@ -1,4 +1,4 @@
-"""Who is timed on a GPU: this library, torch in each of its number formats, and Flax."""
+"""The contenders on a GPU: this library, torch in several dtypes, and Flax."""
 
 from jlstm.bench.cases import Case
 from jlstm.bench.contenders import Contender
@@ -9,7 +9,7 @@ _PEERS = "jlstm.bench.peers"
 def contenders(torch_device: str) -> tuple[Contender, ...]:
     """All contenders. The first that can run a case is its reference.
 
-    Products of float32 are rounded to TensorFloat-32 unless a name says otherwise. That is the
+    float32 products use TensorFloat-32 unless the contender's name says otherwise. That is the
     default of JAX and of torch's cuDNN.
 
     Args:
@@ -39,10 +39,10 @@ def contenders(torch_device: str) -> tuple[Contender, ...]:
 
 
 def takes_part(contender: Contender, case: Case) -> bool:
-    """Whether a contender is asked for a case.
+    """Whether a contender runs a case.
 
-    Torch and Flax have no resets. Beside a case that is not float32, torch is timed in the case's
-    own format only, and cuDNN through JAX not at all.
+    Torch, Flax and cuDNN do not support resets. For a case that is not float32, torch is timed only
+    in the dtype of the case, and cuDNN through JAX not at all.
     """
     if case.shape.resets and (contender.install or "cudnn" in contender.name):
         return False

@@ -1,6 +1,6 @@
-"""Appends every contract of `jlstm check` on one implementation to contracts.jsonl.
+"""Tests every contract of `jlstm check` on one implementation; appends to contracts.jsonl.
 
-Ends with 1 if the implementation broke one.
+The exit code is 1 if a contract does not hold.
 """
 
 import sys

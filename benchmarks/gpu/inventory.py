@@ -1,4 +1,4 @@
-"""Writes inventory.json: versions, device, driver, which implementations can run, a first call."""
+"""Writes inventory.json: versions, device, driver, usable implementations, and a first call."""
 
 import dataclasses
 import json
@@ -25,14 +25,14 @@ ASKED_OF_DRIVER = "name,driver_version,memory.total,utilization.gpu,clocks.sm,cl
 
 
 def driver() -> str:
-    """What nvidia-smi says of the GPU and its driver."""
+    """The GPU and its driver, from nvidia-smi."""
     words = ["nvidia-smi", f"--query-gpu={ASKED_OF_DRIVER}", "--format=csv,noheader"]
     done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20)
     return done.stdout.strip()
 
 
 def torch_versions() -> str:
-    """Versions of torch, of its CUDA and of its cuDNN, and whether it has a GPU."""
+    """The versions of torch, its CUDA and its cuDNN, and whether it sees a GPU."""
     import torch
 
     cudnn, gpu = torch.backends.cudnn.version(), torch.cuda.is_available()
@@ -40,26 +40,26 @@ def torch_versions() -> str:
 
 
 def cudnn_of_jax() -> str:
-    """The version of the cuDNN that jaxlib calls; JAX has no public way to ask."""
+    """The version of the cuDNN that jaxlib calls. JAX has no public function for it."""
     from jax._src.lib import cuda_versions
 
     return str(cuda_versions.cudnn_get_version())
 
 
 def implementations() -> dict[str, Any]:
-    """For each network, which implementations can run it, and why others cannot."""
+    """For each network, the implementations that can run it, and why others cannot."""
     return {name: jlstm.implementations(config) for name, config in NETWORKS.items()}
 
 
 def first_call(implementation: str) -> str:
-    """How far a small network's results and gradients are from the scan's."""
+    """The difference of a small network's results and gradients from those of the scan."""
     ours, scan = calls.made(implementation), calls.made("scan")
     with jax.default_matmul_precision("highest"):
         seen, wanted = ((c.run(), jax.grad(c.loss)(c.params)) for c in (ours, scan))
     return f"{calls.apart(seen, wanted):.1e} from the scan"
 
 
-# In the order in which they are written, what may hang last.
+# In the order of writing. Those that may hang come last.
 QUESTIONS: dict[str, Callable[[], Any]] = {
     "driver": driver,
     "versions": lambda: info.versions((*info.PACKAGES, *records.PACKAGES)),
@@ -73,7 +73,7 @@ QUESTIONS: dict[str, Callable[[], Any]] = {
 
 
 def write(path: pathlib.Path) -> None:
-    """Writes the answers to a JSON file, anew after each."""
+    """Writes the answers to a JSON file, which is rewritten after each answer."""
     found: dict[str, Any] = {}
     for name, question in QUESTIONS.items():
         found[name] = stage.or_error(question)

@@ -1,4 +1,4 @@
-"""Appends to launches.jsonl what a GPU is asked to do in one call, counted in a profile."""
+"""Counts the GPU operations of one call in a profile; appends them to launches.jsonl."""
 
 import collections
 import dataclasses
@@ -17,22 +17,22 @@ import stage
 import jlstm
 
 STEPS, BATCH, UNITS = 64, 32, 256
-# Name -> (implementation, number format, options of the layer).
+# Name -> (implementation, dtype, options of the layer).
 PROGRAMS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "cudnn": ("cudnn", "float32", {}),
     "scan": ("scan", "float32", {}),
     "auto in bfloat16": ("auto", "bfloat16", {}),
     "auto with peepholes": ("auto", "float32", {"peepholes": True}),
 }
-# The driver's functions by which a host starts work on a GPU.
+# Driver functions that start work on a GPU.
 STARTS = ("cuLaunch", "cuGraphLaunch", "cuMemcpy", "cuMemset")
 
 
 def count_events(planes: Iterable[Any]) -> dict[str, dict[str, list[float]]]:
-    """Operations on the GPU, and calls of the driver: name -> [how many, milliseconds together].
+    """GPU operations, and driver calls: name -> [count, total milliseconds].
 
     A GPU's plane repeats its operations in lines that group them by module or source. Only lines of
-    streams count.
+    streams are counted.
     """
     on_device: dict[str, list[float]] = collections.defaultdict(lambda: [0, 0.0])
     by_host: dict[str, list[float]] = collections.defaultdict(lambda: [0, 0.0])
@@ -69,7 +69,7 @@ def compiled(name: str, mode: str, steps: int, batch: int, units: int) -> tuple[
 
 
 def seconds_of_call(program: Any, arguments: Any) -> float:
-    """The median of 20 calls after 3."""
+    """The median seconds of 20 calls, after 3 to warm up."""
     taken = []
     for _ in range(23):
         start = time.perf_counter()
@@ -79,7 +79,7 @@ def seconds_of_call(program: Any, arguments: Any) -> float:
 
 
 def profiled(program: Any, arguments: Any) -> dict[str, dict[str, list[float]]]:
-    """The events of one call, as `count_events` gives them."""
+    """The result of `count_events` for one call."""
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             jax.block_until_ready(program(*arguments))
@@ -88,7 +88,7 @@ def profiled(program: Any, arguments: Any) -> dict[str, dict[str, list[float]]]:
 
 
 def run(out: pathlib.Path, steps: int, batch: int, units: int) -> None:
-    """Times every program, then profiles every program: a profiler may slow what comes after it.
+    """Times every program, then profiles every program, because profiling may slow later calls.
 
     Args:
       out: folder for the results.

@@ -2,8 +2,8 @@
 
     PYTHONPATH=. python3 benchmarks/gpu/measure.py --out DIR
 
-Each stage is a process with a time limit. It writes results as they come, so that a stage that
-hangs or crashes costs only itself. What matters most comes first, since time may run out.
+Each stage is a process with a time limit that writes its results as they come. If a stage hangs or
+crashes, the others still run. The most important stages come first, because time may run out.
 `--rehearse` runs every stage on the CPU in small shapes.
 """
 
@@ -25,14 +25,14 @@ import summary
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
-# XLA leaves command buffers out while a profiler listens, unless it is told not to.
+# XLA does not use command buffers while profiling unless a flag enables them.
 WHOLE_LOOPS = (
     "--xla_gpu_enable_command_buffer=+WHILE --xla_enable_command_buffers_during_profiling=true"
 )
-# Tuning takes time. It tries kernels that need more memory than the one that it chooses, and may
+# Autotuning takes time. It tries kernels that need more memory than the one it chooses, and it may
 # choose differently in two programs.
 UNTUNED = "--xla_gpu_autotune_level=0"
-# A rehearsal runs on fewer and busier cores than a machine with a GPU has.
+# Time limits are multiplied by this in a rehearsal, which runs on fewer and busier cores.
 REHEARSAL_PATIENCE = 4
 
 
@@ -40,10 +40,10 @@ class Stage(NamedTuple):
     """One process.
 
     Attributes:
-      name: what the summary calls it.
-      words: the script in this folder, and its arguments.
+      name: its name in the summary.
+      words: a script in this folder, and its arguments.
       limit_s: seconds after which it is stopped.
-      flags: XLA_FLAGS.
+      flags: its XLA_FLAGS.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Stage(NamedTuple):
 
 
 def stages() -> list[tuple[Stage, ...]]:
-    """All stages in order; those of one tuple run at the same time."""
+    """All stages in order. Those of one tuple run at the same time."""
     return [
         (Stage("inventory", ("inventory.py",), 120),),
         (Stage("timings of layers", ("timings.py", "layers.toml"), 180),),
@@ -73,13 +73,19 @@ def stages() -> list[tuple[Stage, ...]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs all stages; 0 if each ended well."""
+    """Runs all stages. Returns 0 if all finished without errors."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
-    parser.add_argument("--minutes", type=float, default=9.0, help="time for all stages together")
-    parser.add_argument("--rehearse", action="store_true", help="small shapes, on the CPU")
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="STAGE", help="first words of stages to run"
+        "--minutes", type=float, default=9.0, help="minutes for all stages together; 9 by default"
+    )
+    parser.add_argument("--rehearse", action="store_true", help="run on the CPU in small shapes")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="STAGE",
+        help="run only stages whose names begin with one of these",
     )
     asked = parser.parse_args(arguments)
     groups = [
@@ -88,11 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if not any(groups):
         names = ", ".join(stage.name for group in stages() for stage in group)
-        parser.error(f"no stage begins with {' or '.join(asked.only)}; there are {names}")
+        parser.error(f"no stage begins with {' or '.join(asked.only)}; the stages are {names}")
     out: pathlib.Path = asked.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     if any(out.glob("*.jsonl")):
-        parser.error(f"{asked.out} holds results already; name another folder with --out")
+        parser.error(f"{asked.out} has results already; choose another folder with --out")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that stages are ended too
     end = time.monotonic() + 60 * asked.minutes
     good = True
@@ -113,8 +119,8 @@ def run(
     Args:
       group: the stages.
       out: the folder for results.
-      end: what `time.monotonic` may come to at most.
-      rehearse: whether they run on the CPU in small shapes.
+      end: the deadline, as a value of `time.monotonic`.
+      rehearse: whether to run on the CPU in small shapes.
     """
     if end - time.monotonic() < 5:
         ended = [(stage, "not started: no time was left") for stage in group]
@@ -177,7 +183,7 @@ def _start(stage: Stage, out: pathlib.Path, log: Any, *, rehearse: bool) -> subp
 
 
 def environment(inherited: Mapping[str, str], flags: str, *, rehearse: bool) -> dict[str, str]:
-    """Variables of a stage: this checkout first, no memory taken in advance, XLA's flags."""
+    """Environment of a stage: this checkout on the path, no preallocation, XLA's flags."""
     paths = [str(ROOT), inherited.get("PYTHONPATH", "")]
     return {
         **inherited,
@@ -190,7 +196,7 @@ def environment(inherited: Mapping[str, str], flags: str, *, rehearse: bool) -> 
 
 
 def _kill(process: subprocess.Popen) -> None:
-    """Ends a stage and what it started; one that is stuck in the driver is left behind."""
+    """Kills a stage and its children. It does not wait for a process stuck in the driver."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -200,7 +206,7 @@ def _kill(process: subprocess.Popen) -> None:
 def _write_summary(out: pathlib.Path) -> None:
     try:
         text = summary.write(out)
-    except Exception:  # results are there all the same, and more stages are to come
+    except Exception:  # the results are already written, and more stages follow
         text = f"The summary could not be written:\n\n```\n{traceback.format_exc()}```\n"
     (out / "summary.md").write_text(text, encoding="utf-8")
 

@@ -1,6 +1,6 @@
-"""Appends to memory.jsonl the most that one contender holds in training steps.
+"""Measures the peak memory of one contender in training steps; appends to memory.jsonl.
 
-XLA's tuning is off here: it tries kernels that need more memory than the one that it chooses.
+XLA's autotuning is off: it tries kernels that need more memory than the one it chooses.
 """
 
 import importlib
@@ -17,10 +17,10 @@ from jlstm.bench.contenders import Contender
 
 
 def peak_bytes(case: Case, contender: Contender) -> tuple[int | None, int | None]:
-    """(what XLA plans for a call, the most that was held), in bytes.
+    """Returns (the memory that XLA plans for a call, the peak memory), in bytes.
 
-    The first is None for torch. The second is torch's own peak, or that of JAX's allocator since
-    the process began; on a CPU, where neither tells, the process's own.
+    The first is None for torch. The second is the peak of torch or of JAX's allocator since the
+    process began. On a CPU, where neither reports one, it is the peak of the process.
     """
     module = importlib.import_module(contender.module)
     memory.start_peak()

@@ -1,4 +1,4 @@
-"""What every stage shares: its command line, its results as JSON lines, errors in a line."""
+"""Code shared by all stages: the command line, results as JSON lines, one-line errors."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def arguments(description: str | None, *positional: str) -> argparse.Namespace:
-    """The command line of a stage: positional arguments, --out for results, and --rehearse."""
+    """Parses the command line of a stage: positional arguments, --out and --rehearse."""
     parser = argparse.ArgumentParser(description=description)
     for name in positional:
         parser.add_argument(name)
@@ -18,7 +18,7 @@ def arguments(description: str | None, *positional: str) -> argparse.Namespace:
 
 
 def append(path: pathlib.Path, *records: dict[str, Any]) -> None:
-    """Appends records in one write, so that stages at the same time leave whole lines."""
+    """Appends records in one write, so that concurrent stages write whole lines."""
     with path.open("ab", buffering=0) as file:
         file.write("".join(json.dumps(record) + "\n" for record in records).encode())
 
@@ -31,7 +31,7 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def or_error(function: Callable[[], Any]) -> Any:
-    """What `function` returns, or the error that it raises as text: a finding too."""
+    """The result of `function`, or the error that it raises as text."""
     try:
         return function()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The cases of this folder, and small ones of the same kinds for a rehearsal."""
+"""The cases of this folder, and small versions of them for a rehearsal."""
 
 import dataclasses
 import pathlib
@@ -8,7 +8,7 @@ from jlstm.bench.cases import Case
 
 
 def suite(name: str, *, rehearse: bool) -> list[Case]:
-    """The cases of a TOML file of this folder; for a rehearsal small, and each kind once."""
+    """The cases of a TOML file in this folder. For a rehearsal: small, without duplicates."""
     found = cases.from_file(pathlib.Path(__file__).with_name(name))
     if not rehearse:
         return list(found)

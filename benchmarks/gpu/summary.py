@@ -1,4 +1,4 @@
-"""Markdown on the results that the stages wrote so far."""
+"""The Markdown summary of the results that the stages have written so far."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ NOTHING = "No results."
 
 
 def write(out: pathlib.Path) -> str:
-    """The summary of a folder of results. It says so where there are none."""
+    """The summary of a folder of results. It names the parts that have none."""
     parts = [
         *_inventory(out / "inventory.json"),
         "## Stages",
@@ -21,19 +21,19 @@ def write(out: pathlib.Path) -> str:
             [(s["stage"], s["ended"]) for s in stage.read(out / "stages.jsonl")],
         ),
         "## Contracts",
-        "The largest difference from the reference. Products are at the highest precision.",
+        "The largest difference from the reference. Matrix products have the highest precision.",
         *_contracts(stage.read(out / "contracts.jsonl")),
         "## Timings",
-        "Milliseconds a call: the median of interleaved rounds, with its 95 % interval. Every call "
-        "is waited for. Products of float32 are rounded to TensorFloat-32 unless a name says "
-        "otherwise. Published for FlashRNN's shape on an H100: cuDNN through torch in float16 "
-        "takes 2.0 ms forward and 5.2 ms in training.",
+        "Milliseconds per call: the median of interleaved rounds, with its 95 % interval. Each "
+        "call is waited for. float32 products use TensorFloat-32 unless a name says otherwise. "
+        "Published for FlashRNN's shape on an H100: cuDNN through torch in float16 takes 2.0 ms "
+        "forward and 5.2 ms in training.",
         *_timings(stage.read(out / "records.jsonl")),
         "## Operations on the GPU",
-        "In one call, divided by the number of time steps.",
+        "The operations of one call, divided by the number of time steps.",
         *_launches(stage.read(out / "launches.jsonl")),
         "## Memory of a training step",
-        "The most that was held, in MB, with XLA's tuning off. In brackets what XLA plans.",
+        "The peak in MB, with XLA's autotuning off. In brackets: the memory that XLA plans.",
         *_memory(stage.read(out / "memory.jsonl")),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -134,11 +134,11 @@ def _launches(found: list[Record]) -> list[str]:
             elif where == "on the device":
                 cells.append("not reported")
         rows.append(cells)
-    heads = ("program", "XLA flags", "ms a call", "operations", "busy ms", "started by the host")
+    heads = ("program", "XLA flags", "ms per call", "operations", "busy ms", "started by the host")
     return [
         _table(heads, rows),
         "\n".join(dict.fromkeys(errors)),
-        "Those that took longest together:" if longest else "",
+        "The operations with the longest total time:" if longest else "",
         "\n".join(longest),
     ]
 
@@ -155,7 +155,7 @@ def _memory(found: list[Record]) -> list[str]:
 
 
 def _grid(found: list[Record], row: str, column: str, cell: Callable[[Record], str]) -> str:
-    """A table of records by two of their keys; cells that have no record are empty."""
+    """A table of records by two of their keys. Cells without a record are empty."""
     rows = dict.fromkeys(r[row] for r in found)
     columns = dict.fromkeys(r[column] for r in found)
     cells = {(r[row], r[column]): cell(r) for r in found}

@@ -1,4 +1,4 @@
-"""Appends the times of one suite, beside torch and Flax, to records.jsonl; calls are waited for."""
+"""Times one suite against torch and Flax, waiting for each call; appends to records.jsonl."""
 
 import os
 import pathlib
@@ -11,10 +11,10 @@ from rich.console import Console
 from jlstm import info
 from jlstm.bench import ceilings, compare, records, tables
 
-# A contender that takes longer than this for any answer is ended, and the others go on.
+# A contender that takes longer than this for any answer is killed, and the others go on.
 LIMIT_S = 60.0
-# A GPU that was idle needs some milliseconds to reach its clock, so a turn has many calls. The
-# first does not count.
+# An idle GPU needs some milliseconds to reach its clock, so a turn has many calls. The first does
+# not count.
 PACE = compare.Pace(seconds=1.0, fewest_rounds=10, turn_s=0.06, pause_s=0.0)
 REHEARSAL = compare.Pace(seconds=0.0, pause_s=0.0)
 
@@ -25,7 +25,7 @@ def run(suite: str, out: pathlib.Path, *, rehearse: bool) -> None:
     Args:
       suite: name of the TOML file in this folder.
       out: folder for the results.
-      rehearse: whether cases are made small and torch stays on the CPU.
+      rehearse: whether to use small cases, and torch on the CPU.
     """
     console = Console(width=120)
     device, threads = info.devices()[0], len(os.sched_getaffinity(0))

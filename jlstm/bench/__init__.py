@@ -1,1 +1,1 @@
-"""Measurements of this library beside other LSTMs."""
+"""Benchmarks of this library against other LSTMs."""

@@ -1,16 +1,16 @@
-"""Whether contenders compute the same thing, which comes before how fast they do."""
+"""Checks that contenders compute the same results. Only those that do are timed."""
 
 import numpy as np
 
 from jlstm.bench.problem import Seen
 
-# Largest difference that rounding explains, as a share of the largest value. TensorFloat-32 rounds
-# the operands of products to 11 significant bits, as many as float16 has.
+# The largest difference that rounding explains, relative to the largest value. TensorFloat-32
+# rounds the operands of products to 11 significant bits, as many as float16 has.
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "tfloat32": 0.03, "float16": 0.03, "bfloat16": 0.1}
 
 
 def coarser(dtype: str, rounding: str) -> str:
-    """Whichever of two formats rounds more; `dtype` if `rounding` is "".
+    """The coarser of two formats; `dtype` if `rounding` is "".
 
     >>> coarser("float32", "tfloat32"), coarser("bfloat16", "tfloat32"), coarser("float32", "")
     ('tfloat32', 'bfloat16', 'float32')
@@ -19,7 +19,7 @@ def coarser(dtype: str, rounding: str) -> str:
 
 
 def fault(seen: Seen) -> str:
-    """What is wrong with values by themselves; "" if nothing is."""
+    """Says which of the values are not finite; "" if all are."""
     for name, a in seen.items():
         if not np.isfinite(np.asarray(a, "float64")).all():
             return f"its {name} are not all finite numbers"
@@ -27,15 +27,15 @@ def fault(seen: Seen) -> str:
 
 
 def disagreement(expected: Seen, seen: Seen, rounding: str) -> str:
-    """Where `seen` departs from `expected` by more than rounding explains; "" if nowhere.
+    """Says where `seen` differs from `expected` by more than rounding explains; "" if nowhere.
 
     Args:
-      expected, seen: results of two contenders.
-      rounding: the coarser of the formats that they compute in, a name of TOLERANCE.
+      expected, seen: the results of two contenders.
+      rounding: the coarser of the formats that they compute in, a key of TOLERANCE.
     """
     for name, a in expected.items():
         if name not in seen:
-            return f"it gave no {name}"
+            return f"it returned no {name}"
         b = seen[name]
         if a.shape != b.shape:
             return f"its {name} have shape {list(b.shape)}, not {list(a.shape)}"
@@ -43,7 +43,7 @@ def disagreement(expected: Seen, seen: Seen, rounding: str) -> str:
         error = np.abs(a - b).max(initial=0) / max(np.abs(a).max(initial=0), 1e-30)
         if not error <= TOLERANCE[rounding]:
             return (
-                f"its {name} differ by {error:.1e} of the largest; {TOLERANCE[rounding]:g} is "
-                f"allowed in {rounding}"
+                f"its {name} differ by {error:.1e} of the largest value; {TOLERANCE[rounding]:g} "
+                f"is allowed in {rounding}"
             )
     return ""

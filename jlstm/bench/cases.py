@@ -1,4 +1,4 @@
-"""What is measured: networks, the shapes of their input, and the modes they are run in."""
+"""The cases of a benchmark: networks, shapes of their input, and modes."""
 
 import dataclasses
 import pathlib
@@ -9,24 +9,24 @@ from jlstm.config import Config, Layer
 from jlstm.files import config_toml
 
 MODES = ("forward", "training", "step", "compile")
-# Below this many operations a call costs little beside its dispatch, which is then timed too.
+# With fewer operations than this, dispatch is a large part of a call, so a null call is timed too.
 SMALL = 100_000_000
 QUICK = pathlib.Path(__file__).with_name("quick.toml")
 
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What the input of a network looks like; the [bench] table of a config.
+    """The shape of a network's input, and the modes; the [bench] table of a config.
 
     Attributes:
-      time_steps: steps T.
-      batch_size: sequences B.
-      shortest: length of the shortest sequence as a share of T; lengths are spread evenly from
-        there to T. At 1 all have T steps and no lengths are passed.
-      resets: share of all steps at which an episode begins; at 0 no resets are passed.
-      modes: what is timed, of "forward"; "training", value and gradients for parameters and input;
-        "step", one step a call, passing the carry on; "compile", lowering and compiling a training
-        step.
+      time_steps: number of steps, T.
+      batch_size: number of sequences, B.
+      shortest: length of the shortest sequence as a fraction of T. Lengths are spread evenly from
+        there to T. With 1, all sequences have T steps and no lengths are passed.
+      resets: fraction of all steps at which the carry is reset. With 0, no resets are passed.
+      modes: the modes to time. "forward"; "training": value and gradients with respect to
+        parameters and input; "step": one step per call, passing the carry on; "compile": lowering
+        and compiling a training step.
     """
 
     time_steps: int = 100
@@ -40,7 +40,7 @@ class Shape:
         validation.positive_int("batch_size", self.batch_size)
         validation.number("shortest", self.shortest, low=0.0)
         if self.shortest > 1:
-            raise ValueError(f"shortest is {self.shortest:g}; expected a share of T, at most 1")
+            raise ValueError(f"shortest is {self.shortest:g}; expected a fraction of T, at most 1")
         validation.number("resets", self.resets, low=0.0, below=1.0)
         if isinstance(self.modes, str) or not self.modes:
             raise ValueError(f"modes is {self.modes!r}; expected a list of {', '.join(MODES)}")
@@ -48,30 +48,32 @@ class Shape:
             validation.known_name("modes", mode, MODES)
         object.__setattr__(self, "modes", tuple(self.modes))
         if "step" in self.modes and (self.shortest < 1 or self.resets > 0):
-            raise ValueError('mode "step" takes neither lengths nor resets; give it its own case')
+            raise ValueError(
+                'mode "step" supports neither lengths nor resets; put it into a separate case'
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A network and the shape of its input, under a name."""
+    """A named network with the shape of its input."""
 
     name: str
     config: Config
     shape: Shape
 
     def flops(self, mode: str) -> int:
-        """Floating-point operations of one call, in the input and recurrent products.
+        """Floating-point operations of one call, in its input and recurrent products.
 
-        A "training" step counts three times a "forward" pass: each product has two derivatives.
-        Padding counts, as most frameworks compute it.
+        A "training" step counts as three "forward" passes, because each product has two
+        derivatives. Padding counts, because most frameworks compute it.
         """
         cells = self.shape.batch_size * (1 if mode == "step" else self.shape.time_steps)
         return (3 if mode == "training" else 1) * 2 * self._weights() * cells
 
     def bytes_moved(self, mode: str) -> int:
-        """The least memory traffic of one call: weights, input and outputs, once each.
+        """The smallest possible memory traffic of one call: weights, input and outputs, once each.
 
-        A "training" step reads them again and writes gradients as large.
+        A "training" step also reads them again and writes gradients of the same size.
         """
         cells = self.shape.batch_size * (1 if mode == "step" else self.shape.time_steps)
         numbers = self._weights() + cells * (self.config.input_size + self.config.output_size)
@@ -87,13 +89,14 @@ class Case:
 
 
 def from_file(path: pathlib.Path) -> tuple[Case, ...]:
-    """The cases in a TOML file: its [[case]] tables, or its [network] with its [bench] table.
+    """The cases in a TOML file: its [[case]] tables, or its [network] and [bench] tables.
 
-    A [[case]] has a name, the keys of Shape, and input_size, hidden_size with layers (how many, by
-    default 1) or hidden_sizes, directions (1 or 2, or a list with one a layer) and dtype.
+    A [[case]] has a name, the fields of Shape, and these keys: input_size; either hidden_size and
+    layers (their number, 1 by default) or hidden_sizes; directions (1 or 2, or a list with one per
+    layer); and dtype.
 
     Raises:
-      TypeError, ValueError: the file cannot be read or does not say what it should.
+      TypeError, ValueError: the file cannot be read, or a table or value is missing or wrong.
     """
     tables = config_toml.read(path)
     validation.known_keys(str(path), tables, ("case", "network", "bench", "train"))
@@ -106,7 +109,7 @@ def from_file(path: pathlib.Path) -> tuple[Case, ...]:
             raise ValueError(f"{path} has several cases named {sorted(repeated)[0]!r}; rename one")
         return cases
     if "network" not in tables:
-        raise ValueError(f"{path} lacks the table [network], or a list of [[case]] tables")
+        raise ValueError(f"{path} lacks the table [network]; add it, or a list of [[case]] tables")
     config = config_toml.network(tables["network"])
     shape = config_toml.section("[bench]", Shape, tables.get("bench", {}))
     return (Case(path.stem, config, shape),)
@@ -143,8 +146,8 @@ def _case(what: str, table: Any) -> Case:
     each = directions if isinstance(directions, list) else [directions] * len(sizes)
     if len(each) != len(sizes) or any(d not in (1, 2) for d in each):
         raise ValueError(
-            f"{what} has directions = {directions!r}; expected 1 or 2, or a list of them with one "
-            f"for each of {len(sizes)} layers"
+            f"{what} has directions = {directions!r}; expected 1 or 2, or a list with one of them "
+            f"for each of the {len(sizes)} layers"
         )
     layers = tuple(Layer(h, bidirectional=d == 2) for h, d in zip(sizes, each, strict=True))
     return Case(name, Config(network.input_size, layers, dtype=network.dtype), shape)

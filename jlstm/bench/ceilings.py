@@ -1,4 +1,4 @@
-"""What the machine, or its accelerator, can do at most: a large matrix product and a copy."""
+"""Upper limits of the machine or accelerator: the rates of a matrix product and of a copy."""
 
 import concurrent.futures
 import itertools
@@ -9,21 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-SIZE = 1536  # of the matrices: large enough for full speed
-NUMBERS = 1 << 25  # that are copied, 128 MiB: more than caches hold
+SIZE = 1536  # of the matrices; large enough for full speed
+NUMBERS = 1 << 25  # copied numbers, 128 MiB; more than caches hold
 REPETITIONS = 5
-# On an accelerator: a product of 8192 x 8192 and a copy of 1 GiB take a thousand times a launch.
+# On an accelerator, a product of 8192 x 8192 or a copy of 1 GiB takes a thousand times a launch.
 DEVICE_SIZE, DEVICE_NUMBERS = 8192, 1 << 28
 
 
 def measure(threads: int) -> dict[str, float]:
-    """GFLOP/s of a float32 product, GB/s read and written of a copy.
+    """GFLOP/s of a float32 matrix product, and GB/s (read plus written) of a copy.
 
-    Each is the median of five, taken in turn. On a CPU the product is the faster of XLA's and
-    NumPy's. On an accelerator both are JAX's, at its default precision.
+    Each is the median of five interleaved measurements. On a CPU the product is the faster of XLA's
+    and NumPy's. On an accelerator JAX runs both, at its default precision.
 
     Args:
-      threads: how many copy on a CPU.
+      threads: number of threads that copy on a CPU.
     """
     if jax.default_backend() != "cpu":
         return _of_device()
@@ -60,7 +60,7 @@ def _of_device() -> dict[str, float]:
 
 
 def _medians(programs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Seconds of each program; the first call of each warms up."""
+    """The median seconds of each program, without its first call, which warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(REPETITIONS + 1):
         for name, program in programs.items():

@@ -1,4 +1,4 @@
-"""jlstm bench: a progress bar, tables, and records."""
+"""The command `jlstm bench`: a progress bar, tables and records."""
 
 import concurrent.futures
 import contextlib
@@ -36,16 +36,16 @@ def run(
 
     Args:
       path: the file; None for the quick suite.
-      out: file that the records are appended to; None for no records.
-      seconds: how long the rounds of each case and mode go on; None for SECONDS.
-      threads: processors that all contenders are kept to; None for all.
-      only: names of the contenders wanted beside the first; empty for all.
-      old: records of an earlier run, which this one is compared with.
-      contenders: who takes part.
+      out: file to append records to; None for no records.
+      seconds: seconds to measure each case and mode; None for SECONDS.
+      threads: number of processors that every contender is pinned to; None for all.
+      only: names of the contenders to time besides the first; empty for all.
+      old: file of records of an earlier run to compare with.
+      contenders: all known contenders.
 
     Raises:
-      ValueError: an argument is out of range, a file does not hold what it should, or JAX cannot
-        start here.
+      ValueError: an argument is out of range, a file has the wrong content, or JAX cannot start on
+        this machine.
     """
     suite = cases.from_file(cases.QUICK if path is None else path)
     seconds = validation.number("--seconds", SECONDS if seconds is None else seconds, low=0.0)
@@ -58,7 +58,7 @@ def run(
     console = Console()
     made: list[records.Record] = []
     with contextlib.ExitStack() as stack:
-        # Opened first: a place that cannot be written is known before anything is measured.
+        # Opened first, so that a path that cannot be written fails before the measurements.
         write = None if out is None else stack.enter_context(records.appending(out))
         stack.enter_context(pinned(threads))
         progress = stack.enter_context(_progress(console))
@@ -78,7 +78,7 @@ def run(
         for name, reason in missing.items():
             console.print(f"{name} does not take part: {reason}", markup=False, highlight=False)
         if wanted[0].name in missing:
-            raise ValueError(f"{wanted[0].name}, which the others are compared with, cannot run")
+            raise ValueError(f"{wanted[0].name} cannot run, but the others are compared with it")
         for case in suite:
 
             def show(done: str, share: float, case: cases.Case = case) -> None:
@@ -102,14 +102,14 @@ def _command(path: pathlib.Path | None, seconds: float, threads: int, only: Sequ
 
 
 def _ceilings(threads: int) -> dict[str, float]:
-    """Measured in a process of its own, so that this one starts no threads."""
+    """The ceilings, measured in a child process so that this one starts no threads."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(_measured, threads).result()
 
 
 def _measured(threads: int) -> dict[str, float]:
-    info.devices()  # says in words why JAX cannot start
+    info.devices()  # raises a one-line error if JAX cannot start
     return ceilings.measure(threads)
 
 

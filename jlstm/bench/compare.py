@@ -1,4 +1,4 @@
-"""One case, all contenders: agree first, then be timed in turn."""
+"""Runs one case on all contenders: first checks that they agree, then times them."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,20 +11,22 @@ from jlstm.bench.problem import Seen
 from jlstm.bench.worker import LeftOutError, Prepared, Worker
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 100
-# Rounds that the time asked for is divided into.
+# The number of rounds that the requested seconds are divided into.
 ROUNDS = 10
 SHORTEST_TURN_S = 0.005
 
 
 class Pace(NamedTuple):
-    """How long a case is timed in a mode.
+    """How long each case and mode is timed.
+
+    A round times every contender once. A contender's part of a round is its turn.
 
     Attributes:
-      seconds: how long its rounds go on together.
-      fewest_rounds: rounds even if they take longer than that.
-      turn_s: the shortest turn of a contender within a round, in seconds.
-      pause_s: seconds between two turns. Thread pools of a CPU go on spinning for a while after a
-        call, so the next contender waits until they sleep.
+      seconds: total seconds of all rounds.
+      fewest_rounds: the least number of rounds, even if they take longer than `seconds`.
+      turn_s: seconds of the shortest turn.
+      pause_s: seconds between two turns. CPU thread pools keep spinning for a while after a call,
+        so the next contender waits until they sleep.
     """
 
     seconds: float
@@ -34,12 +36,12 @@ class Pace(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """One contender in one mode.
+    """The measurements of one contender in one mode.
 
     Attributes:
       prepared: compile times and memory.
-      rounds_s: seconds of a call in each round, the median of those in the round.
-      null_s: seconds of a call that computes nothing, in each round; empty for large cases.
+      rounds_s: for each round, the median seconds of a call.
+      null_s: the same for a call that computes nothing; empty for large cases.
     """
 
     prepared: Prepared
@@ -48,12 +50,12 @@ class Timing(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a case in a mode.
+    """The results of a case in one mode.
 
     Attributes:
       mode: the mode.
-      timings: contender -> Timing, in the order in which they were given.
-      left_out: contender -> why it was not timed.
+      timings: contender -> Timing, in the order of the workers.
+      left_out: contender -> the reason why it was not timed.
     """
 
     mode: str
@@ -67,12 +69,15 @@ Progress = Callable[[str, float], None]
 def started(
     contenders: Iterable[Contender], threads: int, limit_s: float | None = None
 ) -> tuple[dict[str, Worker], dict[str, str]]:
-    """Processes of the contenders that can run here, and why the others cannot.
+    """Starts a process for each contender.
 
     Args:
-      contenders: who takes part.
-      threads: how many threads each may use.
-      limit_s: seconds after which a process that gives no answer is ended; None to wait for ever.
+      contenders: the contenders.
+      threads: number of threads that each may use.
+      limit_s: seconds to wait for any answer before a process is killed; None for no limit.
+
+    Returns:
+      The processes of contenders that can run here, and the reasons why the others cannot.
     """
     workers = {contender.name: Worker(contender, threads, limit_s) for contender in contenders}
     missing = {}
@@ -93,15 +98,15 @@ def started(
 def compare(
     case: Case, workers: Mapping[str, Worker], threads: int, pace: Pace, progress: Progress
 ) -> Iterator[Outcome]:
-    """Times, mode by mode, all contenders that give the first one's outputs and gradients.
+    """Times each mode for all contenders whose outputs and gradients agree with the reference.
 
     Args:
       case: network, shape and modes.
-      workers: contender -> process. The first that can run the case, this library, is what the
-        others have to agree with; if it gives values that are no numbers, nothing is timed.
-      threads: how many threads each may use.
-      pace: how long the rounds of a mode go on.
-      progress: called with what is being done, and the share of the whole case that was just done.
+      workers: contender -> process. The reference is the first contender that can run the case,
+        an implementation of this library. If its values are not finite, nothing is timed.
+      threads: number of threads that each may use.
+      pace: how long each mode is timed.
+      progress: called with a description, and the fraction of the case that was just completed.
     """
     for mode in case.shape.modes:
 
@@ -124,7 +129,7 @@ def compare(
 
 
 def _unseen(text: str, share: float) -> None:
-    """Progress of what takes no time to speak of."""
+    """A progress callback that does nothing, for null calls."""
 
 
 def _agreeing(
@@ -139,7 +144,7 @@ def _agreeing(
     for name, worker in workers.items():
         progress(name, 0.5 / len(workers))
         if name != first and not expected:
-            left_out[name] = f"nothing to agree with, as {first} was left out"
+            left_out[name] = f"nothing to compare it with: {first} was left out"
             continue
         try:
             found = worker.prepare(case, mode, threads)
@@ -160,7 +165,7 @@ def _agreeing(
         if name in left_out:
             worker.forget()
         else:
-            # What it computed has served; gradients of large networks are large.
+            # The results are not needed any more, and gradients of large networks are large.
             prepared[name] = found._replace(seen={})
     return prepared, left_out
 
@@ -168,13 +173,13 @@ def _agreeing(
 def _rounds(
     workers: Mapping[str, Worker], mode: str, pace: Pace, progress: Progress
 ) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Seconds of a call in each round, by contender; and why some did not last until the end."""
+    """For each contender the seconds of a call per round; and why some stopped early."""
     rounds: dict[str, list[float]] = {name: [] for name in workers}
     lost: dict[str, str] = {}
     begin, done, count = time.perf_counter(), 0.0, 0
     turn = max(pace.turn_s, pace.seconds / ROUNDS / max(len(workers), 1) / 2)
     while rounds and (count < pace.fewest_rounds or (done < 1.0 and count < MOST_ROUNDS)):
-        # Each round begins with another contender, so that none always follows the same one.
+        # Each round starts with a different contender.
         names = list(rounds)
         for name in names[count % len(names) :] + names[: count % len(names)]:
             try:

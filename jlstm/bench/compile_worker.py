@@ -1,8 +1,9 @@
-"""Compiles one program for a chip that is not here, in its own process, and says what is in it.
+"""Compiles one program for a chip that need not be present, and describes the result.
 
     python -m jlstm.bench.compile_worker '{"target": "v5e", ...}'
 
-prints one line of JSON. The compiler may end the process when it cannot analyse a program.
+prints one line of JSON. It is a separate process because the compiler may exit when it cannot
+analyse a program.
 """
 
 import functools
@@ -35,16 +36,16 @@ def compiled(
     implementation: str,
     precision: str | None = None,
 ) -> dict[str, Any]:
-    """What the compiler makes of a network for a chip, or for a slice of several: "v5e:2x2".
+    """Compiles a network for one chip, or for a slice of several such as "v5e:2x2".
 
     Args:
-      target: "h100", or as libtpu names topologies; one chip if no shape follows.
+      target: "h100", or a TPU by libtpu's name. Without the shape of a slice it is one chip.
       network: a config as TOML.
-      time_steps, batch_size: the shape of the input; the batch is divided over the chips.
-      mode: "forward", or "training": gradients for parameters and input.
-      implementation: "scan", "auto" for what serves there, or "divided" to divide hidden units over
-        two chips and the batch over the others.
-      precision: of float32 products; JAX's default if None.
+      time_steps, batch_size: the shape of the input. The batch is sharded over the chips.
+      mode: "forward", or "training": gradients with respect to parameters and input.
+      implementation: "scan"; "auto" for the fastest on the target; or "divided" to shard hidden
+        units over two chips and the batch over the others.
+      precision: precision of float32 products; None for JAX's default.
     """
     config = config_toml.loads(network)
     chips = devices(target)
@@ -103,12 +104,12 @@ def compiled(
 
 
 def kernels(text: str) -> list[str]:
-    """Names of the calls of Pallas kernels in a compiled program."""
+    """The names of the Pallas kernel calls in a compiled program."""
     return re.findall(r"%([\w.\-]+) = [^\n]*custom_call_target=\"tpu_custom_call\"", text)
 
 
 def in_loops(text: str) -> list[str]:
-    """Names of the operations within the bodies of loops."""
+    """The names of the operations inside loop bodies."""
     bodies = set(re.findall(r"body=%([\w.\-]+)", text))
     found, inside = [], False
     for line in text.splitlines():
@@ -121,7 +122,7 @@ def in_loops(text: str) -> list[str]:
 
 
 def devices(target: str) -> list[Any]:
-    """The chips of a target."""
+    """The devices of a target."""
     if target == "h100":
         described = pathlib.Path(__file__).with_name("h100.txtpb").read_text()
         one = {"target_config": described, "topology": "1x1x1"}

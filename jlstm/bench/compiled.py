@@ -1,7 +1,8 @@
-"""Programs for chips that are not here: compile time, memory, collectives, what a step costs.
+"""Compiles for chips that need not be present: compile time, memory, collectives, cost of a step.
 
-Nothing is run. Of TPUs the compiler estimates cycles, in which the chip's main memory costs
-nothing; nobody has held them beside a chip. Of GPUs it says what it launches.
+Nothing is run. For TPUs, the cost is the compiler's estimate of cycles. The estimate counts main
+memory access as free, and it has not been compared with a real chip. For GPUs, the cost is the
+number of kernel launches.
 """
 
 import json
@@ -29,7 +30,7 @@ _ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-1",
     "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_LOG_DIR": "disabled",  # gigabytes otherwise
+    "TPU_LOG_DIR": "disabled",  # the logs would take gigabytes
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 
@@ -43,16 +44,16 @@ def compile_one(
     precision: str | None = None,
     estimate: bool = False,
 ) -> dict[str, Any]:
-    """What the worker says of one program, or "error".
+    """Compiles one program. Returns the worker's results, or a dictionary with "error".
 
     Args:
       case: the network and the shape of its input.
-      target: "h100", or a chip of targets.TPUS, or a slice of these such as "v5e:2x2".
+      target: "h100", a chip of targets.TPUS, or a slice of these such as "v5e:2x2".
       mode: "forward" or "training".
-      name: "scan", "tpu", "gpu", or "divided" for hidden units over two chips of a slice.
-      precision: of float32 products.
-      estimate: whether "cycles" a step of a TPU are wanted too, for which it is compiled twice;
-        "launches" a step of a GPU are always there.
+      name: "scan", "tpu", "gpu", or "divided" to shard hidden units over two chips of a slice.
+      precision: precision of float32 products.
+      estimate: add "cycles" per step for a TPU, which needs a second compilation. "launches" per
+        step for a GPU are always included.
     """
     steps = case.shape.time_steps
     turn = STEPS_A_TURN if IMPLEMENTATIONS[name] == "auto" else 1
@@ -70,14 +71,14 @@ def compile_one(
             flags = f"--xla_gpu_cuda_data_dir={targets.toolkit()} --xla_dump_to={folder}"
             found = _worker(asked, {"XLA_FLAGS": flags})
             if "error" not in found:
-                # Steps that fill no turn are taken after the loop.
+                # Steps left over from unrolled iterations run after the loop.
                 found["launches"] = launches.a_step(folder, found["turns"], steps - steps % turn)
         return found
     found = _worker(asked, {})
     if "error" in found or not estimate:
         return found
     with tempfile.TemporaryDirectory() as folder:
-        # The analysis may end the process, so that it has one of its own.
+        # The analysis may end its process, so it runs in a separate one.
         _worker(asked, {"LIBTPU_INIT_ARGS": f"--xla_jf_dump_static_llo_profile_to={folder}"})
         found["cycles"] = cycles_a_step(found, _estimates(folder), steps, turn)
     return found
@@ -86,13 +87,14 @@ def compile_one(
 def cycles_a_step(
     found: dict[str, Any], estimates: dict[str, int], steps: int, steps_a_turn: int
 ) -> float | None:
-    """The estimated cycles of a step of the recurrence, or None where one is lacking.
+    """The estimated cycles per step of the recurrence; None if an estimate is missing.
 
-    What stands in a loop is counted once and runs at each turn; a kernel runs once for all steps.
-    Products before and after are left out, as both implementations have the same.
+    An operation in a loop is counted once and runs in every iteration. A kernel runs once for all
+    steps. Products before and after the loop are left out: they are the same in both
+    implementations.
     """
     if found["kernels"]:
-        # An estimate of 0 says that the analysis gave up.
+        # An estimate of 0 means that the analysis gave up.
         own = [estimates.get(name) or None for name in found["kernels"]]
         return None if None in own else sum(n for n in own if n is not None) / steps
     own = [estimates[name] for name in found["in_loops"] if name in estimates]
@@ -100,11 +102,14 @@ def cycles_a_step(
 
 
 def run(suite: Sequence[Case], target: str) -> bool:
-    """Compiles every case for a target, both ways, prints what came of it; whether all compiled.
+    """Compiles every case with the scan and with the target's kernel, and prints the results.
+
+    Returns:
+      True if everything compiled.
 
     Raises:
-      ValueError: a target that is not known, a batch that cannot be divided over its devices, or a
-        compiler that is not installed.
+      ValueError: the target is not known, a batch is not divisible by its number of devices, or
+        the compiler is not installed.
     """
     _require_divisible(suite, target)
     if (reason := targets.missing(target)) is not None:
@@ -115,7 +120,7 @@ def run(suite: Sequence[Case], target: str) -> bool:
     table = Table(title=f"{target}: compiled, not run; {what}")
     for column in ("case", "mode", "implementation", "compile", "memory", "collectives"):
         table.add_column(column)
-    table.add_column("launches a step" if gpu else "estimated cycles a step", justify="right")
+    table.add_column("launches per step" if gpu else "estimated cycles per step", justify="right")
     errors: set[str] = set()
     for case in suite:
         for mode in ("forward", "training"):
@@ -137,7 +142,7 @@ def _require_divisible(suite: Sequence[Case], target: str) -> None:
     for case in suite:
         if case.shape.batch_size % devices:
             raise ValueError(
-                f"case {case.name!r} has a batch_size of {case.shape.batch_size}, which cannot be "
+                f"case {case.name!r} has batch_size {case.shape.batch_size}, which cannot be "
                 f"divided over the {devices} devices of {target}; expected a multiple of {devices}"
             )
 
@@ -146,12 +151,12 @@ def _row(case: Case, mode: str, name: str, found: dict[str, Any]) -> list[str]:
     if "error" in found:
         return [case.name, mode, name, "failed", "", "", ""]
     if name == "tpu" and not found["kernels"]:
-        name = "tpu (the scan serves)"
+        name = "tpu (runs the scan)"
     collectives = ", ".join(f"{n} {k}" for k, n in found["collectives"].items() if n) or "none"
     cost = found.get("cycles", found.get("launches"))
-    cost = "none given" if cost is None else f"{cost:.4g}"
+    cost = "not reported" if cost is None else f"{cost:.4g}"
     size = found["temporary_bytes"]
-    memory = "not told" if size is None else f"{size / 2**20:.1f} MiB"
+    memory = "not reported" if size is None else f"{size / 2**20:.1f} MiB"
     return [case.name, mode, name, f"{found['seconds']:.1f} s", memory, collectives, cost]
 
 
@@ -178,7 +183,7 @@ def _worker(asked: dict[str, Any], environment: dict[str, str]) -> dict[str, Any
 
 
 def _estimates(folder: str) -> dict[str, int]:
-    """Cycles of each operation that the compiler wrote down, by its name in the program."""
+    """The compiler's cycle estimates, by the operation's name in the program."""
     found = {}
     for path in pathlib.Path(folder).iterdir():
         text = path.read_text()

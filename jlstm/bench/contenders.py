@@ -1,4 +1,4 @@
-"""Who is measured, and what has to be installed for it."""
+"""The contenders, and what each of them needs installed."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,13 +10,13 @@ class Contender(NamedTuple):
     """An LSTM to measure.
 
     Attributes:
-      name: what tables call it.
-      module: the module with its `prepare`, see `peers`.
-      options: keyword arguments of `prepare`.
-      install: what pip has to be told for it.
-      environment: variables that its process is started with.
-      rounding: the coarsest number format it rounds to, a name of agreement.TOLERANCE, if that is
-        coarser than the case's dtype: "tfloat32" for products in TensorFloat-32.
+      name: its name in tables.
+      module: the module with its `prepare`; see `peers`.
+      options: keyword arguments for `prepare`.
+      install: the packages to install with pip.
+      environment: environment variables of its process.
+      rounding: the coarsest format it rounds to, a key of agreement.TOLERANCE, if that is coarser
+        than the case's dtype. For example "tfloat32" for products in TensorFloat-32.
     """
 
     name: str
@@ -37,7 +37,7 @@ OURS = tuple(
 )
 _ON_JAX, _ON_TENSORFLOW = {"KERAS_BACKEND": "jax"}, {"KERAS_BACKEND": "tensorflow"}
 
-# The first is what the others have to agree with.
+# The first one is the reference that the others must agree with.
 CONTENDERS = (
     *OURS,
     _peer("scan by hand", "scan"),

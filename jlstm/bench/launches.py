@@ -1,18 +1,18 @@
-"""What a program compiled for a GPU launches, counted in the text that XLA dumps of it."""
+"""Counts the launches of a program compiled for a GPU, in the text that XLA dumps."""
 
 import pathlib
 import re
 
-# A numbered line: how deep it stands, and what it does. Of a slice with something inside it, only
-# what is inside is launched.
+# A numbered line: its indentation, and its kind. Of a slice with nested lines, only the nested ones
+# are launched.
 _LINE = re.compile(r"^( *)\d+: (k\w+)")
 _NOT_LAUNCHED = ("kWhile", "kDynamicSliceFusion", "kSequential", "kConditional")
 
 
 def in_loops(text: str) -> list[int]:
-    """How many kernels and copies each loop launches a turn, its condition included.
+    """The kernels and copies that each loop launches per iteration, including its condition.
 
-    Loops within loops count with the one that they are in.
+    Nested loops count as part of the outer one.
 
     >>> text = "1: kWhile\\n  body:\\n    2: kCustomKernel\\n    3: kCopy\\n4: kCopy"
     >>> in_loops(text)
@@ -34,12 +34,12 @@ def in_loops(text: str) -> list[int]:
 
 
 def a_step(folder: str, turns: list[int], steps: int) -> float | None:
-    """Launches in loops, shared out over the steps that the loops take; None if not to be told.
+    """Launches in loops per time step; None if they cannot be counted.
 
     Args:
-      folder: where XLA dumped what it compiled.
-      turns: of each loop.
-      steps: that each loop takes.
+      folder: folder of XLA's dump.
+      turns: number of iterations of each loop.
+      steps: number of time steps that each loop runs.
     """
     texts = [path.read_text() for path in pathlib.Path(folder).glob("*.thunk_sequence.txt")]
     loops = max((in_loops(text) for text in texts), key=sum, default=[])

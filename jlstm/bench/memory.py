@@ -1,4 +1,4 @@
-"""How much memory this process holds, and the most it has held since it was last asked."""
+"""The current and the peak memory of this process."""
 
 import contextlib
 import ctypes
@@ -10,7 +10,7 @@ RESET = pathlib.Path("/proc/self/clear_refs")
 
 
 def resident_bytes() -> int | None:
-    """What the process holds now, after giving back what it can; None where the system hides it."""
+    """The resident memory after freeing what is possible; None if the system does not report it."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -18,13 +18,13 @@ def resident_bytes() -> int | None:
 
 
 def start_peak() -> None:
-    """Forgets the peak so far."""
+    """Resets the peak."""
     with contextlib.suppress(OSError):
         RESET.write_text("5")
 
 
 def peak_bytes() -> int | None:
-    """The most that the process has held since `start_peak`."""
+    """The peak since `start_peak`; None if the system does not report it."""
     return _read("VmHWM")
 
 

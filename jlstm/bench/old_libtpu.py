@@ -1,4 +1,4 @@
-"""An older libtpu and its jax: what compiling for a TPU takes there without a chip."""
+"""Workarounds to compile for a TPU without a chip on an older jax and libtpu."""
 
 import importlib.metadata
 import re
@@ -6,15 +6,15 @@ from typing import Any
 
 import jax
 
-# On Colab's TPUs in August 2026.
+# The versions on Colab's TPUs in August 2026.
 _JAX, _LIBTPU = "0.7.2", "0.0.21.1"
-# How libtpu, and JAX before it asks libtpu, refuse a Pallas kernel when libtpu is too old for it.
+# The errors of libtpu and of JAX when libtpu is too old for a Pallas kernel.
 _UNREADABLE = re.compile(r"Unsupported version: expected <= (\d+) but got (\d+)")
 _TOO_OLD = "Pallas TPU requires a libtpu version that's at most a month old"
 
 
 def installed() -> str | None:
-    """The version of libtpu, or None if there is none or its package has another name."""
+    """The version of libtpu; None if it is not installed or its package has another name."""
     try:
         return importlib.metadata.version("libtpu")
     except importlib.metadata.PackageNotFoundError:
@@ -43,7 +43,7 @@ def clash(stderr: str) -> str | None:
     """What to install if a compiler failed because libtpu is too old for this jax, or None.
 
     Args:
-      stderr: what the process that compiled wrote there.
+      stderr: the standard error of the process that compiled.
     """
     libtpu = f"libtpu {installed()}" if installed() else "the installed libtpu"
     if versions := _UNREADABLE.search(stderr):

@@ -1,6 +1,6 @@
-"""A case in numbers that belong to no framework: weights, input, lengths, resets.
+"""The arrays of a case, independent of any framework: weights, input, lengths and resets.
 
-Every contender makes them for itself, from the same seed.
+Every contender's process generates them from the same seed.
 """
 
 from typing import Any, NamedTuple
@@ -9,17 +9,19 @@ import numpy as np
 
 from jlstm.bench.cases import Case
 
-# What a contender computed: arrays by what they are called in messages.
+# The results of a contender: arrays by their names in messages.
 Seen = dict[str, np.ndarray]
-# Steps that are compared where a contender runs one step a call.
+# The number of steps that are compared in mode "step".
 COMPARED_STEPS = 16
 
 
 class LayerWeights(NamedTuple):
-    """One layer: D directions, gates in the order i, f, g, o along the last axis.
+    """One layer of D directions. The gate order along the last axis is i, f, g, o.
+
+    All are NumPy arrays, or JAX arrays when a contender differentiates.
 
     Attributes:
-      w_x: [D, I, 4H], of NumPy or, where a contender differentiates, of JAX; so are the others.
+      w_x: [D, I, 4H].
       w_h: [D, H, 4H].
       b: [D, 4H].
     """
@@ -30,15 +32,15 @@ class LayerWeights(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A case with its numbers, float32.
+    """A case with its arrays, in float32.
 
     Attributes:
-      case: where they come from.
+      case: the case.
       layers: weights, lowest layer first.
       xs: input [T, B, I].
-      lengths: int32 [B], or None where all sequences have T steps.
+      lengths: int32 [B], or None if all sequences have T steps.
       resets: bool [T, B], or None.
-      threads: how many threads the contender may use.
+      threads: number of threads the contender may use.
     """
 
     case: Case
@@ -50,9 +52,9 @@ class Problem(NamedTuple):
 
 
 def make(case: Case, threads: int) -> Problem:
-    """The numbers of a case: weights uniform within 1/sqrt(H) as torch draws them, normal input.
+    """The arrays of a case. Weights are uniform within 1/sqrt(H), as in torch; the input is normal.
 
-    No number is so small that a processor would handle it slowly.
+    Tiny numbers become 0, because processors handle subnormal numbers slowly.
     """
     draw = np.random.default_rng(0)
     layers = []
@@ -81,7 +83,7 @@ def _normal_range(a: np.ndarray) -> np.ndarray:
 
 
 def named(layers: tuple[LayerWeights, ...]) -> Seen:
-    """Gradients for the weights, under the names that messages use."""
+    """The gradients of the weights, by their names in messages."""
     return {
         f"gradients for {name} of layer {n}": np.asarray(array)
         for n, layer in enumerate(layers)

@@ -1,4 +1,4 @@
-"""Measurements as JSON lines, each with what it takes to do it again."""
+"""Measurements as JSON lines, each with all that is needed to repeat it."""
 
 import contextlib
 import dataclasses
@@ -21,16 +21,16 @@ PACKAGES = ("dm-haiku", "equinox", "keras", "onnxruntime", "tensorflow", "torch"
 
 @contextlib.contextmanager
 def appending(path: pathlib.Path) -> Iterator[Callable[[list[Record]], None]]:
-    """Opens a file and gives a function that appends records to it, whole lines.
+    """Opens a file, and yields a function that appends records to it as whole lines.
 
-    A file that was not there before is not left behind empty.
+    A new file that stays empty is removed.
 
     Raises:
       ValueError: the file cannot be written.
     """
     new = not path.exists()
     try:
-        # Unbuffered: all lines of a mode are written at once, whatever interrupts.
+        # Unbuffered, so that an interrupt leaves either all lines of a mode or none.
         file = path.open("ab", buffering=0)
     except OSError as error:
         raise ValueError(f"cannot write records to {path}: {error.strerror}") from None
@@ -50,7 +50,7 @@ def read(path: pathlib.Path) -> list[Record]:
     """The records in a file.
 
     Raises:
-      ValueError: the file cannot be read, or a line of it is no record; the message says which.
+      ValueError: the file cannot be read, or a line is not a record. The message names the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -65,7 +65,7 @@ def read(path: pathlib.Path) -> list[Record]:
         except ValueError:
             record = None
         if not isinstance(record, dict) or not {"case", "contender", "mode"} <= record.keys():
-            raise ValueError(f"line {n} of {path} is no record that jlstm bench wrote")
+            raise ValueError(f"line {n} of {path} is not a record of `jlstm bench --out`")
         records.append(record)
     if not records:
         raise ValueError(f"{path} holds no records")
@@ -73,12 +73,12 @@ def read(path: pathlib.Path) -> list[Record]:
 
 
 def of_run(command: str, threads: int, ceilings: dict[str, float], accelerator: str = "") -> Record:
-    """What all records of a run share: the command, machine, versions, ceilings.
+    """The part that all records of a run share: command, machine, versions and ceilings.
 
     Args:
-      command: the words that measure the same again.
-      threads: processors that each contender was kept to.
-      ceilings: as `ceilings.measure` gives them.
+      command: the command that repeats the measurement.
+      threads: number of processors that each contender was pinned to.
+      ceilings: the result of `ceilings.measure`.
       accelerator: the TPU or GPU that was measured; "" for none.
     """
     return {
@@ -93,7 +93,7 @@ def of_run(command: str, threads: int, ceilings: dict[str, float], accelerator: 
 
 
 def of_case(run: Record, case: Case, outcome: Outcome) -> list[Record]:
-    """A record for each contender that was timed in a mode, and one for each left out."""
+    """One record for each contender: those that were timed, and those that were left out."""
     common = run | {
         "case": case.name,
         "mode": outcome.mode,

@@ -1,4 +1,4 @@
-"""What got slower since an earlier run, by how much, and whether that is beyond noise."""
+"""Compares two runs: what became slower or faster, by how much, and whether beyond noise."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from jlstm.bench.records import Record
 from jlstm.bench.statistics import Estimate, change
 from jlstm.bench.statistics import ratio as paired
 
-# Two runs of one program on one machine may differ by this much even where their rounds do not.
+# Two runs of one program on one machine may differ by this much, even if rounds within a run agree.
 FLOOR = 0.03
 
 
@@ -18,9 +18,9 @@ class Change(NamedTuple):
     """One contender, case and mode in two runs.
 
     Attributes:
-      case, mode, contender: which.
-      ratio: new seconds over old.
-      verdict: "slower", "faster", or "" where the difference is within noise.
+      case, mode, contender: their names.
+      ratio: new seconds divided by old seconds.
+      verdict: "slower", "faster", or "" if the difference is within noise.
     """
 
     case: str
@@ -31,10 +31,10 @@ class Change(NamedTuple):
 
 
 def changes(new: list[Record], old: list[Record]) -> list[Change]:
-    """All that both runs measured.
+    """The changes of all measurements that both runs have.
 
-    A change is beyond noise if the whole interval of the ratio lies further from 1 than the
-    machine itself changed between the runs, as its two ceilings show, and than 3 %.
+    A change is beyond noise if the whole interval of the ratio is further from 1 than 3 %, and than
+    the change of the machine itself between the runs, which its two ceilings show.
     """
     before = {_key(record): record for record in old if "rounds_s" in record}
     found = []
@@ -51,9 +51,9 @@ def changes(new: list[Record], old: list[Record]) -> list[Change]:
 
 
 def leaders(records: list[Record]) -> dict[tuple[str, str], set[str]]:
-    """For each case and mode the fastest contender, and those that noise does not tell from it.
+    """For each case and mode, the fastest contender and those that tie with it.
 
-    Such a one's time over the fastest's has an interval that reaches below 1.03.
+    A contender ties if the interval of its time divided by the fastest time reaches below 1.03.
     """
     found: dict[tuple[str, str], set[str]] = {}
     groups: dict[tuple[str, str], list[Record]] = {}
@@ -71,16 +71,16 @@ def leaders(records: list[Record]) -> dict[tuple[str, str], set[str]]:
 
 
 def drift(new: Record, old: Record) -> float:
-    """By what share the machine's own speed changed between two runs, at most."""
+    """The largest relative change of the machine's ceilings between two runs."""
     ratios = [new["ceilings"][name] / old["ceilings"][name] for name in new["ceilings"]]
     return max(max(r, 1 / r) - 1 for r in ratios)
 
 
 def show(console: Console, new: list[Record], old: list[Record]) -> None:
-    """Prints what changed beyond noise, and how much did not."""
+    """Prints the changes beyond noise, and how many measurements are within noise."""
     found = changes(new, old)
     if not found:
-        console.print("The earlier records hold none of what was measured now.")
+        console.print("The earlier records have no measurement in common with this run.")
         return
     beyond = sorted((c for c in found if c.verdict), key=lambda c: -c.ratio.median)
     if beyond:
@@ -101,7 +101,7 @@ def show(console: Console, new: list[Record], old: list[Record]) -> None:
 
 
 def _key(record: Record) -> tuple[str, ...]:
-    # What else was measured of the case does not matter.
+    # The other modes of the case do not matter.
     shape = {name: value for name, value in record["shape"].items() if name != "modes"}
     same = ("case", "mode", "contender", "config", "threads")
     return (*(str(record[name]) for name in same), str(shape))

@@ -1,4 +1,4 @@
-"""Medians with their bootstrap intervals."""
+"""Medians with bootstrap intervals."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ RESAMPLES = 1000
 
 
 class Estimate(NamedTuple):
-    """A median and the 95 % interval that a percentile bootstrap gives it."""
+    """A median with its 95 % percentile bootstrap interval."""
 
     median: float
     low: float
@@ -16,7 +16,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: list[float] | np.ndarray) -> Estimate:
-    """The median of values, one at least."""
+    """The median of at least one value, with its interval."""
     array = np.asarray(values, "float64")
     draws = np.random.default_rng(0).integers(len(array), size=(RESAMPLES, len(array)))
     low, high = np.percentile(np.median(array[draws], 1), [2.5, 97.5])
@@ -24,13 +24,13 @@ def estimate(values: list[float] | np.ndarray) -> Estimate:
 
 
 def ratio(a: list[float], b: list[float]) -> Estimate:
-    """How many times b's seconds a's are, round by round: both were taken in the same rounds."""
+    """The seconds of a divided by those of b, paired by round. Both come from the same rounds."""
     rounds = min(len(a), len(b))
     return estimate(np.asarray(a[:rounds]) / np.asarray(b[:rounds]))
 
 
 def change(new: list[float], old: list[float]) -> Estimate:
-    """How many times old's seconds new's are, rounds of different runs being unpaired."""
+    """The median of new divided by that of old. Rounds of different runs are not paired."""
     draw = np.random.default_rng(0)
 
     def medians(values: list[float]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What came of a case in a mode, as tables that fit 80 columns."""
+"""Tables of results that fit 80 columns."""
 
 from rich import box
 from rich.console import Console
@@ -18,11 +18,12 @@ TITLES = {
 
 
 def show(console: Console, case: Case, outcome: Outcome, ceilings: dict[str, float]) -> None:
-    """Prints a table, fastest first, and who was left out and why.
+    """Prints a table, fastest first, then the contenders that were left out, with reasons.
 
-    Columns: milliseconds of a call, half the width of their 95 % interval, how many times the first
-    contender's, speed and its share of the matrix product's, milliseconds to lower and compile, the
-    process's peak memory, and, for small cases, milliseconds of a call that computes nothing.
+    Columns: milliseconds per call; half the width of the 95 % interval; the ratio to the first
+    contender's time; the speed, and its percentage of the matrix product's speed; milliseconds to
+    lower and compile; the process's peak memory; and, for small cases, milliseconds of a call that
+    computes nothing.
     """
     console.print(Text(f"{describe(case)}: {TITLES[outcome.mode]}", style="bold"))
     if outcome.timings:
@@ -35,17 +36,18 @@ def show(console: Console, case: Case, outcome: Outcome, ceilings: dict[str, flo
     console.print()
 
 
-LEGEND = """±%: half the width of the 95 % interval of the median. ratio: times jlstm's time, or the
-next contender's where that cannot run. % max: of the speed of one large matrix product. build ms:
-lowering and compiling. MB: the most the process held. null: a call that computes nothing. Wide
-intervals, or a % max far above 100, mean that other programs kept this machine busy.
+LEGEND = """ms: milliseconds per call. ±%: half the width of the median's 95 % interval. ratio: time
+divided by that of the first contender that can run, normally jlstm. % max: speed as a percentage of
+one large matrix product's. build ms: lowering and compiling. MB: peak memory of the process. null:
+a call that computes nothing. Wide intervals, or a % max far above 100, mean that other programs
+kept this machine busy.
 """
 
 
 def describe(case: Case) -> str:
-    """The case in a line: name, steps T, batch B, input size I, layers' sizes H, dtype."""
+    """The case in one line: name, steps T, batch B, input size I, hidden sizes H, dtype."""
     sizes = ", ".join(
-        f"{layer.hidden_size}{' both ways' if layer.bidirectional else ''}"
+        f"{layer.hidden_size}{' bidirectional' if layer.bidirectional else ''}"
         for layer in case.config.layers
     )
     shape = case.shape
@@ -86,5 +88,5 @@ def _table(case: Case, outcome: Outcome, ceilings: dict[str, float]) -> Table:
 
 
 def three_digits(x: float) -> str:
-    """A number with three significant digits, as far as they fit a narrow column."""
+    """A number with three significant digits, or fewer to fit a narrow column."""
     return f"{x:.3g}" if 0.1 <= x < 1000 else f"{x:.0f}" if x >= 1000 or x == 0 else f"{x:.3f}"

@@ -1,4 +1,4 @@
-"""Chips that need not be here: their names, and what compiling for them takes."""
+"""Chips to compile for: their names, and what compiling for them needs."""
 
 import importlib.util
 import math
@@ -8,44 +8,44 @@ import re
 import jax
 
 TPUS = ("v4", "v5e", "v5p", "v6e", "tpu7x")
-# In slices libtpu gives each of two cores as a device of its own.
+# In slices of these chips, libtpu lists each of the two cores as a device.
 _DEVICES_A_CHIP = {"v4": 2, "tpu7x": 2}
 _SLICE = re.compile(r"[1-9][0-9]*(x[1-9][0-9]*){1,2}")
 
 
 def device_count(target: str) -> int:
-    """How many devices a target has: "v5e" has 1, "v5e:2x2" has 4.
+    """The number of devices of a target: 1 for "v5e", 4 for "v5e:2x2".
 
     Raises:
-      ValueError: the target is not known, or no shape of a slice follows the colon.
+      ValueError: the target is not known, or the part after the colon is not the shape of a slice.
     """
     chip, colon, shape = target.partition(":")
     if chip not in (*TPUS, "h100"):
         raise ValueError(
-            f"--target is {target!r}, which is not known; expected a TPU, {', '.join(TPUS)}, or "
-            "h100: of GPUs only the H100 is described"
+            f"--target is {target!r}, which is not known; expected a TPU, one of "
+            f"{', '.join(TPUS)}, or h100, the only GPU that is supported"
         )
     if not colon:
         return 1
     if chip == "h100":
-        raise ValueError(f"--target is {target!r}, but an H100 has no slices; expected 'h100'")
+        raise ValueError(f"--target is {target!r}, but an H100 has no slices; use 'h100'")
     if not _SLICE.fullmatch(shape):
         raise ValueError(
-            f"--target is {target!r}; expected the shape of a slice after the colon, two or three "
-            f"whole numbers of at least 1 such as '{chip}:2x2', or '{chip}' for one chip"
+            f"--target is {target!r}; expected the shape of a slice after the colon: two or three "
+            f"whole numbers of at least 1, such as '{chip}:2x2'; or '{chip}' for one chip"
         )
     return math.prod(int(n) for n in shape.split("x")) * _DEVICES_A_CHIP.get(chip, 1)
 
 
 def missing(target: str) -> str | None:
-    """What to install before anything can be compiled for a target, or None."""
+    """What to install to compile for a target; None if nothing is missing."""
     if target != "h100":
         if _installed("libtpu"):
             return None
-        return "compiling for a TPU takes libtpu: pip install '.[tpu]'"
+        return "compiling for a TPU needs libtpu: pip install '.[tpu]'"
     if toolkit() is None or not _installed("jax_plugins.xla_cuda13"):
         return (
-            "compiling for an H100 takes JAX's plugin for CUDA and ptxas: pip install "
+            "compiling for an H100 needs JAX's CUDA plugin and ptxas: pip install "
             f"jax-cuda13-plugin=={jax.__version__} jax-cuda13-pjrt=={jax.__version__} "
             "nvidia-cuda-nvcc"
         )
@@ -53,7 +53,7 @@ def missing(target: str) -> str | None:
 
 
 def toolkit() -> pathlib.Path | None:
-    """The folder with the assembler that XLA calls, bin/ptxas, as NVIDIA's packages install it."""
+    """The folder in which NVIDIA's packages install bin/ptxas, the assembler that XLA calls."""
     found = importlib.util.find_spec("nvidia")
     for folder in (found.submodule_search_locations or ()) if found else ():
         if (where := pathlib.Path(folder, "cu13")).joinpath("bin", "ptxas").exists():
@@ -64,5 +64,5 @@ def toolkit() -> pathlib.Path | None:
 def _installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package that it would be in is there
+    except ModuleNotFoundError:  # its parent package is missing too
         return False

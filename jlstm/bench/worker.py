@@ -1,4 +1,4 @@
-"""A process of its own for each contender, so that thread pools and memory do not mix."""
+"""Runs each contender in a separate process, so that thread pools and memory do not mix."""
 
 import contextlib
 import importlib
@@ -21,23 +21,23 @@ from jlstm.bench.peers import UnsupportedError
 from jlstm.bench.problem import Seen
 from jlstm.config import Config
 
-# Calls in one turn, at most.
+# The largest number of calls in one turn.
 MOST_CALLS = 1000
-# Numbers of an output that are compared, about; contenders send them through a pipe.
+# About how many numbers of an output are compared. Contenders send them through a pipe.
 MOST_COMPARED = 1 << 24
-# Run once before the first case, so that what a framework sets up is not counted in it.
+# Run once before the first case, so that a framework's setup does not count in it.
 WARM_UP = Case("warm-up", Config.stack(2, [2]), Shape(2, 1))
 
 
 class Prepared(NamedTuple):
-    """What is known of a contender before it is timed.
+    """The measurements of a contender before it is timed.
 
     Attributes:
-      seen: what it computed.
+      seen: its results.
       lower_s, compile_s, first_call_s: seconds; see peers.Program.
-      memory_bytes: what the program takes of an accelerator's memory; on a CPU the most that its
-        process held while running, above what it held before it had the case. None where the system
-        does not tell.
+      memory_bytes: on an accelerator, the device memory that the program takes. On a CPU, the peak
+        of its process while running, minus the process's memory before the case. None if the system
+        does not report it.
     """
 
     seen: Seen
@@ -48,25 +48,25 @@ class Prepared(NamedTuple):
 
 
 class LeftOutError(Exception):
-    """A contender cannot be measured; the message says why."""
+    """A contender cannot be measured. The message says why."""
 
 
 class Worker:
-    """A contender in a process of its own; every method waits for its answer."""
+    """A contender in a separate process. Every method waits for the process's answer."""
 
     def __init__(self, contender: Contender, threads: int, limit_s: float | None = None) -> None:
-        """Starts the process; `ready` waits until it has its framework.
+        """Starts the process. `ready` waits until it has imported its framework.
 
         Args:
-          contender: who it is.
-          threads: how many threads it may use.
-          limit_s: seconds after which it is ended if it gives no answer; None to wait for ever.
+          contender: the contender.
+          threads: number of threads it may use.
+          limit_s: seconds to wait for any answer before the process is killed; None for no limit.
         """
         self.contender = contender
         self._limit_s = limit_s
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        # Frameworks chatter on standard error; it is only wanted of a process that dies.
+        # Frameworks write much to standard error. It is only needed if the process dies.
         self._errors = tempfile.NamedTemporaryFile()  # noqa: SIM115 - `stop` closes it
         arguments = (theirs, contender, self._errors.name, threads)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
@@ -77,23 +77,26 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether its process still runs."""
+        """Whether the process is still running."""
         return self._process.is_alive()
 
     def ready(self) -> None:
-        """Waits until the process has its framework; LeftOutError says what is missing."""
+        """Waits until the framework is imported. LeftOutError says what is missing."""
         self._answer()
 
     def prepare(self, case: Case, mode: str, threads: int) -> Prepared:
-        """Builds the case in a mode and runs it a first time; LeftOutError says why not."""
+        """Builds the case in a mode and runs it once. LeftOutError says why it cannot."""
         return self._ask("prepare", case, mode, threads)
 
     def turn(self, mode: str, seconds: float) -> list[float]:
-        """Seconds of each call, one at least, over some time; mode "null" times an empty call."""
+        """Calls the program for `seconds`, at least once. Returns the seconds of each call.
+
+        Mode "null" times a call that computes nothing.
+        """
         return self._ask("turn", mode, seconds)
 
     def forget(self) -> None:
-        """Lets go of the case."""
+        """Frees the programs of the case."""
         self._ask("forget")
 
     def stop(self) -> None:
@@ -105,7 +108,7 @@ class Worker:
         self._errors.close()
 
     def _ask(self, *message: Any) -> Any:
-        with contextlib.suppress(OSError):  # a dead process is noticed when it gives no answer
+        with contextlib.suppress(OSError):  # `_answer` notices a dead process
             self._connection.send(message)
         return self._answer()
 
@@ -115,7 +118,7 @@ class Worker:
                 self._process.kill()
                 self._process.join()
                 self._connection.close()
-                raise LeftOutError(f"it gave no answer within {self._limit_s:g} s, and was ended")
+                raise LeftOutError(f"it did not answer within {self._limit_s:g} s, and was killed")
             kind, value = self._connection.recv()
         except (EOFError, OSError):
             self._process.join(5)
@@ -130,19 +133,23 @@ class Worker:
 
 @contextlib.contextmanager
 def pinned(threads: int) -> Iterator[None]:
-    """Keeps this process, and those it starts meanwhile, to that many processors.
+    """Pins this process, and those it starts meanwhile, to that many processors.
 
     Raises:
-      ValueError: there are fewer, or the system cannot pin.
+      ValueError: the machine has fewer processors, or the system does not support pinning.
     """
     if not hasattr(os, "sched_setaffinity"):
         if threads != os.cpu_count():
-            raise ValueError(f"this system cannot keep processes to {threads} processors")
+            raise ValueError(
+                f"--threads is {threads}, but this system cannot pin processes; leave --threads out"
+            )
         yield
         return
     before = os.sched_getaffinity(0)
     if threads > len(before):
-        raise ValueError(f"--threads is {threads}, but there are {len(before)} processors here")
+        raise ValueError(
+            f"--threads is {threads}, but this process may use {len(before)} processors"
+        )
     os.sched_setaffinity(0, sorted(before)[:threads])
     try:
         yield
@@ -152,7 +159,7 @@ def pinned(threads: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Sets variables that a process inherits when it is started."""
+    """Sets environment variables for processes that are started meanwhile."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -166,7 +173,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _serve(connection: Connection, contender: Contender, errors: str, threads: int) -> None:
-    # Ctrl-C reaches every process of a terminal; the one that asks decides what to do.
+    # Ctrl-C reaches every process of a terminal. Only the main process handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with open(errors, "ab") as file:
         os.dup2(file.fileno(), 2)
@@ -181,7 +188,7 @@ def _serve(connection: Connection, contender: Contender, errors: str, threads: i
     if missing:
         connection.send(("left out", missing))
         return
-    with contextlib.suppress(Exception):  # whatever is wrong shows again in a case
+    with contextlib.suppress(Exception):  # any error will show again in a case
         _prepare(module, contender, programs, WARM_UP, "forward", threads)
     _forget(programs)
     connection.send(("ready", None))
@@ -218,7 +225,7 @@ def _prepare(
     jax.config.update("jax_enable_x64", case.config.dtype == "float64")
     before = memory.resident_bytes()
     program = module.prepare(problem.make(case, threads), mode, **(contender.options or {}))
-    memory.resident_bytes()  # gives back what compiling took
+    memory.resident_bytes()  # frees the memory that compiling took
     memory.start_peak()
     start = time.perf_counter()
     program.call()
@@ -237,7 +244,7 @@ def _prepare(
 
 
 def _few_sequences(a: np.ndarray) -> np.ndarray:
-    """Outputs or inputs [T, B, features] of some sequences, spread evenly, where there are many."""
+    """Of a large array [T, B, features], some evenly spread sequences; other arrays whole."""
     if a.ndim != 3 or a.size <= MOST_COMPARED:
         return a
     return np.ascontiguousarray(a[:, :: -(-a.size // MOST_COMPARED)])
@@ -246,7 +253,7 @@ def _few_sequences(a: np.ndarray) -> np.ndarray:
 def _turn(programs: dict[str, Any], mode: str, seconds: float) -> list[float]:
     call = programs[mode]
     start = time.perf_counter()
-    call()  # brings weights back into caches and wakes threads
+    call()  # loads weights into caches and wakes threads
     last = time.perf_counter() - start
     if last > seconds:
         return [last]

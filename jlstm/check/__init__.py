@@ -1,1 +1,1 @@
-"""jlstm check: whether this machine's implementations keep their promises, and their times."""
+"""`jlstm check`: tests this machine's implementations against the contracts, and times them."""

@@ -1,4 +1,4 @@
-"""Calls by which contracts are checked, and how far apart their results are."""
+"""The calls that test the contracts, and the difference between two results."""
 
 import dataclasses
 from typing import Any
@@ -16,7 +16,7 @@ STEPS, BATCH = 24, 6
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A network run by one implementation."""
+    """A network with its arguments and the implementation to run it with."""
 
     implementation: str
     config: Config
@@ -25,7 +25,7 @@ class Call:
     xs: jax.Array
 
     def run(self, params: Any = None, carry: Any = None, xs: Any = None, **times: Any) -> Any:
-        """`apply` with some arguments in place of the call's own."""
+        """`apply` with the call's arguments, some of them replaced."""
         return jlstm.apply(
             self.config,
             self.params if params is None else params,
@@ -36,14 +36,14 @@ class Call:
         )
 
     def loss(self, params: Any = None, xs: Any = None, **times: Any) -> jax.Array:
-        """A number that all outputs and the last carry bear on."""
+        """A scalar that depends on every output and on the final carry."""
         out = jax.tree.leaves(self.run(params, None, xs, **times))
         weigh = [jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape) for a in out]
         return sum((jnp.sum(a * w) for a, w in zip(out, weigh, strict=True)), jnp.zeros(()))
 
 
 def made(implementation: str, *layers: jlstm.Layer, seed: int = 0, dtype: str = "float32") -> Call:
-    """A call drawn at random; one layer forward and one both ways unless said otherwise."""
+    """A random call; by default a unidirectional layer below a bidirectional one."""
     layers = layers or (jlstm.Layer(20), jlstm.Layer(17, bidirectional=True))
     config = Config(5, layers, dtype=dtype)
     draw = np.random.default_rng(seed)
@@ -57,7 +57,11 @@ def made(implementation: str, *layers: jlstm.Layer, seed: int = 0, dtype: str = 
 
 
 def apart(seen: Any, wanted: Any) -> float:
-    """The largest difference within two trees, beside the largest number of each array."""
+    """The largest difference between two pytrees; inf if one is NaN.
+
+    Each array's difference is divided by the largest magnitude in `wanted`'s array, or by 1 if that
+    is smaller.
+    """
     worst = 0.0
     for a, b in zip(jax.tree.leaves(seen), jax.tree.leaves(wanted), strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)

@@ -1,4 +1,4 @@
-"""jlstm check: the contracts and a few times, on every implementation that this machine has."""
+"""The command `jlstm check`: contracts and timings of every implementation on this machine."""
 
 import statistics
 import time
@@ -23,12 +23,12 @@ _ROUNDS = 5
 
 
 class Outcome(NamedTuple):
-    """What came of one contract on one implementation.
+    """The result of one contract on one implementation.
 
     Attributes:
-      held: whether the implementation kept it, or refused the call.
-      text: the largest difference, "refused", or what failed, in a few words.
-      details: why it was refused, or the traceback of what it raised; else "".
+      held: True if the contract held, or if the implementation refused the call.
+      text: the largest difference, "refused", or a few words on the failure.
+      details: the reason for a refusal, or the traceback of an error; otherwise "".
     """
 
     held: bool
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 def run() -> bool:
-    """Prints what holds and how long calls take; whether everything held."""
+    """Prints the contracts' results and the times. Returns True if all held and were timed."""
     console = Console()
     found = ", ".join(f"{name} {version}" for name, version in info.versions().items())
     device = jax.devices()[0]
@@ -46,8 +46,8 @@ def run() -> bool:
     names = columns(plain)
     for name, usable, reason in jlstm.implementations(plain):
         if not usable:
-            console.print(f"{name} does not serve here: {reason}", highlight=False)
-    table = Table("contract", *names, title="largest difference from what it should be")
+            console.print(f"{name} is not available here: {reason}", highlight=False)
+    table = Table("contract", *names, title="largest difference from the expected result")
     held = True
     for contract, allowed in CONTRACTS:
         cells = [tried(contract, name, allowed) for name in names]
@@ -64,32 +64,35 @@ def run() -> bool:
 
 
 def summary(contract: Contract) -> str:
-    """What a contract promises, in a line."""
+    """The contract's promise, in one line."""
     return (contract.__doc__ or "").strip()
 
 
 def columns(config: jlstm.Config) -> list[str]:
-    """The implementations that serve a network here; "auto" too, unless it is always the first."""
+    """The names of the implementations that can run `config` here.
+
+    "auto" comes first, unless it would always choose the first implementation.
+    """
     names = [name for name, usable, _ in jlstm.implementations(config) if usable]
     whole = [i.name for i in choice.IMPLEMENTATIONS if not i.lacks and i.run is not scan.run]
     return names if names[0] in whole else ["auto", *names]
 
 
 def tried(contract: Contract, name: str, allowed: float) -> Outcome:
-    """What comes of a contract on an implementation.
+    """Tests one contract on one implementation.
 
     Args:
       contract: one of CONTRACTS.
-      name: the implementation.
-      allowed: the largest difference that is rounding.
+      name: the name of the implementation.
+      allowed: the largest difference that rounding explains.
     """
     try:
-        # Rounded products would hide small faults.
+        # Low-precision matrix products would hide small faults.
         with jax.default_matmul_precision("highest"):
             off = contract(name)
-    except RefusedError as error:  # cuDNN refuses resets; "auto" hands them to another
+    except RefusedError as error:  # as cuDNN does resets; "auto" picks another for them
         return Outcome(True, "refused", str(error))
-    except Exception as error:  # whatever a platform's compiler raises is a finding of its own
+    except Exception as error:  # a platform's compiler may raise anything
         said = (str(error).splitlines() or [""])[0][:80]
         return Outcome(False, f"FAILED: {type(error).__name__}: {said}", traceback.format_exc())
     if off <= allowed:
@@ -98,7 +101,7 @@ def tried(contract: Contract, name: str, allowed: float) -> Outcome:
 
 
 def _times(names: list[str], console: Console) -> tuple[Table, bool]:
-    """The table, and whether nothing failed; what does is printed, and the others go on."""
+    """The table of times, and True if nothing failed. A failure is printed; other calls go on."""
     table = Table(
         "T, B, H", "mode", *names, title="milliseconds a call, median of interleaved rounds"
     )
@@ -117,15 +120,15 @@ def _times(names: list[str], console: Console) -> tuple[Table, bool]:
                     start = time.perf_counter()
                     try:
                         jax.block_until_ready(call(params, xs))
-                    except RefusedError:  # as a kernel does a layer that its chip has no room for
+                    except RefusedError:  # for example, the layer does not fit the chip
                         cells[name] = "refused"
-                    except Exception as error:  # a finding, as it is of a contract
+                    except Exception as error:  # as in `tried`
                         cells[name], good = "failed", False
                         said = f"{name} failed: {type(error).__name__}: {error}"
                         console.print(*row, said, sep=", ", markup=False, highlight=False)
                     if name in cells:
                         del calls[name]
-                    elif n:  # the first compiles
+                    elif n:  # the first round compiles
                         taken[name].append(time.perf_counter() - start)
             for name in calls:
                 cells[name] = f"{1e3 * statistics.median(taken[name]):.2f}"

@@ -1,8 +1,8 @@
-"""What every implementation promises, each as a function that gives a difference that should be 0.
+"""The contracts of every implementation, one function each.
 
-They stand by themselves, without the tests, so that they run wherever jlstm is installed. A call is
-one network with its parameters, inputs and carry. `command` asks for products of the highest
-precision.
+Each function returns a difference that should be 0, up to rounding. The functions do not need the
+test suite, so they run wherever jlstm is installed. `command` runs them with matrix products of the
+highest precision, and prints the docstrings.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ from jlstm.kernels.choice import RefusedError
 
 
 def one_step_at_a_time(name: str) -> float:
-    """1: a scan of `step` is `apply`."""
+    """1: scanning `step` over time equals `apply`."""
     call = made(name, jlstm.Layer(20), jlstm.Layer(9))
     step = functools.partial(jlstm.step, call.config, call.params)
     return apart(jax.lax.scan(step, call.carry, call.xs), call.run())
 
 
 def time_split(name: str) -> float:
-    """2: the carry passed on continues a sequence."""
+    """2: two parts of a sequence, the carry passed on, equal the whole."""
     call = made(name, jlstm.Layer(20), jlstm.Layer(9))
     carry, first = call.run(xs=call.xs[:11])
     last, second = call.run(carry=carry, xs=call.xs[11:])
@@ -38,7 +38,7 @@ def time_split(name: str) -> float:
 
 
 def mapped(name: str) -> float:
-    """3: vmap over sequences, and over the members of an ensemble."""
+    """3: vmap over sequences, or over an ensemble's parameters, equals separate calls."""
     call = made(name)
     _, ys = call.run()
     start = jlstm.initial_carry(call.config)
@@ -51,14 +51,14 @@ def mapped(name: str) -> float:
 
 
 def from_nothing(name: str) -> float:
-    """4: without a carry it starts from the initial one."""
+    """4: carry=None starts from the initial carry."""
     call = dataclasses.replace(made(name), carry=None)
     start = jlstm.initial_carry(call.config, batch_shape=(BATCH,))
     return apart(call.run(), call.run(carry=start))
 
 
 def lengths(name: str) -> float:
-    """5 and 7: each sequence as it is alone, whatever stands in its padding."""
+    """5 and 7: a padded sequence equals the same sequence alone, even with NaN padding."""
     call = made(name)
     sizes = np.array([0, 1, 7, STEPS, STEPS - 1, 12])
     valid = np.arange(STEPS)[:, None] < sizes
@@ -74,7 +74,7 @@ def lengths(name: str) -> float:
 
 
 def masks(name: str) -> float:
-    """5: steps that a mask leaves out are as if they were not there."""
+    """5: masking steps out equals removing them."""
     call = made(name)
     mask = np.random.default_rng(3).random((STEPS, BATCH)) < 0.6
     carry, ys = call.run(mask=mask)
@@ -87,7 +87,7 @@ def masks(name: str) -> float:
 
 
 def resets(name: str) -> float:
-    """6: an episode is what it is alone, and its gradients end with it."""
+    """6: an episode after a reset equals the episode alone; no gradient crosses the reset."""
     call = made(name, jlstm.Layer(20))
     flags = np.zeros((STEPS, BATCH), bool)
     flags[9] = True
@@ -101,7 +101,7 @@ def resets(name: str) -> float:
 
 
 def differentiated(name: str) -> float:
-    """8: reverse and forward mode, second derivatives and checkpoint, beside the scan's."""
+    """8: grad, jvp, second derivatives and jax.checkpoint equal those of the scan."""
     call, scan = made(name), made("scan")
     seen, wanted = (jax.grad(c.loss, (0, 1))(c.params, c.xs) for c in (call, scan))
     kept = jax.grad(jax.checkpoint(call.loss))(call.params)
@@ -115,20 +115,20 @@ def differentiated(name: str) -> float:
 
 
 def beside_the_scan_on_cpu(name: str) -> float:
-    """9: a thousand steps of what the scan computes on a CPU."""
+    """9: a thousand steps equal those of the scan on a CPU."""
     call = made(name)
     long = jnp.tile(call.xs, (42, 1, 1))[:1000]
     return apart(call.run(xs=long), _scanned_on_cpu(call, long))
 
 
 def in_bfloat16(name: str) -> float:
-    """9: the same in bfloat16, as far as it counts."""
+    """9: bfloat16 results equal those of the scan on a CPU, to bfloat16 precision."""
     call = made(name, dtype="bfloat16")
     return apart(call.run(), _scanned_on_cpu(call, call.xs))
 
 
 def chosen(name: str) -> float:
-    """10: one that cannot serve a network says so; "auto" serves it, and its gradients."""
+    """10: an implementation refuses unsupported networks; "auto" runs them like the scan."""
     call = made(name, jlstm.Layer(20, peepholes=True), jlstm.Layer(9))
     auto, scan = (dataclasses.replace(call, implementation=n) for n in ("auto", "scan"))
     served = {"auto": True} | {n: usable for n, usable, _ in jlstm.implementations(call.config)}
@@ -139,7 +139,7 @@ def chosen(name: str) -> float:
 
 
 def drawn(name: str) -> float:
-    """11: one key, one result, on every implementation; no key, nothing dropped."""
+    """11: the same key gives the scan's dropout; without a key nothing is dropped."""
     layers = jlstm.Layer(20, dropout=0.3), jlstm.Layer(9, weight_dropout=0.2)
     call, scan = made(name, *layers), made("scan", *layers)
     key = jax.random.key(7)
@@ -148,7 +148,7 @@ def drawn(name: str) -> float:
 
 
 def refused(name: str) -> float:
-    """12: what does not fit is refused; the number counts what was not."""
+    """12: wrong arguments raise errors (the number counts those that do not)."""
     call = made(name)
     wrong: list[dict[str, Any]] = [
         {"xs": call.xs[..., :-1]},
@@ -162,13 +162,13 @@ def refused(name: str) -> float:
 
 
 def undisturbed(name: str) -> float:
-    """13: two calls at once give what each gives alone, bit for bit."""
+    """13: two simultaneous calls give the same bits as each alone."""
     calls = made(name), made(name, seed=1)
     alone = [call.run() for call in calls]
     asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
 
     def run(call: Call) -> Any:
-        with jax.default_matmul_precision(asked):  # which each thread has for itself
+        with jax.default_matmul_precision(asked):  # this setting is per thread
             return call.run()
 
     with ThreadPoolExecutor(2) as pool:
@@ -177,7 +177,7 @@ def undisturbed(name: str) -> float:
 
 
 def divided(name: str) -> float:
-    """14: a batch over all devices moves nothing between them, in shard_map or not."""
+    """14: sharding the batch adds no communication, with jit or shard_map."""
     call, devices = dataclasses.replace(made(name), carry=None), jax.devices()
     xs = jnp.tile(call.xs[:, :2], (1, len(devices), 1))
     mesh, over = Mesh(np.array(devices), ("batch",)), PartitionSpec(None, "batch")
@@ -216,7 +216,7 @@ def _raises(kind: Any, function: Callable[..., Any], **given: Any) -> bool:
     return False
 
 
-# Differences that are rounding, by what is checked.
+# Each contract with the largest difference that rounding explains.
 CONTRACTS: tuple[tuple[Callable[[str], float], float], ...] = (
     (one_step_at_a_time, 1e-5),
     (time_split, 1e-5),

@@ -1,1 +1,1 @@
-"""Files: networks with their weights, configs as text, programs; written whole or not at all."""
+"""Files of models, configs and exported programs, written atomically."""

@@ -1,13 +1,13 @@
-"""Arrays filled by NumPy that JAX takes over without another copy."""
+"""NumPy arrays that JAX can use without a copy."""
 
 import jax
 import numpy as np
 
-_BYTES = 64  # where JAX wants an array to begin
+_BYTES = 64  # the alignment that JAX needs to use memory without a copy
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array to be filled and then given to `to_jax`, and not written to after that."""
+    """An uninitialised array. Fill it, pass it to `to_jax`, and do not write to it afterwards."""
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     raw = np.empty(size + _BYTES, np.uint8)
     start = -raw.ctypes.data % _BYTES
@@ -15,5 +15,5 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def to_jax(array: np.ndarray) -> jax.Array:
-    """The same memory as an array of JAX's on a CPU; a copy on other devices."""
+    """A JAX array that shares the memory of `array` on a CPU, and copies it on other devices."""
     return jax.device_put(array, may_alias=True)

@@ -1,4 +1,4 @@
-"""Configs as TOML, in and out; misspelt keys are refused by name."""
+"""Reads and writes configs as TOML. Errors name misspelt keys."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ def dumps(config: Config) -> str:
     """`config` as TOML text that `loads` turns into an equal config.
 
     Raises:
-      ValueError: the initializer or an activation is a function, which no text can hold.
+      ValueError: the initializer or an activation is a function, which TOML cannot hold.
 
     >>> loads(dumps(Config.stack(6, [4, 5]))) == Config.stack(6, [4, 5])
     True
@@ -24,15 +24,15 @@ def dumps(config: Config) -> str:
     if callable(config.initializer):
         raise ValueError(
             f"the config's initializer is the function {config.initializer!r}, which cannot be "
-            "written down; once parameters are made, dataclasses.replace(config, "
-            'initializer="keras") describes the same network'
+            "written as text; if the parameters exist already, save dataclasses.replace(config, "
+            'initializer="keras") instead: it describes the same network'
         )
     for n, layer in enumerate(config.layers):
         for name in ("activation", "recurrent_activation", "cell_activation"):
             if callable(getattr(layer, name)):
                 raise ValueError(
                     f"the {name} of layer {n} is the function {getattr(layer, name)!r}, which "
-                    "cannot be written down; jlstm.activations has functions by name"
+                    "cannot be written as text; use a name of jlstm.activations"
                 )
     lines = [_line(name, value) for name, value in _options(config).items() if name != "layers"]
     for layer in config.layers:
@@ -45,20 +45,22 @@ def loads(text: str) -> Config:
     """The config that `text` describes.
 
     Raises:
-      TypeError, ValueError: not TOML, an unknown key (the message names the nearest), a missing
-        one, or a value that Layer or Config refuses.
+      TypeError, ValueError: the text is not TOML, a key is unknown (the message names the nearest)
+        or missing, or Layer or Config refuses a value.
     """
     return network(_parse(text, "the config"))
 
 
 def network(table: dict[str, Any]) -> Config:
-    """The config in a parsed TOML table with keys as in Config and `[[layers]]` tables."""
+    """The config of a parsed TOML table with the fields of Config and `[[layers]]` tables."""
     if not isinstance(table, dict):
         raise ValueError(f"[network] is {table!r}; expected a table of options")
     table = dict(table)
     layers = table.get("layers", [])
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
-        raise ValueError("layers has to be a list of tables, one [[layers]] heading a layer")
+        raise ValueError(
+            "layers is not a list of tables; expected one [[layers]] heading per layer"
+        )
     table["layers"] = tuple(
         section(f"layer {n} of the network", Layer, layer) for n, layer in enumerate(layers)
     )
@@ -66,7 +68,7 @@ def network(table: dict[str, Any]) -> Config:
 
 
 def section(what: str, cls: type[_T], table: dict[str, Any]) -> _T:
-    """A dataclass made from a parsed TOML table; unknown and missing keys are ValueErrors."""
+    """A dataclass from a parsed TOML table. Unknown and missing keys raise ValueError."""
     if not isinstance(table, dict):
         raise ValueError(f"{what} is {table!r}; expected a table of options")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -81,7 +83,7 @@ def read(path: str | pathlib.Path) -> dict[str, Any]:
     """The tables of a TOML file.
 
     Raises:
-      ValueError: the file cannot be read, or is not TOML; the message names the file.
+      ValueError: the file cannot be read or is not TOML. The message names the file.
     """
     try:
         return _parse(pathlib.Path(path).read_text(encoding="utf-8"), str(path))
@@ -104,5 +106,5 @@ def _options(value: Config | Layer) -> dict[str, Any]:
 
 
 def _line(name: str, value: str | bool | int | float) -> str:
-    # JSON's strings, numbers and booleans are TOML's too.
+    # Strings, numbers and booleans are written the same in JSON and TOML.
     return f"{name} = {json.dumps(value)}"

@@ -1,4 +1,4 @@
-"""Networks as StableHLO, to run in programs that have JAX and not this library."""
+"""Exports networks as StableHLO, to run with JAX but without this library."""
 
 import pathlib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from jlstm.network.stack import apply, step
 from jlstm.params import Carry, Params, shaped
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-# As JAX documents it for jax.export.
+# The compatibility that JAX documents for jax.export.
 PROMISE = (
     "readable by versions of JAX up to six months newer than the one that wrote it, and up to "
     "three weeks older"
@@ -36,31 +36,32 @@ def export(
     time_major: bool = True,
     platforms: Sequence[str] = PLATFORMS,
 ) -> jax_export.Exported:
-    """The network as a program for several platforms, batch and time left free.
+    """The network as a program for several platforms, with dynamic batch and time sizes.
 
-    What comes back is called as `call(carry, xs)`, with `params` first if they are arguments, and
-    with `lengths` and `resets` last where asked for, and gives `(carry, ys)`. All are plain tuples,
-    dictionaries and arrays, so that this library is not needed: the carry is a pair (c, h) a layer,
-    [B, H] and [B, P], with a leading axis of 2 where a layer runs both ways. Its initial values are
-    zeros, or what `initial_carry` says.
+    Call the result as `call(carry, xs)`; it returns `(carry, ys)`. If params is None, the
+    parameters are the first argument. If asked for, `lengths` and `resets` are the last arguments.
+    All values are plain tuples, dictionaries and arrays, so the caller does not need this library.
+    The carry has a pair (c, h) per layer, [B, H] and [B, P], with a leading axis of 2 for a
+    bidirectional layer. Start from zeros, or from the values of `initial_carry`.
 
-    The file of it, `serialize()`, is readable by versions of JAX up to six months newer than the
-    one that wrote it, and up to three weeks older. It holds the scan on every platform, also on a
-    CPU: the kernels of this library are not part of it.
+    `serialize()` gives the bytes of a file. Versions of JAX up to six months newer than the one
+    that wrote it, and up to three weeks older, can read it. The program runs the scan on every
+    platform, CPU included: the kernels of this library are not part of it.
 
     Args:
       config: the network.
-      params: its parameters, which become part of the program; or None, to pass them at each call
-        as a dictionary of arrays with the names that `save` gives them: "layers.0.w_x".
-      streaming: one step: xs is [B, I] and ys [B, P]; else all steps: [T, B, I] and [T, B, P].
-      lengths: take the sequences' lengths [B], int32.
-      resets: take flags [T, B], or [B] where `streaming`.
+      params: its parameters, which become part of the program. If None, each call takes them as a
+        dictionary of arrays under the names that `save` uses: "layers.0.w_x".
+      streaming: run one step per call: xs is [B, I] and ys [B, P]. Otherwise xs is [T, B, I] and ys
+        [T, B, P].
+      lengths: add an argument for the sequences' lengths [B], int32.
+      resets: add an argument for reset flags [T, B], or [B] with `streaming`.
       time_major: whether a sequence is [T, B, I] or [B, T, I].
-      platforms: those of "cpu", "cuda", "rocm" and "tpu" that it is for.
+      platforms: the platforms to export for, some of "cpu", "cuda", "rocm" and "tpu".
 
     Raises:
-      TypeError, ValueError: a platform that is not known, a network that cannot run one step at a
-        time where `streaming`, or options that contradict each other.
+      TypeError, ValueError: a platform is not known, `streaming` is set but the network cannot run
+        one step at a time, or options contradict each other.
 
     >>> from jax.export import deserialize
     >>> from jlstm import init
@@ -80,7 +81,7 @@ def export(
         arguments.forward_in_time(config.layers)
         if lengths or not time_major:
             raise ValueError(
-                "streaming=True takes one step a call, which has no lengths and no time axis; "
+                "streaming=True runs one step per call, which has no lengths and no time axis; "
                 "leave out lengths and time_major"
             )
 
@@ -118,30 +119,30 @@ def _require_platforms(platforms: Any) -> None:
     known = listed and all(name in PLATFORMS for name in platforms)
     if not known or not platforms or len(set(platforms)) < len(platforms):
         raise ValueError(
-            f"platforms is {platforms!r}; expected some of {PLATFORMS}, each once, in a list"
+            f"platforms is {platforms!r}; expected a list of some of {PLATFORMS}, each once"
         )
 
 
 def write(
     model: pathlib.Path, out: pathlib.Path, *, without_params: bool = False, **options: Any
 ) -> None:
-    """Writes the artefact of a saved network, and says what it is and how it is run.
+    """Exports a saved network to a file, and prints how to run it.
 
     Args:
       model: the file that `save` wrote.
       out: the file to write.
-      without_params: leave the parameters out, to be passed at each call.
-      options: those of `export`.
+      without_params: leave the parameters out; each call takes them as an argument.
+      options: options of `export`.
 
     Raises:
-      TypeError, ValueError: as `load` and `export`.
+      TypeError, ValueError: for the same reasons as `load` and `export`.
     """
     config, params = load(model)
     exported = export(config, None if without_params else params, **options)
     content = bytes(exported.serialize())
     write_bytes(out, content)
     print(f"{out}: {len(content)} bytes, for {', '.join(exported.platforms)}")
-    print(f"It is {PROMISE}; on a CPU it runs a scan, without the kernels of this library.")
+    print(f"It is {PROMISE}. On a CPU it runs a scan, without the kernels of this library.")
     print("    import pathlib")
     print("    from jax.export import deserialize")
     print(f"    program = deserialize(pathlib.Path({str(out)!r}).read_bytes())")
@@ -149,17 +150,17 @@ def write(
     names += ", lengths" * bool(options.get("lengths")) + ", resets" * bool(options.get("resets"))
     print(f"    carry, ys = program.call({names})")
     shapes = [f"(c {list(c.shape)}, h {list(h.shape)})" for c, h in _pairs(exported)]
-    print(f"The carry is a pair a layer: {', '.join(shapes)}".replace("'", ""))
+    print(f"The carry has one pair per layer: {', '.join(shapes)}".replace("'", ""))
 
 
 def _pairs(exported: jax_export.Exported) -> Pairs:
-    """The shapes of the carry among those of an artefact's arguments."""
+    """The shapes of the carry of an exported program."""
     given, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
     return next(value for value in given if isinstance(value, tuple))
 
 
 def _shapes(config: Config, streaming: bool, times: Sequence[str], time_major: bool) -> list[Any]:
-    """Shapes of carry, xs and what is said about time, with symbols for batch and time."""
+    """The shapes of carry, xs, lengths and resets, with symbols for batch and time."""
     batch, time = jax_export.symbolic_shape("batch, time")
     state = state_dtype(config.dtype)
 

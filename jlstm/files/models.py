@@ -1,4 +1,4 @@
-"""Models as single safetensors files, the config in their metadata."""
+"""Saves and loads a model as one safetensors file with the config in its metadata."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -21,18 +21,21 @@ def save(
     *,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a network to one .safetensors file, beside its place first and then renamed into it.
+    """Writes a network to one .safetensors file.
+
+    The file is written under a temporary name in the same folder, then renamed.
 
     Args:
-      path: the file; one that is there is replaced.
-      config: the network, kept as TOML in the file's metadata.
-      params: its parameters, kept as tensors named like "layers.0.w_x".
-      extra: further arrays to keep, such as the readout above the network; names must not begin
-        with "layers.". `jlstm.files.models.load_extra` reads them.
+      path: the file. An existing file is replaced.
+      config: the network, stored as TOML in the file's metadata.
+      params: its parameters, stored as tensors with names like "layers.0.w_x".
+      extra: further arrays to store, such as those of a readout. Names must not begin with
+        "layers.". `jlstm.files.models.load_extra` reads them.
 
     Raises:
       TypeError, ValueError: params do not fit config, the config's initializer is a function, a
-        name of `extra` is taken, or there are more layers or arrays than a file's header holds.
+        name in `extra` begins with "layers.", or there are too many layers or arrays for the
+        file's header.
       OSError: the file cannot be written.
     """
     import safetensors.numpy
@@ -47,31 +50,31 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
-    """Reads what `save` wrote: the config, and parameters equal to those saved.
+    """Loads the config and the parameters from a file that `save` wrote.
 
     Raises:
-      ValueError: the file is not there, truncated, not a safetensors file, not one of this
-        library's, of a later format, or its tensors do not fit its config.
+      ValueError: the file is missing, truncated, not a safetensors file, not written by this
+        library, of a later format, or its tensors do not fit its config.
     """
     with tensor_file.opened(path) as (config, file):
         found = {name for name in file.keys() if name.startswith("layers.")}  # noqa: SIM118
         if len(found) < 2 * len(config.layers):
             raise ValueError(
-                f"{path} does not hold the tensors its config asks for: {len(found)} for "
-                f"{len(config.layers)} layers, each of which has two at least"
+                f"{path} does not hold the tensors that its config needs: it has {len(found)} for "
+                f"{len(config.layers)} layers, each of which needs at least two"
             )
         expected = named(shapes := shaped(config))
         if found != set(expected):
             missing, surplus = set(expected) - found, found - set(expected)
             raise ValueError(
-                f"{path} does not hold the tensors its config asks for; missing: "
-                f"{_some(missing)}, not asked for: {_some(surplus)}"
+                f"{path} does not hold the tensors that its config needs; missing: "
+                f"{_some(missing)}; not expected: {_some(surplus)}"
             )
         for name, wanted in expected.items():
             shape, dtype = tensor_file.described(file, name)
             if (shape, dtype) != (wanted.shape, wanted.dtype):
                 raise ValueError(
-                    f"{path}: tensor {name} is {dtype}{list(shape)}, its config asks for "
+                    f"{path}: tensor {name} is {dtype}{list(shape)}, but its config needs "
                     f"{wanted.dtype}{list(wanted.shape)}"
                 )
         leaves = [tensor_file.tensor(file, name) for name in expected]
@@ -79,11 +82,11 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
 
 
 def load_extra(path: str | os.PathLike[str]) -> dict[str, jax.Array]:
-    """The arrays that `save` was given as `extra`, by name.
+    """Loads the arrays that were passed to `save` as `extra`, by name.
 
     Raises:
-      ValueError: as `load`; or an array holds numbers of a format that `save` does not keep, or
-        64-bit numbers and JAX is set to drop to 32 bits.
+      ValueError: for the same reasons as `load`; an array has a dtype that `save` does not write;
+        or an array has 64-bit numbers and jax_enable_x64 is off.
     """
     with tensor_file.opened(path) as (_, file):
         names = [name for name in file.keys() if not name.startswith("layers.")]  # noqa: SIM118
@@ -91,12 +94,12 @@ def load_extra(path: str | os.PathLike[str]) -> dict[str, jax.Array]:
             kind = tensor_file.described(file, name)[1]
             if kind not in tensor_file.KINDS.values():
                 raise ValueError(
-                    f"{path}: {name} holds {kind}, which is not read; known are "
+                    f"{path}: {name} has dtype {kind}, which is not supported; supported are "
                     f"{', '.join(tensor_file.KINDS.values())}"
                 )
             if kind in ("int64", "uint64", "float64") and not jax.config.read("jax_enable_x64"):
                 raise ValueError(
-                    f"{path}: {name} holds 64-bit numbers ({kind}), of which JAX would drop half; "
+                    f"{path}: {name} has 64-bit numbers ({kind}), which JAX would cut to 32 bits; "
                     'run jax.config.update("jax_enable_x64", True) first, or read that array with '
                     "safetensors.numpy.load_file"
                 )
@@ -104,7 +107,7 @@ def load_extra(path: str | os.PathLike[str]) -> dict[str, jax.Array]:
 
 
 def _further(extra: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What stands in a file beside the network, checked."""
+    """The checked arrays of `extra`."""
     if not isinstance(extra, Mapping):
         raise TypeError(
             f"extra is {type(extra).__name__}; expected arrays by name: extra={{'readout.w': w}}"
@@ -112,27 +115,27 @@ def _further(extra: Mapping[str, Any]) -> dict[str, np.ndarray]:
     made = {}
     for name, value in extra.items():
         if not isinstance(name, str):
-            raise TypeError(f"extra has the name {name!r}; expected text, such as 'readout.w'")
+            raise TypeError(f"extra has the name {name!r}; expected a string such as 'readout.w'")
         if name.startswith("layers."):
-            raise ValueError(f"extra holds {name!r}, but names in 'layers.' are the network's own")
+            raise ValueError(f"extra holds {name!r}, but 'layers.' is for the network: rename it")
         made[name] = np.asarray(value, order="C")
         if made[name].dtype.kind not in "biufV":
             raise TypeError(f"extra holds {name!r}, which is {value!r:.60}; expected an array")
         if made[name].dtype.name not in tensor_file.KINDS.values():
             raise TypeError(
-                f"extra holds {name!r} in {made[name].dtype}, which is not kept; convert it to one "
-                f"of {', '.join(tensor_file.KINDS.values())}"
+                f"extra holds {name!r} in {made[name].dtype}, which is not supported; convert it "
+                f"to one of {', '.join(tensor_file.KINDS.values())}"
             )
     return made
 
 
 def _some(names: Collection[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of the others."""
     shown = ", ".join(sorted(names)[:8]) or "none"
     return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
 
 
 def named(params: Params) -> dict[str, Any]:
-    """The parameters by the names that a file has for them: "layers.0.w_x"."""
+    """The parameters by their names in a file, such as "layers.0.w_x"."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}

@@ -1,4 +1,4 @@
-"""Safetensors files of networks, of which nothing is read but what is asked for."""
+"""Reads safetensors files of networks, one tensor at a time."""
 
 import contextlib
 import math
@@ -15,44 +15,44 @@ from jlstm.files import aligned, config_toml
 
 FORMAT = "jlstm"
 VERSION = "1"
-# Number formats that are kept, by the names that safetensors has for them.
+# Supported dtypes by their safetensors names.
 KINDS = {"BF16": "bfloat16", "BOOL": "bool"}
 KINDS |= {f"F{bits}": f"float{bits}" for bits in (16, 32, 64)}
 KINDS |= {f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)}
 KINDS |= {f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)}
-_LONGEST = 1 << 20  # bytes of a header; that of a layer takes some 700
+_LONGEST = 1 << 20  # bytes of a header; a layer takes some 700
 _PIECE = 1 << 22  # elements read at once
 
 
 def metadata(config: Config) -> dict[str, str]:
-    """What a file says of itself."""
+    """The metadata of a file."""
     return {"format": FORMAT, "format_version": VERSION, "config": config_toml.dumps(config)}
 
 
 def require_bounded(path: str | os.PathLike[str], start: bytes) -> None:
-    """ValueError where the header of a file, whose first 8 bytes are given, is too long.
+    """ValueError if a file's header is too long. `start` is the file's first 8 bytes.
 
-    All of a header is read before anything else is known, so that a small file might take long.
+    The whole header is parsed before anything else, so a long one would take much time.
     """
     size = int.from_bytes(start, "little")
     if size > _LONGEST:
         raise ValueError(
-            f"{path}: the header has {size} bytes, for the config and names of arrays; a file of "
-            f"jlstm's has at most {_LONGEST}: some 1500 layers, or 10000 further arrays"
+            f"{path}: the header (the config and the names of arrays) has {size} bytes; "
+            f"expected at most {_LONGEST}, enough for some 1500 layers or 10000 further arrays"
         )
 
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Config, Any]]:
-    """The config and the open file, of which nothing has been read but what it holds.
+    """The config and the open file. No tensor has been read yet.
 
     Raises:
-      ValueError: as `models.load`.
+      ValueError: for the same reasons as `models.load`.
     """
     import safetensors
 
     try:
-        with open(path, "rb") as raw:  # its errors say more than those of the reader below
+        with open(path, "rb") as raw:  # its errors are clearer than those of safe_open
             start, whole = raw.read(8), os.path.getsize(path)
         if int.from_bytes(start, "little") <= whole - 8:
             require_bounded(path, start)
@@ -63,13 +63,13 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Config, Any]]:
             held = file.metadata() or {}
             if held.get("format") != FORMAT or "config" not in held:
                 raise ValueError(
-                    f"{path} is a safetensors file, but not one that jlstm wrote: its metadata "
-                    "holds no jlstm config"
+                    f"{path} is a safetensors file, but jlstm did not write it: its metadata has "
+                    "no jlstm config"
                 )
             if held.get("format_version") != VERSION:
                 raise ValueError(
-                    f"{path} has format version {held.get('format_version')}; this jlstm reads "
-                    f"version {VERSION}: install a newer jlstm"
+                    f"{path} has format version {held.get('format_version')}, but this jlstm reads "
+                    f"version {VERSION}; install a newer jlstm"
                 )
             try:
                 config = config_toml.loads(held["config"])
@@ -84,14 +84,14 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Config, Any]]:
 
 
 def described(file: Any, name: str) -> tuple[tuple[int, ...], str]:
-    """Shape and number format of a tensor, without reading it."""
+    """The shape and dtype of a tensor, without reading its data."""
     part = file.get_slice(name)
     kind: str = part.get_dtype()
     return tuple(part.get_shape()), KINDS.get(kind, kind)
 
 
 def tensor(file: Any, name: str) -> jax.Array:
-    """One tensor, read from the mapped file in pieces, straight into the array that JAX gets."""
+    """One tensor, read from the mapped file in pieces into the memory that JAX will use."""
     part = file.get_slice(name)
     shape = tuple(part.get_shape())
     if not shape or 0 in shape:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writes files atomically: a file is complete, or it is not there."""
 
 import os
 import pathlib
@@ -11,10 +11,10 @@ from typing import Any
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all.
+    """Writes a file atomically.
 
     Raises:
-      OSError: it cannot be written; what stood there before is untouched.
+      OSError: the file cannot be written. An existing file stays unchanged.
     """
     write_by(path, lambda beside: beside.write_bytes(content))
 
@@ -22,18 +22,21 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 def write_by(
     path: str | os.PathLike[str], write: Callable[[pathlib.Path], Any], ending: str = ""
 ) -> None:
-    """Lets `write` make a file beside `path`, its name with that ending, and puts it in place.
+    """Calls `write` with a temporary path in the folder of `path`, then renames that file.
 
-    Where `path` is a link, what it points to is replaced and the link stays; a pipe or a device
-    gets the bytes. Who may read and write a file that was there stays as it was.
+    The temporary name ends in `ending`. If `path` is a symbolic link, its target is replaced and
+    the link stays. If it is a pipe or a device, the bytes are written to it. An existing file keeps
+    its permissions.
 
     Raises:
-      OSError: it cannot be written; what stood there before is untouched. Errors name `path`.
+      OSError: the file cannot be written. An existing file stays unchanged. Errors name `path`.
     """
     place = pathlib.Path(os.path.realpath(path))
     streams = place.exists() and not place.is_file()
     if place.is_dir():
-        raise IsADirectoryError(f"cannot write {path}: it is a folder; name a file in it")
+        raise IsADirectoryError(
+            f"cannot write {path}: it is a folder; pass the name of a file in it"
+        )
     try:
         beside, mode = _temporary(place.name, ending) if streams else _beside(place, ending)
     except OSError as error:
@@ -53,16 +56,17 @@ def write_by(
 
 
 def _temporary(name: str, ending: str) -> tuple[pathlib.Path, int]:
-    """An empty file in the folder of temporary files, and its mode."""
+    """An empty file in the system's temporary folder, and its mode."""
     handle, path = tempfile.mkstemp(ending, f".{name}.")
     os.close(handle)
     return pathlib.Path(path), 0o600
 
 
 def _beside(place: pathlib.Path, ending: str) -> tuple[pathlib.Path, int]:
-    """An empty file beside a place, and the mode that a file in that place is to have.
+    """An empty file in the folder of `place`, and the mode that the file at `place` will have.
 
-    The system alone applies the umask: to ask for it is to change it, for all threads.
+    The system applies the umask to the new file. Reading the umask directly would mean changing it,
+    for all threads.
     """
     path = place.with_name(f".{place.name}.{secrets.token_hex(8)}{ending}")
     before = stat.S_IMODE(place.stat().st_mode) if place.exists() else None

@@ -1,4 +1,4 @@
-"""Weights of other frameworks' LSTMs, in and out: from_* and to_*, a file or folder a framework."""
+"""Conversion of LSTM weights from and to other frameworks; one file or folder per framework."""
 
 from jlstm.interop.cudnn import from_cudnn, to_cudnn
 from jlstm.interop.equinox import from_equinox, to_equinox

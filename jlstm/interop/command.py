@@ -1,4 +1,4 @@
-"""jlstm convert: from one file to another."""
+"""The command `jlstm convert`: converts a network from one file format to another."""
 
 import pathlib
 from typing import Any
@@ -40,22 +40,22 @@ def convert(
     """Reads a network from one file, writes it to another, and prints what was done.
 
     Args:
-      source, out: the files; their endings say what they are unless `from_` and `to` do.
+      source, out: the files. Their extensions tell their formats unless `from_` and `to` do.
       from_, to: one of KINDS.
-      options: `prefix` of `from_torch`, `node` of `from_onnx`, and all those of
-        `from_tensorflow`; None is as good as absent.
+      options: `prefix` of `from_torch`, `node` of `from_onnx`, and all options of
+        `from_tensorflow`. None has the same effect as leaving the option out.
 
     Raises:
-      TypeError, ValueError: an ending that is not known, a file that cannot be read, or a network
-        that the other side cannot hold.
+      TypeError, ValueError: an extension is not known, a file cannot be read, or the other format
+        does not support the network.
     """
     read, written = _kind("from", from_, source), _kind("to", to, out)
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if _OPTIONS[name] != read:
             raise ValueError(
-                f"--{name.replace('_', '-')} is for files of {_OPTIONS[name]}, but {source} is one "
-                f"of {read}; leave it out"
+                f"--{name.replace('_', '-')} is an option for {_OPTIONS[name]} files, but {source} "
+                f"is a {read} file; leave it out"
             )
     report = Report()
     config, params = _read(source, read, report, given)
@@ -75,8 +75,8 @@ def _kind(which: str, given: str | None, path: pathlib.Path) -> str:
     if pathlib.Path(f"{path}.index").exists() or any(path.glob("*.index")):
         return "tensorflow"
     raise ValueError(
-        f"{path}: its ending does not say what it is; known are {', '.join(_ENDINGS)}, or name it: "
-        f"--{which}, one of {KINDS}"
+        f"{path}: its extension does not tell its format; known are {', '.join(_ENDINGS)}; "
+        f"otherwise give the format by --{which}, one of {KINDS}"
     )
 
 
@@ -111,12 +111,12 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
         return writing.write_by(path, save, ".weights.h5" if weights else ".keras")
     if not path.name.lower().endswith(".npz"):
         raise ValueError(
-            f"{path}: checkpoints of TensorFlow are read, not written; write arrays by variable "
-            "name, in a file that ends in .npz"
+            f"{path}: TensorFlow checkpoints are read but not written; choose an output file with "
+            "the extension .npz, which holds arrays by variable name"
         )
     made = tensorflow.to_tensorflow(config, params, report=report)
     for name, array in made.items():
         if array.dtype.kind not in "fiu":
             made[name] = array.astype("float32")
-            report.add(f"{array.dtype} became float32, as .npz files have no {array.dtype}")
+            report.add(f"{array.dtype} became float32: .npz files have no {array.dtype}")
     return writing.write_by(path, lambda beside: np.savez(beside, **made), ".npz")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""cuDNN's flat weights, as jax.experimental.rnn takes them."""
+"""cuDNN: the flat weight vector of jax.experimental.rnn."""
 
 import jax
 import jax.numpy as jnp
@@ -20,19 +20,19 @@ def from_cudnn(
     *,
     report: Report | None = None,
 ) -> tuple[Config, Params]:
-    """A network with the weights that jax.experimental.rnn.lstm takes.
+    """Converts the weights of jax.experimental.rnn.lstm.
 
-    One vector holds the matrices [4H, I] and [4H, H] of all layers and directions, then both their
-    biases, gates in the order i, f, g, o; the biases are summed.
+    One vector holds the matrices [4H, I] and [4H, H] of all layers and directions, then their two
+    biases [4H] each. The gate order is i, f, g, o. The two biases are summed.
 
     Args:
-      weights: the vector, as jax.experimental.rnn.init_lstm_weight makes.
-      input_size, hidden_size, num_layers, bidirectional: as given to that function.
-      report: what was done is added to it.
+      weights: the vector that jax.experimental.rnn.init_lstm_weight returns.
+      input_size, hidden_size, num_layers, bidirectional: the arguments of that function.
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError: a size is no whole number.
-      ValueError: a size is below 1, or the vector's length is not that of such a network.
+      TypeError: a size is not a whole number.
+      ValueError: a size is below 1, or the vector's length does not match the sizes.
 
     >>> weights = np.zeros(4 * 4 * (6 + 4 + 2), "float32")
     >>> from_cudnn(weights, 6, 4, 1)[1].layers[0].w_x.shape
@@ -53,7 +53,7 @@ def from_cudnn(
     if flat.shape != (expected,):
         raise ValueError(
             f"weights have shape {list(flat.shape)}; expected [{expected}] for {num_layers} layers "
-            f"of {hidden_size} units over {input_size} inputs, {ways} directions"
+            f"of {hidden_size} units, {input_size} inputs and {ways} directions"
         )
     at = 0
 
@@ -75,16 +75,16 @@ def from_cudnn(
 
 
 def to_cudnn(config: Config, params: Params, *, report: Report | None = None) -> jax.Array:
-    """The flat weights for jax.experimental.rnn.lstm; of the two biases the second is zero.
+    """The flat weight vector for jax.experimental.rnn.lstm. Its second bias is zero.
 
     Args:
       config: the network.
       params: its parameters.
-      report: what was done is added to it.
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError, ValueError: params do not fit config, an option that cuDNN lacks, or layers that
-        differ.
+      TypeError, ValueError: params do not fit config, cuDNN does not support an option, or the
+        layers differ in size or direction.
 
     >>> from jlstm import init
     >>> config = Config.stack(6, [4])
@@ -95,7 +95,10 @@ def to_cudnn(config: Config, params: Params, *, report: Report | None = None) ->
     require(config, params, "cuDNN", ("bidirectional", "bias"), report)
     sizes = {(layer.hidden_size, layer.bidirectional) for layer in config.layers}
     if len(sizes) > 1:
-        raise ValueError(f"cuDNN's layers are alike, but these have {sorted(sizes)} units and ways")
+        raise ValueError(
+            f"the layers differ: their (hidden_size, bidirectional) are {sorted(sizes)}; cuDNN "
+            "needs the same for all layers"
+        )
     matrices, biases = [], []
     for layer, own in zip(config.layers, params.layers, strict=True):
         for side in sides_of(layer, own):

@@ -17,17 +17,17 @@ from jlstm.params import Params
 def from_equinox(
     cells: Any | Sequence[Any], *, report: Report | None = None
 ) -> tuple[Config, Params]:
-    """A network with the weights of Equinox's LSTMCell.
+    """Converts the weights of Equinox's LSTMCell.
 
-    It keeps them as [4H, I], [4H, H] and [4H] in the order i, f, g, o.
+    Equinox stores them as [4H, I], [4H, H] and [4H] in the gate order i, f, g, o.
 
     Args:
-      cells: one cell, or a list with one a layer.
-      report: what was done is added to it.
+      cells: one cell, or a list with one cell per layer.
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError, ValueError: not such a cell, one with a __call__ of its own, or shapes that do not
-        fit each other.
+      TypeError, ValueError: a value is not an LSTMCell, a subclass overrides __call__, or shapes
+        do not fit each other.
       ImportError: Equinox is not installed.
 
     >>> import equinox
@@ -39,7 +39,7 @@ def from_equinox(
     report = Report() if report is None else report
     listed: list[Any] = list(cells) if isinstance(cells, (list, tuple)) else [cells]
     if not listed:
-        raise ValueError("there are no cells in the list; expected one a layer")
+        raise ValueError("the list of cells is empty; expected one cell per layer")
     sides, layers = [], []
     for cell in listed:
         if not isinstance(cell, equinox.nn.LSTMCell):
@@ -59,10 +59,10 @@ def to_equinox(config: Config, params: Params, *, report: Report | None = None) 
     Args:
       config: the network.
       params: its parameters.
-      report: what was done is added to it.
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError, ValueError: params do not fit config, or an option that the cell lacks.
+      TypeError, ValueError: params do not fit config, or the cell does not support an option.
       ImportError: Equinox is not installed.
 
     >>> from jlstm import init

@@ -1,4 +1,4 @@
-"""What the cells of linen and of nnx have in common."""
+"""Code shared by the conversions of linen and nnx cells."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,15 @@ from jlstm.interop.sides import Side, require, require_one_activation
 from jlstm.params import Params
 
 ACTIVATIONS = ("activation", "cell_activation", "recurrent_activation")
-# Functions of jax.nn that have our names; its gelu is another unless told otherwise.
+# Functions of jax.nn with our names. gelu is missing: its default in jax.nn differs from ours.
 _FUNCTIONS = ("sigmoid", "tanh", "relu", "elu", "selu", "silu", "softplus", "hard_sigmoid")
 
 
 def layer_of(sides: Sequence[Side], activation: str, recurrent: str, **options: Any) -> Layer:
-    """The layer of one cell, or of one a direction; both of a cell's activations are the same."""
+    """The layer of one cell, or of a forward and a backward cell.
+
+    A cell uses the same activation for the candidate and for the output.
+    """
     units = sides[0].w_x.i.shape[-1]
     both = {"bidirectional": len(sides) == 2, "forget_bias": 0.0, **options}
     own = dict(zip(ACTIVATIONS, (activation, activation, recurrent), strict=True))
@@ -25,25 +28,26 @@ def layer_of(sides: Sequence[Side], activation: str, recurrent: str, **options: 
 
 
 def require_cells(config: Config, params: Params, name: str, report: Report, *can: str) -> None:
-    """TypeError or ValueError for what `name`, a cell of Flax's, has no room for."""
+    """TypeError or ValueError for options that `name`, a Flax cell, does not support."""
     require(config, params, name, ("bias", *ACTIVATIONS, *can), report)
     require_one_activation(config, name)
 
 
 def function(name: Any) -> Any:
-    """JAX's own function where it has one of our name, so that `named` knows it again."""
+    """The function of jax.nn if it has our name, so that `named` recognises it; otherwise ours."""
     return getattr(jax.nn, name) if name in _FUNCTIONS else activations.function(name)
 
 
 def named(own: Any) -> str:
-    """Our name of one of JAX's functions.
+    """Our name for a function of jax.nn.
 
     Raises:
-      ValueError: it is none of those.
+      ValueError: the function is not one of _FUNCTIONS.
     """
     for name in _FUNCTIONS:
         if own is getattr(jax.nn, name):
             return name
     raise ValueError(
-        f"the activation {own} has no name here; known are those of jax.nn: {_FUNCTIONS}"
+        f"the activation {own} is not known; expected one of these functions of jax.nn: "
+        f"{_FUNCTIONS}"
     )

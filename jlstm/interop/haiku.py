@@ -1,4 +1,4 @@
-"""Haiku: the parameters of LSTM, alone or in a DeepRNN."""
+"""Haiku: the parameters of hk.LSTM, alone or in hk.DeepRNN."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -23,27 +23,27 @@ from jlstm.interop.sides import (
 from jlstm.params import Params
 
 _ORDER = "igfo"
-_NAME = re.compile(r"((?:.*/)?([^/]+?))(?:_(\d+))?/linear")  # path and name, without its number
+_NAME = re.compile(r"((?:.*/)?([^/]+?))(?:_(\d+))?/linear")  # groups: path and name, name, number
 
 
 def from_haiku(
     params: Mapping[str, Mapping[str, Any]], *, scope: str = "", report: Report | None = None
 ) -> tuple[Config, Params]:
-    """A network with the weights of Haiku's LSTMs, in the order of their numbers.
+    """Converts the weights of Haiku's LSTMs, in the order of their numbers.
 
-    Haiku keeps one matrix [I + H, 4H], rows of the input first, in the order i, g, f, o, and its
-    cell adds 1 to the forget gate at every step; here that is part of the bias.
+    Haiku stores one matrix [I + H, 4H] with the input's rows first, in the gate order i, g, f, o.
+    Its cell adds 1 to the forget gate at every step. Here that 1 is part of the bias.
 
     Args:
-      params: Haiku's, with names like "lstm/linear" and "lstm_1/linear".
-      scope: what the names of the wanted LSTMs begin with, "encoder/" or "lstm/"; all by default.
-        LSTMs with names of your own are found by these alone: "my_lstm".
-      report: what was done is added to it.
+      params: Haiku's parameters, with names like "lstm/linear" and "lstm_1/linear".
+      scope: prefix of the LSTMs' names, such as "encoder/" or "lstm/"; by default all are read. An
+        LSTM with a name of your own needs that name as its scope: "my_lstm".
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError: params are no mapping of mappings.
-      ValueError: there is no LSTM, or several that are not numbered as one stack is, or shapes do
-        not fit each other.
+      TypeError: params is not a mapping of mappings.
+      ValueError: there is no LSTM, several LSTMs are not numbered as one stack, or shapes do not
+        fit each other.
 
     >>> own = {"lstm/linear": {"w": np.ones((10, 16)), "b": np.zeros(16)}}
     >>> own = {name: {k: a.astype("float32") for k, a in p.items()} for name, p in own.items()}
@@ -57,31 +57,31 @@ def from_haiku(
     sides, layers = [], []
     for name in names:
         if missing := {"w", "b"} - set(params[name]):
-            raise ValueError(f"{name} has no {' and '.join(sorted(missing))}, as an LSTM's has")
+            raise ValueError(f"{name} has no {' and '.join(sorted(missing))}; an LSTM has both")
         w, b = np.asarray(params[name]["w"]), np.asarray(params[name]["b"])
         w_x, w_h = split_joint(f"w of {name}", w, _ORDER)
         sides.append([Side(w_x, w_h, shifted(split(b, _ORDER), 1))])
         layers.append(Layer(w.shape[1] // 4))
     if len(names) > 1:
-        report.add(f"taken as one stack, lowest first: {', '.join(names)}")
-    report.add("gates went from the order i, g, f, o to i, f, g, o")
-    report.add("the forget bias of 1 that Haiku adds at every step is in the bias here")
+        report.add(f"read as one stack, lowest first: {', '.join(names)}")
+    report.add("gates were reordered from i, g, f, o to i, f, g, o")
+    report.add("1, which Haiku adds to the forget gate at every step, is now in the bias")
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
 
 
 def to_haiku(
     config: Config, params: Params, *, scope: str = "", report: Report | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Parameters of hk.LSTM, or of hk.DeepRNN of these, by Haiku's names.
+    """Parameters for hk.LSTM, or for hk.DeepRNN of hk.LSTMs, under Haiku's names.
 
     Args:
       config: the network.
       params: its parameters.
-      scope: what stands before the names, such as "encoder/".
-      report: what was done is added to it.
+      scope: prefix of the names, such as "encoder/".
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError, ValueError: params do not fit config, or an option that Haiku's LSTM lacks.
+      TypeError, ValueError: params do not fit config, or Haiku's LSTM does not support an option.
 
     >>> import jax
     >>> from jlstm import init
@@ -91,7 +91,10 @@ def to_haiku(
     """
     report = Report() if report is None else report
     require(config, params, "Haiku's LSTM", ("bias",), report)
-    report.add("gates went from the order i, f, g, o to i, g, f, o, and 1 off the forget bias")
+    report.add(
+        "gates were reordered from i, f, g, o to i, g, f, o, and 1 was subtracted from the forget "
+        "bias"
+    )
     made = {}
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
         (side,) = sides_of(layer, own)
@@ -104,10 +107,10 @@ def to_haiku(
 
 
 def _chosen(names: Collection[str], scope: str) -> list[str]:
-    """Names of the linear modules of one stack of LSTMs, lowest first.
+    """The names of the linear modules of one stack of LSTMs, lowest first.
 
-    Any module may have a linear one below it, so that only Haiku's own name says that it is an
-    LSTM, or the scope.
+    Any module may contain a linear module. Only the default name "lstm" or the scope tells that a
+    module is an LSTM.
     """
     own, where = scope.strip("/"), f" below {scope!r}" if scope else ""
     below = [m for name in names if name.startswith(scope) and (m := _NAME.fullmatch(name))]
@@ -119,14 +122,14 @@ def _chosen(names: Collection[str], scope: str) -> list[str]:
     )
     if not found:
         raise ValueError(
-            f"no LSTM (a name like lstm/linear) among {sorted(names)[:8]}{where}; one with a name "
-            'of your own is chosen by that: scope="my_lstm"'
+            f"no LSTM (a name like lstm/linear) among {sorted(names)[:8]}{where}; if your LSTM has "
+            'a name of its own, pass that name: scope="my_lstm"'
         )
     stacks = sorted({match[1] for match in found})
     if len(stacks) > 1:
         raise ValueError(
-            f"several LSTMs{where}, {stacks[:8]}, which are not numbered as one stack is; choose "
-            f'one: scope="{stacks[0]}", or give a mapping in which those of one stack are '
+            f"several LSTMs{where}, {stacks[:8]}, which are not numbered as one stack; choose one "
+            f'by scope="{stacks[0]}", or pass a mapping in which the LSTMs of one stack are '
             "lstm/linear, lstm_1/linear"
         )
     found.sort(key=lambda match: int(match[3] or 0))
@@ -134,9 +137,10 @@ def _chosen(names: Collection[str], scope: str) -> list[str]:
     numbers = [int(match[3] or 0) for match in found]
     if numbers != list(range(len(numbers))) and found != alone:
         raise ValueError(
-            f"the LSTMs {taken[:8]}{where} have the numbers {numbers[:8]}; expected all from 0 on, "
-            f'each once, no number being 0: choose one, scope="{taken[0].removesuffix("/linear")}"'
-            ", or give a mapping in which those of one stack are lstm/linear, lstm_1/linear"
+            f"the LSTMs {taken[:8]}{where} have the numbers {numbers[:8]}; expected 0, 1, 2, ..., "
+            "each once (a name without a number counts as 0); choose one by "
+            f'scope="{taken[0].removesuffix("/linear")}", or pass a mapping in which the LSTMs of '
+            "one stack are lstm/linear, lstm_1/linear"
         )
     return taken
 
@@ -145,6 +149,6 @@ def _require_mappings(params: Any) -> None:
     whole = isinstance(params, Mapping)
     if not whole or not all(isinstance(own, Mapping) for own in params.values()):
         raise TypeError(
-            f"params is {type(params).__name__}; expected Haiku's parameters, mappings by module: "
+            f"params is {type(params).__name__}; expected Haiku's parameters, a mapping by module: "
             '{"lstm/linear": {"w": ..., "b": ...}}'
         )

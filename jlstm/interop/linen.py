@@ -20,21 +20,21 @@ def from_linen(
     recurrent_activation: str = "sigmoid",
     report: Report | None = None,
 ) -> tuple[Config, Params]:
-    """A network with the weights of flax.linen's LSTMCell or OptimizedLSTMCell.
+    """Converts the weights of flax.linen's LSTMCell or OptimizedLSTMCell.
 
-    Linen keeps a kernel a gate, ii to io [I, H] and hi to ho [H, H], the latter with biases.
-    Variables do not say whether an RNN ran with reverse=True or time_major=True, or how
-    Bidirectional merged: it counts as forward, batch-major and concatenated.
+    Linen stores one kernel per gate: ii to io [I, H], and hi to ho [H, H] with biases. Variables do
+    not say whether an RNN had reverse=True or time_major=True, or how Bidirectional merged its
+    outputs. The network is taken to run forward, batch-major, with concatenated directions.
 
     Args:
-      variables: one cell's, with or without "params" around them; those of RNN or Bidirectional
-        over a cell; or a list of these, one a layer.
-      activation, recurrent_activation: the cell's activation_fn and gate_fn, which variables do
+      variables: the variables of a cell, or of RNN or Bidirectional over a cell, with or without
+        the "params" level; or a list of these, one per layer.
+      activation, recurrent_activation: the cell's activation_fn and gate_fn, which the variables do
         not hold.
-      report: what was done is added to it.
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError: not variables, such as a module or a class.
+      TypeError: variables is something else, such as a module or a class.
       ValueError: a variable is missing, or shapes do not fit each other.
 
     >>> import jax
@@ -48,26 +48,27 @@ def from_linen(
     report = Report() if report is None else report
     listed = list(variables) if isinstance(variables, (list, tuple)) else [variables]
     if not listed:
-        raise ValueError("there are no variables in the list; expected those of a cell a layer")
+        raise ValueError("the list of variables is empty; expected one cell's variables per layer")
     sides = [[_side(cell) for cell in _directions(own, report)] for own in listed]
-    report.add("kernels of single gates were put side by side")
+    report.add("the kernels of single gates were concatenated")
     layers = [flax.layer_of(own, activation, recurrent_activation) for own in sides]
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
 
 
 def to_linen(config: Config, params: Params, *, report: Report | None = None) -> list[Any]:
-    """Variables of linen's LSTMCell, {"params": ...}, for each layer.
+    """Variables {"params": ...} of linen's LSTMCell, one per layer.
 
-    A bidirectional layer's are those of Bidirectional(RNN(cell), RNN(cell)), whose outputs are
-    concatenated; a cell has to be made with its activation_fn and gate_fn.
+    A bidirectional layer gives the variables of Bidirectional(RNN(cell), RNN(cell)), which
+    concatenates its outputs. Variables do not hold activations: construct each cell with the
+    layer's activation_fn and gate_fn.
 
     Args:
       config: the network.
       params: its parameters.
-      report: what was done is added to it.
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError, ValueError: params do not fit config, or an option that the cell lacks.
+      TypeError, ValueError: params do not fit config, or the cell does not support an option.
 
     >>> import jax
     >>> from jlstm import init
@@ -78,7 +79,7 @@ def to_linen(config: Config, params: Params, *, report: Report | None = None) ->
     """
     report = Report() if report is None else report
     flax.require_cells(config, params, "linen's LSTMCell", report, "bidirectional")
-    report.add("kernels were taken apart gate by gate")
+    report.add("kernels were split by gate")
     made = []
     for layer, own in zip(config.layers, params.layers, strict=True):
         cells = []
@@ -102,14 +103,14 @@ def to_linen(config: Config, params: Params, *, report: Report | None = None) ->
 def _directions(variables: Any, report: Report) -> list[Any]:
     if not isinstance(variables, Mapping):
         raise TypeError(
-            f"variables holds {type(variables).__name__}; expected what cell.init(...) or "
-            'rnn.init(...) gives, a mapping with "params", or a list of these, one a layer'
+            f"variables holds {type(variables).__name__}; expected the result of cell.init(...) or "
+            'rnn.init(...), a mapping with "params", or a list of these, one per layer'
         )
     own = variables.get("params", variables)
     if not isinstance(own, Mapping):
         raise TypeError(f'"params" holds {type(own).__name__}; expected the cell\'s variables')
     if {"cell", "forward_rnn", "backward_rnn"} & set(own):
-        report.add("linen's RNN is batch-major unless it is told: pass time_major=False to apply")
+        report.add("linen's RNN is batch-major by default: pass time_major=False to apply")
     if "forward_rnn" in own or "backward_rnn" in own:
         cells = [own.get(name) for name in ("forward_rnn", "backward_rnn")]
         return [cell.get("cell") if isinstance(cell, Mapping) else cell for cell in cells]
@@ -117,10 +118,10 @@ def _directions(variables: Any, report: Report) -> list[Any]:
 
 
 def _side(cell: Any) -> Side:
-    """One cell's arrays.
+    """The arrays of one cell.
 
     Raises:
-      ValueError: it is not a cell.
+      ValueError: `cell` lacks an array of an LSTM cell.
     """
 
     def arrays(of: str, what: str, axes: int) -> Gates:
@@ -135,7 +136,7 @@ def _array(cell: Any, dense: str, what: str, axes: int) -> np.ndarray:
     if not isinstance(own, Mapping) or what not in own or np.ndim(own[what]) != axes:
         raise ValueError(
             f"no {what} of {axes} axes for {dense} among the cell's variables "
-            f"{sorted(map(str, known))[:10]}; expected kernels ii, if, ig, io and hi, hf, hg, ho "
-            "with biases, as linen.LSTMCell has them"
+            f"{sorted(map(str, known))[:10]}; expected those of linen.LSTMCell: kernels ii, if, "
+            "ig, io, and hi, hf, hg, ho with biases"
         )
     return np.asarray(own[what])

@@ -1,16 +1,19 @@
-"""What a conversion needs: libraries, imported where it is used, and their own classes."""
+"""Requirements of a conversion: optional libraries, and classes without overridden methods."""
 
 import importlib
 from typing import Any
 
-_PACKAGES = {"google_crc32c": "google-crc32c", "haiku": "dm-haiku"}  # named otherwise than modules
+_PACKAGES = {
+    "google_crc32c": "google-crc32c",
+    "haiku": "dm-haiku",
+}  # whose packages have other names
 
 
 def module(name: str) -> Any:
-    """The module of that name.
+    """Imports the module `name`.
 
     Raises:
-      ImportError: it is not installed; the text says how to install it.
+      ImportError: it is not installed. The message says how to install it.
     """
     try:
         return importlib.import_module(name)
@@ -25,12 +28,12 @@ def module(name: str) -> Any:
 
 
 def own_methods(value: Any, kind: type, *names: str) -> None:
-    """TypeError where the class of a `kind` has methods of these names that are not kind's own."""
+    """TypeError if the class of `value`, a `kind`, overrides one of these methods."""
     made = type(value)
     for name in names:
         if getattr(made, name) is not getattr(kind, name):
             raise TypeError(
-                f"{made.__name__} has a {name} of its own, so that it may compute something else; "
-                f"expected {kind.__name__} itself, or a class that computes what it does: copy the "
+                f"{made.__name__} overrides {name}, so it may compute something else; expected "
+                f"{kind.__name__} itself, or a subclass that does not override it: copy the "
                 "weights into one"
             )

@@ -17,16 +17,16 @@ from jlstm.params import Params
 
 
 def from_nnx(source: Any, *, report: Report | None = None) -> tuple[Config, Params]:
-    """A network with the weights of flax.nnx's LSTMCell or OptimizedLSTMCell.
+    """Converts the weights of flax.nnx's LSTMCell or OptimizedLSTMCell.
 
     Args:
-      source: a cell, an nnx.RNN or nnx.Bidirectional over one, or a list of these, one a layer.
-      report: what was done is added to it.
+      source: a cell, an nnx.RNN or nnx.Bidirectional over cells, or a list of these, one per layer.
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError: not such a cell, or of a class with a __call__ or a start of its own.
-      ValueError: an option that a network lacks: activations, a merge_fn or a carry_init of one's
-        own, outputs in reversed order, a Bidirectional whose directions differ.
+      TypeError: source is something else, or a subclass overrides __call__ or initialize_carry.
+      ValueError: a cell uses something that a network does not support: an unknown activation or
+        merge_fn, a custom carry_init, reversed outputs, or directions that differ.
       ImportError: Flax is not installed.
 
     >>> from flax import nnx
@@ -39,7 +39,7 @@ def from_nnx(source: Any, *, report: Report | None = None) -> tuple[Config, Para
     several = isinstance(source, (list, tuple, getattr(nnx, "List", list)))
     listed = list(source) if several else [source]
     if not listed:
-        raise ValueError("there are no cells in the list; expected one a layer")
+        raise ValueError("the list of cells is empty; expected one cell per layer")
     sides, layers = [], []
     for own in listed:
         directions, layer = _layer(nnx, own, report)
@@ -49,15 +49,15 @@ def from_nnx(source: Any, *, report: Report | None = None) -> tuple[Config, Para
 
 
 def to_nnx(config: Config, params: Params, *, report: Report | None = None) -> list[Any]:
-    """nnx's OptimizedLSTMCell with these weights for each layer.
+    """One nnx.OptimizedLSTMCell with these weights for each layer.
 
     Args:
       config: the network.
       params: its parameters.
-      report: what was done is added to it.
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError, ValueError: params do not fit config, or an option that the cell lacks.
+      TypeError, ValueError: params do not fit config, or the cell does not support an option.
       ImportError: Flax is not installed.
 
     >>> import jax
@@ -92,11 +92,11 @@ def to_nnx(config: Config, params: Params, *, report: Report | None = None) -> l
 
 
 def _layer(nnx: Any, own: Any, report: Report) -> tuple[list[Side], Layer]:
-    """The directions and the options of a cell, or of what runs one."""
+    """The directions and the options of a cell, an RNN or a Bidirectional."""
     options: dict[str, Any] = {}
     rnns: Sequence[Any] = [own]
     if isinstance(own, (nnx.Bidirectional, nnx.RNN)) and not own.time_major:
-        report.add("the input has the batch before time: pass time_major=False to apply")
+        report.add("the input is batch-major: pass time_major=False to apply")
     if isinstance(own, nnx.Bidirectional):
         needs.own_methods(own, nnx.Bidirectional, "__call__")
         rnns = [own.forward_rnn, own.backward_rnn]  # Bidirectional itself says which is reversed
@@ -104,8 +104,9 @@ def _layer(nnx: Any, own: Any, report: Report) -> tuple[list[Side], Layer]:
     elif isinstance(own, nnx.RNN) and own.reverse:
         if not own.keep_order:
             raise ValueError(
-                "RNN has reverse=True without keep_order, so that outputs stand in reversed order, "
-                "which a network lacks; set keep_order=True and reverse the outputs yourself"
+                "RNN has reverse=True without keep_order, so its outputs are in reversed order, "
+                "which a network does not support; set keep_order=True and reverse the outputs "
+                "yourself"
             )
         options["reverse"] = True
     for rnn in rnns:
@@ -116,32 +117,32 @@ def _layer(nnx: Any, own: Any, report: Report) -> tuple[list[Side], Layer]:
     names = {(flax.named(cell.activation_fn), flax.named(cell.gate_fn)) for cell in cells}
     if len(names) > 1:
         raise ValueError(
-            f"the directions of a Bidirectional have different activations, {sorted(names)}; a "
-            "layer has one for both"
+            f"the directions of a Bidirectional have different activations, {sorted(names)}; "
+            "expected the same for both"
         )
     for cell in cells:
         if getattr(cell, "carry_init", None) not in (None, jax.nn.initializers.zeros):
             raise ValueError(
-                "a cell has a carry_init of its own, which a network lacks; pass the carry at each "
-                "call, and set cell.carry_init = None"
+                "a cell has a custom carry_init, which a network does not support; set "
+                "cell.carry_init = None, and pass the carry at each call"
             )
         if cell.dtype is not None and cell.dtype != cell.param_dtype:
             report.add(
-                f"a cell computes in {jnp.dtype(cell.dtype)}, the network in the "
-                f"{jnp.dtype(cell.param_dtype)} of its weights"
+                f"a cell computes in {jnp.dtype(cell.dtype)}; the network computes in "
+                f"{jnp.dtype(cell.param_dtype)}, the dtype of the weights"
             )
     return sides, flax.layer_of(sides, *names.pop(), **options)
 
 
 def _merge(nnx: Any, merge_fn: Any) -> str:
-    """Our name of a function that joins two directions."""
+    """Our name for a function that merges two directions."""
     usual = inspect.signature(nnx.Bidirectional.__init__).parameters["merge_fn"].default
     known = {usual: "concat", operator.add: "sum", jnp.add: "sum"}
     known |= {operator.mul: "mul", jnp.multiply: "mul"}
     if merge_fn not in known:
         raise ValueError(
-            f"Bidirectional has merge_fn={merge_fn}, which has no name here; known are its own "
-            "default, jnp.add and jnp.multiply"
+            f"Bidirectional has merge_fn={merge_fn}, which is not known; expected its default, "
+            "jnp.add or jnp.multiply"
         )
     return known[merge_fn]
 
@@ -158,8 +159,8 @@ def _side(nnx: Any, cell: Any) -> Side:
         return Side(split(w_x), split(w_h), split(array(cell.dense_h.bias)))
     if not isinstance(cell, nnx.LSTMCell):
         raise TypeError(
-            f"source is {type(cell).__name__}; expected nnx's LSTMCell or OptimizedLSTMCell, or an "
-            "RNN or Bidirectional over one"
+            f"source is {type(cell).__name__}; expected nnx.LSTMCell or nnx.OptimizedLSTMCell, or "
+            "an RNN or Bidirectional over one"
         )
     inputs = (cell.ii, cell.if_, cell.ig, cell.io)
     states = (cell.hi, cell.hf, cell.hg, cell.ho)

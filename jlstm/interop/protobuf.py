@@ -1,4 +1,4 @@
-"""The encoding of protocol buffers, as far as files of weights need it."""
+"""The part of the protocol buffer encoding that weight files need."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -7,9 +7,10 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 class Field(NamedTuple):
-    """One field of a message: its number and kind, and where its tag, its value and its end are.
+    """One field of a message: its number, its kind and its value.
 
-    `value` is the number itself, or nothing for bytes, which are `data[at:end]`.
+    The field is `data[begin:end]`; its content begins at `at`. For a field of bytes, `value` is 0
+    and the bytes are `data[at:end]`.
     """
 
     number: int
@@ -21,7 +22,7 @@ class Field(NamedTuple):
 
 
 def varint(data: Any, at: int) -> tuple[int, int]:
-    """A number of variable length at a place, and where it ends."""
+    """The variable-length integer at `data[at]`, and the position after it."""
     value = shift = 0
     while True:
         byte = int(data[at])
@@ -30,21 +31,21 @@ def varint(data: Any, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
         if shift > 63:
-            raise ValueError("a number in it has no end")
+            raise ValueError("it holds a number that does not end")
 
 
 def fields(data: Any, at: int, end: int) -> Iterator[Field]:
-    """The fields of a message that lies in data[at:end].
+    """The fields of the message data[at:end].
 
     Raises:
-      ValueError, IndexError: it is cut off, or no such message.
+      ValueError, IndexError: the message is cut off or malformed.
     """
     while at < end:
         begin = at
         tag, at = varint(data, at)
         number, kind = tag >> 3, tag & 7
         if number == 0:
-            raise ValueError("it has a field of number 0, which there is not")
+            raise ValueError("it has a field with the number 0, which is not valid")
         if kind == VARINT:
             value, after = varint(data, at)
             yield Field(number, kind, value, begin, at, after)
@@ -55,7 +56,7 @@ def fields(data: Any, at: int, end: int) -> Iterator[Field]:
         elif kind in (FIXED64, FIXED32):
             size = 8 if kind == FIXED64 else 4
         else:
-            raise ValueError(f"it has a field of kind {kind}, which there is not")
+            raise ValueError(f"it has a field of kind {kind}, which is not valid")
         if at + size > end:
             raise ValueError("it is cut off")
         value = 0 if kind == BYTES else int.from_bytes(bytes(data[at : at + size]), "little")
@@ -64,7 +65,7 @@ def fields(data: Any, at: int, end: int) -> Iterator[Field]:
 
 
 def as_bytes(number: int, content: bytes) -> bytes:
-    """A field that holds bytes, or another message."""
+    """The encoding of a field that holds bytes or another message."""
     return _varint(number << 3 | BYTES) + _varint(len(content)) + content
 
 

@@ -1,4 +1,4 @@
-"""What a conversion did, in words."""
+"""A report of what a conversion did."""
 
 
 class Report(list[str]):
@@ -16,5 +16,5 @@ class Report(list[str]):
             self.append(line)
 
     def __str__(self) -> str:
-        """The lines, one below the other."""
+        """The lines, joined by newlines."""
         return "\n".join(self)

@@ -1,8 +1,7 @@
-"""The weights of one direction of one layer, gate by gate, between all conventions.
+"""The weights of one direction of one layer, gate by gate: the form between all frameworks.
 
-Every framework's file reads its own arrays into Side and writes them from it, as views: whoever
-orders, transposes or joins gates differently says so where views are taken, and nothing is copied
-until the arrays of the result are filled.
+Each framework's module reads its arrays into Side and writes them from it. A Side holds views that
+already have our gate order and our axes. Nothing is copied until the result's arrays are filled.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,11 +17,11 @@ from jlstm.files import aligned
 from jlstm.interop.report import Report
 from jlstm.params import LayerParams, Params, layer_shapes
 
-ORDER = "ifgo"  # in which gates stand here, and in torch, cuDNN, Flax, Equinox and Keras
+ORDER = "ifgo"  # gate order of jlstm, torch, cuDNN, Flax, Equinox and Keras
 
 
 class Gates(NamedTuple):
-    """One array a gate."""
+    """One array per gate."""
 
     i: np.ndarray
     f: np.ndarray
@@ -31,9 +30,10 @@ class Gates(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One direction of one layer: w_x [I, H] a gate, w_h [P, H], b [H]; None for what it lacks.
+    """One direction of one layer. Per gate: w_x [I, H], w_h [P, H], b [H].
 
-    `peepholes` are those of i, f and o, [H] each; `projection` is [H, P].
+    `peepholes` are those of i, f and o, [H] each; `projection` is [H, P]. Weights that the layer
+    does not have are None.
     """
 
     w_x: Gates
@@ -44,43 +44,45 @@ class Side(NamedTuple):
 
 
 def split(array: np.ndarray, order: str = ORDER) -> Gates:
-    """Views of the four gates of an array in whose last axis they stand in `order`."""
+    """Views of an array's four gates. `order` is the gate order along the last axis."""
     if array.ndim == 0 or array.shape[-1] % 4:
         raise ValueError(
-            f"an array of gates has shape {list(array.shape)}; expected four gates side by side, "
-            "so that the last axis can be divided by 4"
+            f"an array of gates has shape {list(array.shape)}; expected four gates along the last "
+            "axis, whose size must be a multiple of 4"
         )
     blocks = dict(zip(order, np.split(array, 4, -1), strict=True))
     return Gates(*(blocks[gate] for gate in ORDER))
 
 
 def split_joint(name: str, w: np.ndarray, order: str, state: int | None = None) -> list[Gates]:
-    """w_x and w_h from one matrix [I + P, 4H], rows of the input first; P is H unless `state` says.
+    """w_x and w_h from one matrix [I + P, 4H], whose first I rows are those of the input.
+
+    `state` is P; None means H. Error messages call the matrix `name`.
 
     Raises:
-      ValueError: it is no such matrix; `name` is what it is called.
+      ValueError: the array does not have that shape.
     """
     if w.ndim != 2 or w.shape[1] % 4 or w.shape[0] <= (state or w.shape[1] // 4):
         raise ValueError(
-            f"{name} is {list(w.shape)}; expected [I + P, 4H], rows of the input above those of "
-            "the state"
+            f"{name} has shape {list(w.shape)}; expected [I + P, 4H], the input's rows above the "
+            "state's rows"
         )
     inputs = w.shape[0] - (state or w.shape[1] // 4)
     return [split(w[:inputs], order), split(w[inputs:], order)]
 
 
 def join(gates: Gates, order: str = ORDER) -> np.ndarray:
-    """The opposite of `split`, as a new array."""
+    """The inverse of `split`, as a new array."""
     return np.concatenate([getattr(gates, gate) for gate in order], -1)
 
 
 def bias_of(side: Side) -> Gates:
-    """The side's biases, zeros where it has none."""
+    """The biases of `side`; zeros if it has none."""
     return side.b or Gates(*(np.zeros_like(gate[0]) for gate in side.w_x))
 
 
 def shifted(b: Gates, forget: float) -> Gates:
-    """Biases with `forget` added to that of the forget gate, in its own number format."""
+    """Biases with `forget` added to that of the forget gate, in the same dtype."""
     return b if forget == 0 else b._replace(f=b.f + np.asarray(forget, b.f.dtype))
 
 
@@ -91,15 +93,16 @@ def network(
     report: Report,
     names: Sequence[str] = (),
 ) -> tuple[Config, Params]:
-    """A config and parameters from the sides of each layer.
+    """The config and the parameters of a network, from the sides of each layer.
+
+    Error messages call the layers by `names`, their names in the source.
 
     Raises:
-      ValueError: arrays whose shapes or number formats do not fit each other; `names` says what
-        the layers are called where they come from.
+      ValueError: shapes or dtypes do not fit each other.
     """
     dtypes = {np.asarray(a).dtype for a in jax.tree.leaves(sides)}
     if len(dtypes) > 1:
-        raise ValueError(f"weights have several number formats, {_text(dtypes)}; convert to one")
+        raise ValueError(f"weights have several dtypes, {_text(dtypes)}; convert them to one")
     (dtype,) = dtypes
     if dtype == np.float16:
         report.add("float16 weights became float32, which holds each of them exactly")
@@ -117,7 +120,7 @@ def network(
 
 
 def sides_of(layer: Layer, params: LayerParams) -> list[Side]:
-    """The directions of a layer's parameters."""
+    """The sides of a layer's parameters: one, or forward and backward."""
     given = {name: getattr(params, name) for name in ("w_x", "w_h", "b", "peepholes", "projection")}
     arrays = {name: np.asarray(a) for name, a in given.items() if a is not None}
     if not layer.bidirectional:
@@ -140,10 +143,10 @@ def sides_of(layer: Layer, params: LayerParams) -> list[Side]:
 def require(
     config: Config, params: Params, framework: str, can: Collection[str], report: Report
 ) -> None:
-    """ValueError naming the first option that `framework` lacks; `can` are those that it has.
+    """ValueError naming the first option that `framework` does not support.
 
-    What acts in training alone is left out, and the report says so. TypeError or ValueError where
-    params do not fit config.
+    `can` holds the options that it supports. Options that act only in training, such as dropout,
+    are left out, and the report says so. TypeError or ValueError if params do not fit config.
     """
     require_config(config)
     arguments.params(config, params)
@@ -153,34 +156,32 @@ def require(
             "learn_initial_carry=False, and pass the carry at each call"
         )
     if config.dtype != config.param_dtype and "dtype" not in can:
-        report.add(
-            f"products are in {config.dtype} here, in the weights' {config.param_dtype} there"
-        )
+        report.add(f"products are in {config.dtype} in jlstm, but in {config.param_dtype} there")
     for n, layer in enumerate(config.layers):
         plain, runs = Layer(layer.hidden_size), layer.without_key
         for name, value in vars(runs).items():
             if name in ("hidden_size", "forget_bias", *can) or value == getattr(plain, name):
                 continue
-            raise ValueError(f"{framework} has no {name} (layer {n} has {name}={value!r})")
+            raise ValueError(f"{framework} does not support {name}; layer {n} has {name}={value!r}")
         for name, value in vars(layer).items():
             if name not in can and value != getattr(runs, name):
-                report.add(f"layer {n}: {name}={value!r} acts in training alone and was left out")
+                report.add(f"layer {n}: {name}={value!r} was left out: it acts only in training")
 
 
 def require_one_activation(config: Config, framework: str) -> None:
-    """ValueError where a layer's candidate and output differ, for frameworks that have one name."""
+    """ValueError if a layer's candidate and output activations differ, for frameworks with one."""
     for n, layer in enumerate(config.layers):
         if layer.activation != layer.cell_activation:
             raise ValueError(
-                f"{framework} uses one activation twice, but layer {n} has activation="
-                f"{layer.activation!r} and cell_activation={layer.cell_activation!r}"
+                f"{framework} uses one activation for the candidate and the output, but layer {n} "
+                f"has activation={layer.activation!r} and cell_activation={layer.cell_activation!r}"
             )
 
 
 def _layer(
     own: Sequence[Side], shapes: LayerParams, dtype: np.dtype, both: bool, name: str
 ) -> LayerParams:
-    """One layer's arrays, each filled gate by gate straight from the views."""
+    """One layer's parameters. Each array is filled gate by gate, directly from the views."""
     lead = (len(own),) if both else ()
 
     def filled(what: str, shape: Any, blocks: Any, along: int) -> jax.Array | None:
@@ -190,10 +191,10 @@ def _layer(
         count = len(given[0])
         wanted = shape[1:] if along == 0 else (*shape[:-1], shape[-1] // count)
         for block in (block for side in given for block in side):
-            if block.shape != wanted:  # before memory is asked for
+            if block.shape != wanted:  # checked before memory is allocated
                 raise ValueError(
-                    f"{name}: {what} is {list(block.shape)} for each gate; expected "
-                    f"{list(wanted)}, as its other weights are"
+                    f"{name}: {what} has shape {list(block.shape)} per gate; expected "
+                    f"{list(wanted)} to fit the layer's other weights"
                 )
         made = aligned.empty((*lead, *shape), dtype)
         for side, row in zip(given, made if both else made[None], strict=True):

@@ -1,1 +1,1 @@
-"""Training runs described by TOML files."""
+"""Training runs that TOML files describe."""

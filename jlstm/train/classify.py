@@ -1,4 +1,4 @@
-"""Labelling whole sequences: the network, and a linear readout of its last output."""
+"""Classification of whole sequences: a network with a linear readout of its last output."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from jlstm.params import Params, init
 
 
 class Model(NamedTuple):
-    """Everything that is trained.
+    """All trained parameters.
 
     Attributes:
       network: parameters of the stack.
@@ -47,5 +47,5 @@ def loss(
 
 
 def accuracy(config: Config, model: Model, xs: jax.Array, labels: jax.Array) -> jax.Array:
-    """The fraction of sequences whose best score is their label's."""
+    """The fraction of sequences whose label has the highest score."""
     return (logits(config, model, xs).argmax(-1) == labels).mean()

@@ -1,4 +1,4 @@
-"""jlstm train and jlstm eval."""
+"""The commands `jlstm train` and `jlstm eval`."""
 
 import errno
 import functools
@@ -18,7 +18,7 @@ CLASSES = 10
 
 
 def train(path: pathlib.Path, out: pathlib.Path | None) -> None:
-    """Trains as the TOML file at `path` says, saves the model, prints its test accuracy."""
+    """Trains the network of the TOML file at `path`, saves it and prints its test accuracy."""
     tables = config_toml.read(path)
     validation.known_keys(str(path), tables, ("network", "train"))
     for name in ("network", "train"):
@@ -29,12 +29,13 @@ def train(path: pathlib.Path, out: pathlib.Path | None) -> None:
     _require_rows(config)
     if config.layers[-1].reverse:
         raise ValueError(
-            "the last layer has reverse=True; its output at the last row, which the digit is read "
-            "from, has seen that row alone: leave reverse out, or make the layer bidirectional"
+            "the last layer has reverse=True, so its output at the last row, which the digit is "
+            "predicted from, has seen that row alone; leave out reverse, or make the layer "
+            "bidirectional"
         )
     out = out or pathlib.Path(run.out)
     train_set, test_set = data.digits()
-    # Known before the work is done, not after it.
+    # A path that cannot be written must fail before training, not after it.
     _require_writable(out)
     columns = [
         TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -60,15 +61,15 @@ def evaluate(path: pathlib.Path) -> None:
     shapes = {"readout.w": (config.output_size, CLASSES), "readout.b": (CLASSES,)}
     if {name: array.shape for name, array in extra.items()} != shapes:
         raise ValueError(
-            f"{path} holds a network, but no readout of {CLASSES} digits above it; evaluate a "
-            "file that `jlstm train` wrote"
+            f"{path} holds a network, but no readout of {CLASSES} digits; pass a file that "
+            "`jlstm train` wrote"
         )
     model = classify.Model(network, extra["readout.w"], extra["readout.b"])
     _print_accuracy(config, model, data.digits()[1])
 
 
 def _require_writable(path: pathlib.Path) -> None:
-    """Makes the folder of a file that is to be written; ValueError if it cannot be."""
+    """Creates the folder of the output file; ValueError if the file cannot be written."""
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
@@ -82,8 +83,8 @@ def _require_writable(path: pathlib.Path) -> None:
 def _require_rows(config: Config) -> None:
     if config.input_size != 8:
         raise ValueError(
-            f"the network's input_size is {config.input_size}; the digits are read in rows of 8 "
-            "pixels: set input_size = 8"
+            f"the network's input_size is {config.input_size}, but the digits are read in rows of "
+            "8 pixels; set input_size = 8"
         )
 
 

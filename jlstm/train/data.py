@@ -1,4 +1,4 @@
-"""Data sets that come with installed packages."""
+"""Data sets from installed packages; nothing is downloaded."""
 
 from typing import Any, NamedTuple
 
@@ -17,14 +17,17 @@ class Split(NamedTuple):
 def digits() -> tuple[Split, Split]:
     """scikit-learn's 1,797 handwritten digits, row by row: 1,437 to train on, 360 to test on.
 
-    Each is a sequence of 8 steps of 8 pixels within 0 and 1. The split is always the same, with
-    the same share of each digit on both sides.
+    Each digit is a sequence of 8 steps of 8 pixels, each pixel between 0 and 1. The split is fixed
+    and stratified: both parts have the same share of each digit.
     """
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
     except ImportError:
-        raise ImportError("the digits come with scikit-learn: pip install scikit-learn") from None
+        raise ImportError(
+            "the digits data set needs scikit-learn, which is not installed: "
+            "pip install scikit-learn"
+        ) from None
     bunch: Any = load_digits()
     images, labels = bunch.data, bunch.target
     xs, labels = (images / 16.0).reshape(-1, 8, 8).astype("float32"), labels.astype("int32")
@@ -35,10 +38,10 @@ def digits() -> tuple[Split, Split]:
 
 
 def shifted(key: jax.Array, xs: jax.Array, fraction: float) -> jax.Array:
-    """Images xs [N, rows, columns], a fraction of them moved by up to one pixel each way.
+    """Images xs [N, rows, columns], a random fraction of them shifted by up to one pixel each way.
 
-    What moves out of the picture is lost, what moves in is black. A new draw at every step makes
-    many training images out of one.
+    Pixels shifted out are lost; pixels shifted in are black. Shifting anew at every step augments
+    the training set.
     """
     n, rows, columns = xs.shape
     k_chosen, k_moves = jax.random.split(key)

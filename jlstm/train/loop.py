@@ -1,4 +1,4 @@
-"""The training loop: several steps of optax adam a call, under jit."""
+"""The training loop. One jitted call runs several steps of Adam (optax)."""
 
 import dataclasses
 import functools
@@ -20,14 +20,14 @@ class Run:
     """The [train] table of a config.
 
     Attributes:
-      task: what is learned; "digits".
-      out: where the model is saved.
-      steps: optimiser steps.
-      batch_size: sequences a step.
-      learning_rate: adam's at the start; it falls to zero along a cosine.
-      shift: the fraction of training images moved by up to one pixel, drawn anew at every step.
-      steps_per_call: steps in one compiled call, between two updates of the progress bar.
-      seed: of parameters, batches, shifts and dropout.
+      task: the task; only "digits" is known.
+      out: file that the model is saved to.
+      steps: number of optimiser steps.
+      batch_size: sequences per step.
+      learning_rate: Adam's initial learning rate, which decays to zero along a cosine.
+      shift: fraction of training images shifted by up to one pixel, drawn anew at every step.
+      steps_per_call: steps per compiled call. The progress bar updates after each call.
+      seed: seed of the parameters, batches, shifts and dropout.
     """
 
     task: str
@@ -57,7 +57,11 @@ def train(
     data: Split,
     report: Callable[[int, float, float], None],
 ) -> classify.Model:
-    """Trains a model on `data`; calls report(step, loss, accuracy on the last batches)."""
+    """Trains a model on `data`.
+
+    After each compiled call, calls `report` with the step and the mean loss and accuracy of that
+    call's batches.
+    """
     key = jax.random.key(run.seed)
     schedule = optax.cosine_decay_schedule(run.learning_rate, run.steps)
     optimizer: Any = optax.adam(schedule)
@@ -85,7 +89,7 @@ def train(
     keys = jax.random.split(jax.random.fold_in(key, 1), run.steps)
     carry = (model, state)
     for start in range(0, run.steps, run.steps_per_call):
-        chunk = keys[start : start + run.steps_per_call]  # the last may be shorter
+        chunk = keys[start : start + run.steps_per_call]  # the last chunk may be shorter
         carry, (value, right) = several_steps(carry, chunk)
         report(start + len(chunk), float(value), float(right))
     return carry[0]

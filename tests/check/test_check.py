@@ -184,7 +184,7 @@ def test_the_command_says_what_failed(faulty, monkeypatch, capsys):
     assert not command.run()
     shown = " ".join(capsys.readouterr().out.split())
     assert "Some contracts do NOT hold" in shown and "FAILED" in shown
-    assert "tpu does not serve here: layer 0: it runs on TPUs only, not on cpu" in shown
+    assert "tpu is not available here: layer 0: it runs on TPUs only, not on cpu" in shown
 
 
 def test_a_call_that_is_refused_has_not_failed(monkeypatch, capsys):

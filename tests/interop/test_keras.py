@@ -290,7 +290,7 @@ def test_a_policy_of_mixed_formats_is_reported():
     assert "computes in mixed_bfloat16" in str(report)
     mixed = Config(5, (Layer(4),), dtype="bfloat16")
     to_keras(mixed, jlstm.init(jax.random.key(0), mixed), report=report)
-    assert "products are in bfloat16 here, in the weights' float32 there" in str(report)
+    assert "products are in bfloat16 in jlstm, but in float32 there" in str(report)
 
 
 def test_a_forward_layer_that_goes_backwards_is_refused():

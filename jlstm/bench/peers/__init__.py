@@ -1,8 +1,8 @@
-"""LSTMs to measure, each set up as its authors would and given the same weights.
+"""The LSTMs to measure, each set up as its authors recommend, all with the same weights.
 
-Each module has `prepare(problem, mode, **options)`, which returns a Program and raises
-UnsupportedError where it has no such network or mode. It imports its framework at the top: each
-contender runs in a process of its own.
+Each module has `prepare(problem, mode, **options)`. It returns a Program, or raises
+UnsupportedError if the framework does not support the network or the mode. Modules import their
+framework at the top, because each contender runs in a separate process.
 """
 
 from collections.abc import Callable
@@ -12,22 +12,21 @@ from jlstm.bench.problem import Seen
 
 
 class UnsupportedError(Exception):
-    """A contender has no equal of a network or a mode; the message says what it lacks."""
+    """A contender does not support a network or a mode. The message says what it lacks."""
 
 
 class Program(NamedTuple):
     """A contender, ready to run one case in one mode.
 
     Attributes:
-      call: runs it once and waits until it is done.
-      results: runs the same program and gives what it computed: "outputs" [T, B, H], in training
-        also "gradients for the input" and those that `problem.named` names.
+      call: runs the program once and waits until it is done.
+      results: runs the same program and returns its results: "outputs" [T, B, H] and, in training,
+        "gradients for the input" and those of `problem.named`.
       null: a call with the same input that computes next to nothing.
-      lower_s: seconds of tracing and lowering, nothing being cached; 0 where there is no such
-        thing.
-      compile_s: seconds of compiling or building, likewise.
-      device_bytes: memory of an accelerator that a call takes, arguments and results included,
-        asked for once it has run; None on a CPU.
+      lower_s: seconds of tracing and lowering without caches; 0 if the framework does neither.
+      compile_s: seconds of compiling or building without caches; 0 if the framework does neither.
+      device_bytes: returns the accelerator memory that a call takes, including arguments and
+        results; None on a CPU. Call it after the program has run.
     """
 
     call: Callable[[], Any]

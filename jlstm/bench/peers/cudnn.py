@@ -11,14 +11,14 @@ from jlstm.bench.problem import LayerWeights, Problem
 
 
 def requirement() -> str:
-    """What is missing on this machine; "" if nothing is."""
+    """What this machine lacks; "" if nothing."""
     return "" if jax.default_backend() == "gpu" else "needs an NVIDIA GPU and jax[cuda]"
 
 
 def flat(layers: tuple[LayerWeights, ...]) -> jax.Array:
-    """cuDNN's one vector: all matrices, layer by layer and direction by direction, then biases.
+    """cuDNN's weight vector: the matrices by layer and direction, then the biases.
 
-    Gates stand as i, f, g, o. Of its two biases the second is zero.
+    The gate order is i, f, g, o. The second of its two biases is zero.
     """
     matrices, biases = [], []
     for layer in layers:
@@ -29,14 +29,14 @@ def flat(layers: tuple[LayerWeights, ...]) -> jax.Array:
 
 
 def prepare(problem: Problem, mode: str) -> Program:
-    """All layers in one call."""
+    """One cuDNN call runs all layers."""
     if reason := requirement():
         raise UnsupportedError(reason)
     plain.require(problem, resets=False, dtypes=("float32",))
     config, batch, steps = problem.case.config, problem.case.shape.batch_size, len(problem.xs)
     first = config.layers[0]
     if any(layer != first for layer in config.layers):
-        raise UnsupportedError("its layers have one size")
+        raise UnsupportedError("it needs layers of equal size")
     directions = 2 if first.bidirectional else 1
     zeros = jnp.zeros((len(config.layers) * directions, batch, first.hidden_size))
     full = jnp.full((batch,), steps, "int32")

@@ -11,7 +11,7 @@ from jlstm.bench.problem import LayerWeights, Problem
 
 
 def prepare(problem: Problem, mode: str) -> Program:
-    """One cell a layer."""
+    """One cell per layer."""
     plain.require(problem, lengths=False, resets=False, directions=False)
     config, batch, dtype = problem.case.config, problem.case.shape.batch_size, jnp.dtype
     cells = [

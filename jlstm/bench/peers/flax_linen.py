@@ -12,10 +12,10 @@ from jlstm.dtypes import state_dtype
 
 
 def prepare(problem: Problem, mode: str) -> Program:
-    """One RNN, or Bidirectional of two, a layer, time-major."""
+    """One RNN, or Bidirectional of two, per layer; time-major."""
     plain.require(problem, resets=False, directions=mode != "step")
     config = problem.case.config
-    # Weights come from outside; the cell's own param_dtype only says what its carry is kept in.
+    # The weights are passed in, so the cell's param_dtype only sets the dtype of its carry.
     formats: dict[str, Any] = {
         "dtype": jnp.dtype(config.dtype),
         "param_dtype": state_dtype(config.dtype),
@@ -48,7 +48,7 @@ def prepare(problem: Problem, mode: str) -> Program:
             each = [cell_variables(*(a[d] for a in layer)) for d in range(len(layer.b))]
             if len(each) == 1:
                 own.append({"params": {"cell": each[0]}})
-            else:  # linen names a cell after the module that was given it
+            else:  # linen names a cell after its parent module
                 names = ("forward_rnn", "backward_rnn")
                 own.append({"params": {n: {"cell": c} for n, c in zip(names, each, strict=True)}})
         return own

@@ -12,7 +12,7 @@ from jlstm.dtypes import state_dtype
 
 
 def prepare(problem: Problem, mode: str) -> Program:
-    """One RNN a layer and direction, time-major, split into graphs and their state."""
+    """One RNN per layer and direction, time-major, split into graph and state."""
     plain.require(problem, resets=False, directions=mode != "step")
     config, batch = problem.case.config, problem.case.shape.batch_size
     kept = state_dtype(config.dtype)
@@ -47,7 +47,7 @@ def prepare(problem: Problem, mode: str) -> Program:
             for d, (graph, _, rest) in enumerate(directions):
                 rnn = nnx.merge(graph, own[n][d], rest)
                 backwards = {"reverse": d == 1, "keep_order": d == 1}
-                # Without a carry the cell draws one, moving a random stream's counter under jit.
+                # Without a carry the cell draws one, which changes a random counter under jit.
                 given: dict[str, Any] = {"initial_carry": zeros(n), "seq_lengths": lengths}
                 outputs.append(rnn(xs, **given, **backwards))
             xs = plain.zero_padding(jnp.concatenate(outputs, -1), lengths)

@@ -1,4 +1,4 @@
-"""Haiku: dynamic_unroll over LSTM, in a ResetCore where there are resets."""
+"""Haiku: dynamic_unroll over LSTM, in a ResetCore if there are resets."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def prepare(problem: Problem, mode: str) -> Program:
             (w_x,), (w_h,), (b,) = layer
             i, f, g, o = jnp.split(jnp.concatenate([w_x, w_h]), 4, -1)
             b_i, b_f, b_g, b_o = jnp.split(b, 4)
-            # The gates stand as i, g, f, o, and the cell adds 1 to f.
+            # Haiku's gate order is i, g, f, o, and its cell adds 1 to f.
             own[f"lstm_{n}/linear" if n else "lstm/linear"] = {
                 "w": jnp.concatenate([i, g, f, o], -1),
                 "b": jnp.concatenate([b_i, b_g, b_f - 1, b_o]),

@@ -1,4 +1,4 @@
-"""What all contenders in JAX have in common: compiling, timing of it, gradients in one form."""
+"""Code shared by all contenders in JAX: compiling, its timing, and gradients in one form."""
 
 import contextlib
 import gc
@@ -30,13 +30,13 @@ def prepare(
     """Compiles a contender for one mode.
 
     Args:
-      problem: the case in numbers.
+      problem: the arrays of the case.
       mode: one of cases.MODES.
-      weights: takes the neutral weights over; linear in them.
-      forward: (weights, xs, lengths, resets) -> outputs, time-major unless said otherwise.
-      step: (weights, carry, x [B, I]) -> (carry, output); None where it has no such thing.
-      start: the carry that `step` begins with.
-      time_major: whether `forward` takes and gives [T, B, ...] or else [B, T, ...].
+      weights: converts the neutral weights to the framework's. It must be linear.
+      forward: (weights, xs, lengths, resets) -> outputs.
+      step: (weights, carry, x [B, I]) -> (carry, output); None if the framework has no single step.
+      start: the first carry for `step`.
+      time_major: whether `forward` takes and returns [T, B, ...] or [B, T, ...].
     """
     dtype = problem.case.config.dtype
     kept = "float64" if dtype == "float64" else "float32"
@@ -44,7 +44,7 @@ def prepare(
         LayerWeights(*(jnp.asarray(a, kept) for a in layer)) for layer in problem.layers
     )
     own = jax.block_until_ready(jax.jit(weights)(neutral))
-    # Kept in place of the arrays, which would count as memory that the contender needs.
+    # Shapes replace the arrays, which would count as memory that the contender needs.
     like_neutral = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), neutral)
     xs = jnp.asarray(problem.xs, dtype)
     xs = jax.block_until_ready(xs if time_major else xs.swapaxes(0, 1).copy())
@@ -55,7 +55,7 @@ def prepare(
         return (ys.astype(jnp.promote_types(ys.dtype, "float32")) ** 2).mean(), ys
 
     training = jax.value_and_grad(loss, (0, 1), has_aux=True)
-    # On the device before any call is timed.
+    # Move the arguments to the device before any call is timed.
     arguments = (own, xs, *jax.device_put((problem.lengths, problem.resets)))
     if mode == "step":
         if step is None:
@@ -103,7 +103,7 @@ def prepare(
 
 
 def _device_bytes(compiled: Any) -> int | None:
-    """What XLA sets aside for a call. The allocator's own peak would count what tuning took."""
+    """The memory that XLA plans for a call. The allocator's peak would also count autotuning."""
     planned = None if jax.default_backend() == "cpu" else compiled.memory_analysis()
     if planned is None:
         return None
@@ -112,7 +112,7 @@ def _device_bytes(compiled: Any) -> int | None:
 
 
 def compile_uncached(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float, float]:
-    """(compiled, seconds of lowering, seconds of compiling)."""
+    """Returns (compiled program, seconds of lowering, seconds of compiling)."""
     with _uncached():
         start = time.perf_counter()
         lowered = jax.jit(function).lower(*arguments)
@@ -127,9 +127,9 @@ def _uncached() -> Iterator[None]:
     """Forgets what was traced and compiled before, inner functions included, on disk too."""
     on_disk = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()  # else JAX remembers whether there was one on disk
+    compilation_cache.reset_cache()  # otherwise JAX remembers whether the disk cache is enabled
     jax.clear_caches()
-    gc.collect()  # not within what is timed
+    gc.collect()  # so that it does not run while timing
     try:
         yield
     finally:

@@ -12,16 +12,16 @@ from jlstm.bench.problem import LayerWeights, Problem, Seen, named
 
 
 def prepare(problem: Problem, mode: str) -> Program:
-    """One LSTM, or Bidirectional of one, a layer, over batch-major input."""
+    """One LSTM, or Bidirectional of one, per layer; batch-major."""
     plain.require(problem, resets=False, dtypes=("float32",))
     if mode == "step":
-        raise UnsupportedError("it is compared on whole sequences only")
+        raise UnsupportedError("it is timed on whole sequences only")
     layers = _layers(problem)
-    # Weights come as [kernel, recurrent_kernel, bias] for each layer and direction.
+    # Keras lists weights as [kernel, recurrent_kernel, bias] per layer and direction.
     if keras.backend.backend() == "jax":
         return _on_jax(problem, mode, layers)
     if mode == "compile":
-        raise UnsupportedError("compiling is compared within JAX")
+        raise UnsupportedError("compiling is timed for JAX only")
     return _on_tensorflow(problem, mode, layers)
 
 

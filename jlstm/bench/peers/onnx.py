@@ -1,4 +1,4 @@
-"""ONNX Runtime: one native LSTM node a layer."""
+"""ONNX Runtime: one native LSTM node per layer."""
 
 import time
 from typing import Any
@@ -14,12 +14,12 @@ from jlstm.interop import to_onnx
 
 
 def prepare(problem: Problem, mode: str) -> Program:
-    """A session over the model that `jlstm.interop.to_onnx` makes."""
+    """A session that runs the model of `jlstm.interop.to_onnx`."""
     plain.require(problem, resets=False, directions=mode != "step", dtypes=("float32",))
     if mode == "training":
-        raise UnsupportedError("it does not train")
+        raise UnsupportedError("it does not support training")
     if mode == "compile":
-        raise UnsupportedError("compiling is compared within JAX")
+        raise UnsupportedError("compiling is timed for JAX only")
     config, given = problem.case.config, problem.lengths is not None
     params = params_of(config, problem.layers)
     model = to_onnx(config, params, lengths=given, carry=mode == "step").SerializeToString()

@@ -14,7 +14,7 @@ from jlstm.params import LayerParams, Params
 
 
 def requirement(implementation: str, precision: str | None = None) -> str:
-    """What is missing on this machine; "" if nothing is."""
+    """What this machine lacks; "" if nothing."""
     needed = {
         "tpu": ("tpu", "needs a TPU and jax[tpu]"),
         "cudnn": ("gpu", "needs an NVIDIA GPU and jax[cuda]"),
@@ -24,7 +24,7 @@ def requirement(implementation: str, precision: str | None = None) -> str:
 
 
 def params_of(config: Config, layers: tuple[LayerWeights, ...]) -> Params:
-    """A case's weights as parameters."""
+    """The weights of a case as parameters."""
     own = []
     for layer, given in zip(config.layers, layers, strict=True):
         arrays = given if layer.bidirectional else (a[0] for a in given)
@@ -35,13 +35,13 @@ def params_of(config: Config, layers: tuple[LayerWeights, ...]) -> Params:
 def prepare(
     problem: Problem, mode: str, implementation: str, precision: str | None = None
 ) -> Program:
-    """The stack through `apply`, or `step`, on one implementation of the recurrence.
+    """Runs `apply` or `step` on one implementation of the recurrence.
 
     Args:
-      problem: the case in numbers.
+      problem: the arrays of the case.
       mode: one of cases.MODES.
-      implementation: as `apply` takes it.
-      precision: of products, as `jax.default_matmul_precision` takes it; None for JAX's default.
+      implementation: `implementation` of `apply`.
+      precision: precision of products for `jax.default_matmul_precision`; None for JAX's default.
     """
     config = problem.case.config
     rows = implementations(config)
@@ -50,7 +50,7 @@ def prepare(
             raise UnsupportedError(reason)
     fastest = next(name for name, usable, _ in rows if usable)
     if mode == "step" and implementation != fastest:
-        raise UnsupportedError("one step a call is the same on every implementation")
+        raise UnsupportedError("`step` is the same for every implementation")
 
     weights = functools.partial(params_of, config)
 

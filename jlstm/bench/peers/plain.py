@@ -1,4 +1,4 @@
-"""What a contender in JAX may have to refuse, and how directions and padding are treated."""
+"""Code shared by contenders: refusals, directions and padding."""
 
 import jax
 import jax.numpy as jnp
@@ -16,30 +16,30 @@ def require(
     directions: bool = True,
     dtypes: tuple[str, ...] = ("float32", "bfloat16", "float64"),
 ) -> None:
-    """UnsupportedError where a case needs what a contender lacks (what is False)."""
+    """UnsupportedError if a case needs a feature that is False for the contender."""
     config = problem.case.config
     require_plain_layers(config)
     if problem.lengths is not None and not lengths:
-        raise UnsupportedError("it takes no lengths")
+        raise UnsupportedError("it does not support lengths")
     if problem.resets is not None and not resets:
-        raise UnsupportedError("it takes no resets")
+        raise UnsupportedError("it does not support resets")
     if not directions and any(layer.bidirectional for layer in config.layers):
-        raise UnsupportedError("it has no bidirectional layers")
+        raise UnsupportedError("it does not support bidirectional layers")
     if config.dtype not in dtypes:
-        raise UnsupportedError(f"it is compared in {', '.join(dtypes)} only")
+        raise UnsupportedError(f"it is timed in {', '.join(dtypes)} only")
 
 
 def require_plain_layers(config: Config) -> None:
-    """UnsupportedError unless every layer is one that all frameworks have."""
+    """UnsupportedError unless all frameworks support every layer."""
     for n, layer in enumerate(config.layers):
         if layer != Layer(layer.hidden_size, bidirectional=layer.bidirectional):
-            raise UnsupportedError(f"layer {n} has options that are not compared")
+            raise UnsupportedError(f"layer {n} has options that not all contenders support")
     if config.learn_initial_carry:
-        raise UnsupportedError("it is compared without a learned initial carry only")
+        raise UnsupportedError("a learned initial carry is not supported by all contenders")
 
 
 def zero_padding(ys: jax.Array, lengths: jax.Array | None) -> jax.Array:
-    """Time-major outputs with zeros past the lengths."""
+    """Time-major outputs, set to zero past the lengths."""
     if lengths is None:
         return ys
     return jnp.where((jnp.arange(ys.shape[0])[:, None] < lengths)[..., None], ys, 0)

@@ -11,7 +11,7 @@ from jlstm.bench.problem import COMPARED_STEPS, LayerWeights, Problem, Seen, nam
 
 
 def requirement(device: str = "cpu", **options: Any) -> str:
-    """What is missing on this machine; "" if nothing is."""
+    """What this machine lacks; "" if nothing."""
     if device == "cuda" and not torch.cuda.is_available():
         return "needs an NVIDIA GPU and torch built for CUDA"
     return ""
@@ -26,32 +26,32 @@ def prepare(
     dtype: str | None = None,
     tensor_float: bool = True,
 ) -> Program:
-    """One module for layers of equal size, else one a layer; sequences packed by their lengths.
+    """One module if all layers have equal size, otherwise one per layer. Sequences are packed.
 
     Args:
-      problem: the case in numbers.
+      problem: the arrays of the case.
       mode: one of cases.MODES.
       device: "cpu" or "cuda".
-      compiled: whether modules go through torch.compile.
-      dtype: number format of weights, input and outputs; None for the case's own.
-      tensor_float: whether cuDNN may round operands of float32 products to TensorFloat-32, as it
-        does by torch's default.
+      compiled: whether to use torch.compile.
+      dtype: dtype of weights, input and outputs; None for the dtype of the case.
+      tensor_float: whether cuDNN may round operands of float32 products to TensorFloat-32, which is
+        torch's default.
     """
     plain.require(problem, resets=False, directions=mode != "step")
     if mode == "compile":
-        raise UnsupportedError("compiling is compared within JAX")
+        raise UnsupportedError("compiling is timed for JAX only")
     start = time.perf_counter()
     torch.set_num_threads(problem.threads)
     torch.backends.cudnn.allow_tf32 = tensor_float
     kind = getattr(torch, dtype or problem.case.config.dtype)
-    # What a finished case left behind would hide how much this one needs.
+    # Memory that an earlier case left behind must not count in this one.
     before = torch.cuda.memory_allocated() if device == "cuda" else 0
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     modules = [module.to(device, kind) for module in _modules(problem)]
     runs = [torch.compile(module) if compiled else module for module in modules]
     xs = torch.tensor(problem.xs, device=device, dtype=kind)
-    # Packing takes lengths on the CPU.
+    # pack_padded_sequence needs lengths on the CPU.
     lengths = None if problem.lengths is None else torch.tensor(problem.lengths).long()
 
     def forward(xs: torch.Tensor) -> torch.Tensor:
@@ -64,7 +64,7 @@ def prepare(
             ys, _ = torch.nn.utils.rnn.pad_packed_sequence(ys, total_length=len(xs))
         return ys
 
-    # Gradients of a mean of many numbers are too small for float16, whose users scale the loss.
+    # Gradients of a mean of many numbers underflow in float16; users scale the loss.
     scale = 1.0
     if kind == torch.float16:
         scale = 2.0 ** int(np.log2(max(8, problem.xs.size)) - 3)

@@ -1,4 +1,4 @@
-"""The scan that people write by hand: both products in the loop, autodiff through it."""
+"""A typical hand-written scan: both products in the loop, and autodiff through it."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from jlstm.dtypes import state_dtype
 
 
 def prepare(problem: Problem, mode: str) -> Program:
-    """One lax.scan a layer and direction."""
+    """One lax.scan per layer and direction."""
     plain.require(problem)
     config, batch = problem.case.config, problem.case.shape.batch_size
     dtype = config.dtype

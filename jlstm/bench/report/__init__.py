@@ -1,1 +1,1 @@
-"""Markdown and pictures of recorded measurements."""
+"""Reports on recorded measurements: Markdown and pictures."""

@@ -1,4 +1,4 @@
-"""jlstm report: records in, Markdown and pictures out."""
+"""The command `jlstm report`: turns records into Markdown and pictures."""
 
 import pathlib
 
@@ -13,7 +13,8 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
 
     Args:
       path: the .jsonl file.
-      out: the Markdown file; None for one beside the records. Pictures go to a folder of its name.
+      out: the Markdown file. None means the path of the records with the extension .md. Pictures go
+        to a folder of the same name without the extension.
 
     Raises:
       ImportError: matplotlib is not installed.
@@ -23,7 +24,7 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
     out = path.with_suffix(".md") if out is None else out
     folder = out.with_suffix("")
     if folder == out:
-        raise ValueError(f"--out is {out}; expected a name with the ending .md")
+        raise ValueError(f"--out is {out}; expected a file name with the extension .md")
     pictures.require()
     try:
         folder.mkdir(parents=True, exist_ok=True)

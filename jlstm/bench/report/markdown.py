@@ -1,4 +1,4 @@
-"""Tables of recorded measurements in Markdown, losses included."""
+"""Markdown tables of recorded measurements, including those that jlstm loses."""
 
 import math
 
@@ -12,10 +12,10 @@ def write(records: list[Record], pictures: dict[str, str], source: str, folder: 
     """The whole report.
 
     Args:
-      records: as `records.read` gives them.
+      records: the result of `records.read`.
       pictures: file name -> caption.
       source: name of the records' file.
-      folder: where the pictures are, seen from the report.
+      folder: folder of the pictures, relative to the report.
     """
     lines = [f"# Measurements in {source}", ""]
     for run in _runs(records):
@@ -29,7 +29,7 @@ def write(records: list[Record], pictures: dict[str, str], source: str, folder: 
 
 
 def groups(records: list[Record]) -> dict[tuple[str, str, str], list[Record]]:
-    """Records that were taken side by side: of one case in one mode of one run."""
+    """Groups of records of the same run, case and mode, which were measured together."""
     found: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
         key = (record["started"] + record["command"], record["case"], record["mode"])
@@ -56,9 +56,9 @@ def _machine(run: Record) -> list[str]:
 
 
 def _summary(records: list[Record]) -> list[str]:
-    """For each case and mode who was fastest, and how this library's best compares."""
+    """The table of the fastest contender per case and mode, and of jlstm's time relative to it."""
     lines = [
-        "| case | mode | fastest, within noise | jlstm's best | its time over the fastest other's |"
+        "| case | mode | fastest, within noise | jlstm's best | time divided by the best peer's |"
     ]
     lines += ["|---|---|---|---|---|"]
     logs: dict[str, list[float]] = {}
@@ -81,7 +81,7 @@ def _summary(records: list[Record]) -> list[str]:
         f"{TITLES[mode]} {math.exp(sum(values) / len(values)):.2f}" for mode, values in logs.items()
     ]
     if means:
-        lines += ["", f"In the geometric mean: {', '.join(means)}; below 1 is faster."]
+        lines += ["", f"Geometric means: {', '.join(means)}; below 1, jlstm is faster."]
     return [*lines, ""]
 
 

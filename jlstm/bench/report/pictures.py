@@ -1,4 +1,4 @@
-"""Pictures of recorded measurements: how cost grows, compile times, memory, the roofline."""
+"""Pictures of recorded measurements: scaling, compile times, memory and the roofline."""
 
 import itertools
 import pathlib
@@ -8,7 +8,8 @@ from typing import Any
 from jlstm.bench.records import Record
 from jlstm.bench.tables import TITLES
 
-# What is varied -> what has to be equal otherwise; hidden sizes are varied with the input's.
+# For each varied size: axis label, value, and the sizes that must be equal. The input size may vary
+# with the hidden size.
 SWEEPS: dict[str, tuple[str, Callable[[Record], Any], Callable[[Record], Any]]] = {
     "hidden_size": (
         "units H",
@@ -36,18 +37,18 @@ DOTS_PER_INCH = 90
 
 
 def require() -> None:
-    """ImportError that says what to install, unless matplotlib is there."""
+    """ImportError, saying what to install, if matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
         raise ImportError(
-            "jlstm report draws with matplotlib, which is not installed: pip install matplotlib"
+            "jlstm report needs matplotlib, which is not installed: pip install matplotlib"
         ) from None
     matplotlib.use("Agg")
 
 
 def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
-    """Draws what the records hold enough of.
+    """Draws every picture for which there are enough records.
 
     Args:
       records: as `records.read` gives them.
@@ -65,13 +66,13 @@ def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
                 file = f"{mode}_over_{name}.png"
                 _save(_growth(panels, axis, value, TITLES[mode]), folder / file)
                 drawn[file] = (
-                    f"{TITLES[mode].capitalize()}: time over {axis}. Dashed: in proportion to "
-                    "the operations, from the first point of the first contender."
+                    f"{TITLES[mode].capitalize()}: time over {axis}. Dashed: proportional to the "
+                    "operations, from the first point of the first contender."
                 )
         if len(of_mode) > 1:
             file = f"{mode}_roofline.png"
             _save(_roofline(of_mode, TITLES[mode]), folder / file)
-            drawn[file] = f"{TITLES[mode].capitalize()}: roofline; the line is the two ceilings."
+            drawn[file] = f"{TITLES[mode].capitalize()}: roofline. The line shows the two ceilings."
     training = [r for r in timed if r["mode"] == "training"] or timed
     for name, key, scale, axis in (
         ("build", "compile_s", 1.0, "seconds to lower and compile"),
@@ -82,7 +83,7 @@ def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
         if values:
             what = TITLES[training[0]["mode"]]
             _save(_strips(values, axis, what), folder / f"{name}.png")
-            drawn[f"{name}.png"] = f"{axis[0].upper() + axis[1:]}, {what}; a dot a case."
+            drawn[f"{name}.png"] = f"{axis[0].upper() + axis[1:]}, {what}. One dot per case."
     return drawn
 
 
@@ -91,7 +92,7 @@ def _build(record: Record) -> float:
 
 
 def _sweeps(records: list[Record], value: Any, rest: Any) -> list[list[Record]]:
-    """Groups that differ in one size only, at three of it or more."""
+    """Groups of records that differ in one size only, with at least three values of it."""
     found: dict[Any, list[Record]] = {}
     for r in records:
         directions = r["config"].count("bidirectional = true")
@@ -174,7 +175,7 @@ def _plain_numbers(axis: Any) -> None:
 def _roofline(records: list[Record], title: str) -> Any:
     figure, (ax,) = _figure()
     intensity = [r["flops"] / r["bytes_moved"] for r in records]
-    # Of several runs the best: the machine can do that.
+    # The best of several runs is closest to what the machine can do.
     top = max(r["ceilings"]["product_gflops_per_s"] for r in records)
     slope = max(r["ceilings"]["copy_gbytes_per_s"] for r in records)
     knee = top / slope
@@ -184,7 +185,7 @@ def _roofline(records: list[Record], title: str) -> Any:
         own = [(x, r) for x, r in zip(intensity, records, strict=True) if r["contender"] == name]
         speeds = [r["gflops_per_s"] for _, r in own]
         ax.plot([x for x, _ in own], speeds, ls="", ms=5, alpha=0.8, **style)
-    label = "operations a byte of weights, input and outputs"
+    label = "operations per byte of weights, input and outputs"
     ax.set(xscale="log", yscale="log", xlabel=label, ylabel="GFLOP/s")
     ax.set_title(f"{title.capitalize()}: roofline")
     _plain_numbers(ax.xaxis)

@@ -1,4 +1,4 @@
-"""Keras 3: LSTM layers, their cells, Bidirectional, and Sequential stacks of these."""
+"""Conversion from and to Keras 3: LSTM layers and cells, Bidirectional, and Sequential."""
 
 import dataclasses
 import os
@@ -33,29 +33,30 @@ def from_keras(
     *,
     report: Report | None = None,
 ) -> tuple[Config, Params]:
-    """A network with the weights of Keras's.
+    """Converts the weights of Keras LSTM layers.
 
-    Keras keeps one kernel [I, 4H], one recurrent kernel [H, 4H] and one bias [4H], in our order
-    i, f, g, o and with the forget gate's 1 inside; its one `activation` is used twice.
+    Keras stores one kernel [I, 4H], one recurrent kernel [H, 4H] and one bias [4H], in our gate
+    order i, f, g, o. Its bias includes the forget gate's 1. Keras uses one `activation` for the
+    candidate and for the output.
 
     Args:
-      source: an LSTM, LSTMCell, RNN of LSTMCell or StackedRNNCells, Bidirectional, a Sequential
-        or list of these, or a .keras or .weights.h5 file; files are read without Keras, so that
-        no code in them runs. A .weights.h5 file does not say which activations and merges its
-        network has, nor what its layers read: the default ones are assumed, and each LSTM to read
-        the one before.
-      report: what was done is added to it.
+      source: an LSTM, LSTMCell, RNN of LSTMCell or StackedRNNCells, or Bidirectional; a Sequential
+        or list of these; or a .keras or .weights.h5 file. Files are read without Keras, and no code
+        in them runs. A .weights.h5 file says neither activations and merges nor how its layers are
+        connected. The defaults are assumed, and each LSTM is taken to read the one before it.
+      report: receives lines that say what the conversion did.
 
     Returns:
-      config and params. Keras is batch-major: pass time_major=False to `apply`. It returns the
-      last output alone where return_sequences=False: take carry[-1].h, and of a Bidirectional
-      merge the two in it. A go_backwards layer's outputs stand here in the order of its inputs.
+      config and params. Keras is batch-major: pass time_major=False to `apply`. With
+      return_sequences=False Keras returns only the last output. Use carry[-1].h for it; for a
+      Bidirectional, merge the two directions in it. Unlike Keras, `apply` returns the outputs of a
+      go_backwards layer in the order of its inputs.
 
     Raises:
       TypeError: source is none of these.
-      ValueError: a layer that is no LSTM, an option that has no counterpart here, a layer that
-        was not built yet, a file that is none of Keras's.
-      ImportError: Keras, or for files h5py, is not installed.
+      ValueError: a layer is not an LSTM or not built yet, an option is not supported, or the file
+        is not one of Keras.
+      ImportError: Keras, or h5py for files, is not installed.
 
     >>> import keras
     >>> layer = keras.layers.LSTM(4)
@@ -74,22 +75,23 @@ def from_keras(
         why = error
     except (KeyError, AttributeError, IndexError, OverflowError):
         why = "a layer lacks an option"
-    raise ValueError(f"{source}: its config.json is not as Keras writes it: {why}")
+    raise ValueError(f"{source}: its config.json is not valid for Keras: {why}")
 
 
 def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:
-    """The network of layers one above the other."""
+    """The network of a stack of layers, lowest first."""
     if all(part.kind in SILENT for part in parts):
-        raise ValueError("there is no LSTM layer in it")
+        raise ValueError("the source has no LSTM layer; expected at least one")
     layers: list[Layer] = []
     sides: list[list[Side]] = []
-    flipped, dropped = False, 0.0  # whether the layer reads time backwards, and after what dropout
+    flipped, dropped = False, 0.0  # time runs backwards; pending Dropout rate
     top = [part for part in parts if part.kind not in SILENT][-1]
     for part in parts:
         for layer, own, backwards in keras_layers.read(part, report, last=part is top):
             if layer.dropout and dropped:
                 raise ValueError(
-                    f"{part.name} has a dropout of its own after one of {dropped:g}; make it one"
+                    f"{part.name} has dropout, and a Dropout layer of {dropped:g} comes before it; "
+                    "remove one of them"
                 )
             both = layer.bidirectional
             flipped ^= backwards
@@ -97,8 +99,8 @@ def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:
                 if layer.merge in ("concat", "none"):
                     what = "concatenates" if layer.merge == "concat" else "returns"
                     raise ValueError(
-                        f"{part.name} {what} its directions in an order that has no "
-                        "counterpart after go_backwards; leave out go_backwards below it"
+                        f"{part.name} {what} its directions after a go_backwards layer, in an "
+                        "order that is not supported; leave out go_backwards below it"
                     )
                 own = own[::-1]
             dropout = layer.dropout or dropped
@@ -112,21 +114,23 @@ def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:
     if dropped:
         report.add(f"a dropout of {dropped:g} after the last LSTM was left out")
     if flipped:
-        report.add("Keras's outputs are in reverse order after go_backwards; ours are not")
+        report.add(
+            "go_backwards: Keras returns the outputs in reversed order, jlstm in the inputs' order"
+        )
     report.add("Keras is batch-major: pass time_major=False to apply")
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
 
 
 def to_keras(config: Config, params: Params, *, report: Report | None = None) -> "keras.Sequential":
-    """A Sequential of LSTM layers, return_sequences=True, with these weights.
+    """A Keras Sequential of LSTM layers with these weights and return_sequences=True.
 
     Args:
       config: the network.
       params: its parameters.
-      report: what was done is added to it.
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError, ValueError: params do not fit config, or an option that Keras lacks.
+      TypeError, ValueError: params do not fit config, or Keras does not support an option.
       ImportError: Keras is not installed.
 
     >>> import jax
@@ -147,7 +151,7 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
     merges = {ours: theirs for theirs, ours in MERGES.items()}
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
         if layer.recurrent_dropout and not layer.held_masks:
-            report.add(f"layer {n}: Keras holds the masks of recurrent_dropout over time")
+            report.add(f"layer {n}: Keras uses the same recurrent_dropout mask at all steps")
         if layer.dropout and not layer.held_masks:
             model.add(keras.layers.Dropout(layer.dropout, dtype=config.param_dtype))
         made: Any = keras.layers.LSTM(

@@ -1,4 +1,4 @@
-"""What .keras and .weights.h5 files hold, read without Keras: nothing in them is ever run."""
+"""Reads .keras and .weights.h5 files without Keras. No code in them ever runs."""
 
 import io
 import json
@@ -19,10 +19,10 @@ from jlstm.interop.keras.hdf5 import Reader
 from jlstm.interop.keras.parts import Part
 from jlstm.interop.report import Report
 
-# What the readers of archives and HDF5 raise where bytes are missing or changed.
+# Errors of the zip and HDF5 readers for missing or changed bytes.
 _BROKEN = (zipfile.BadZipFile, RuntimeError, KeyError, EOFError, TypeError, AttributeError)
 _BROKEN += (IndexError, OverflowError, zlib.error, lzma.LZMAError)
-_LARGEST_JSON = 1 << 20  # bytes; real ones have some thousand
+_LARGEST_JSON = 1 << 20  # bytes; real files have some thousand
 _LARGEST_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
 
 
@@ -30,18 +30,18 @@ def read(path: str | os.PathLike, report: Report) -> list[Part]:
     """The layers of a file, lowest first.
 
     Raises:
-      ValueError: not a file of Keras, not whole, or a network that is not a Sequential of layers.
+      ValueError: the file is truncated or not one of Keras, or its network is not a Sequential.
     """
     try:
         return _of_archive(path) if _is_archive(path) else weights.read(path, report)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except _BROKEN as error:
-        raise ValueError(f"{path} is not a whole file of Keras 3: {error}") from None
+        raise ValueError(f"{path} is damaged or not a file of Keras 3: {error}") from None
 
 
 def _is_archive(path: str | os.PathLike) -> bool:
-    """As the ending says, or where it is none of Keras's, as the file begins."""
+    """Whether the file is a .keras archive, by its extension or else by its first bytes."""
     name = str(path).lower()
     if name.endswith((".keras", ".h5")):
         return name.endswith(".keras")
@@ -70,15 +70,17 @@ def _of_archive(path: str | os.PathLike) -> list[Part]:
 
 
 def _config(path: str | os.PathLike, archive: zipfile.ZipFile) -> Any:
-    """The network's serialised form, with what Keras 2 calls otherwise in the words of Keras 3."""
+    """The serialised network. Names of Keras 2 are replaced by those of Keras 3."""
 
     def loaded(name: str, hook: Any = None) -> Any:
         if archive.getinfo(name).file_size > _LARGEST_JSON:
-            raise ValueError(f"{path}: its {name} is larger than any of Keras's")
+            raise ValueError(
+                f"{path}: its {name} is larger than Keras writes; expected at most 1 MiB"
+            )
         try:
             return json.loads(archive.read(name), object_hook=hook)
         except (ValueError, RecursionError):
-            raise ValueError(f"{path}: its {name} is not JSON as Keras writes it") from None
+            raise ValueError(f"{path}: its {name} is not valid JSON") from None
 
     def renamed(options: dict[str, Any]) -> dict[str, Any]:
         for option in ("activation", "recurrent_activation"):
@@ -93,13 +95,13 @@ def _config(path: str | os.PathLike, archive: zipfile.ZipFile) -> Any:
     major = str(version).partition(".")[0]
     if major not in ("2", "3"):
         raise ValueError(
-            f"{path} says that it is of version {ascii(version)[:99]} of Keras; expected 2 or 3"
+            f"{path} was written by version {ascii(version)[:99]} of Keras; expected 2 or 3"
         )
     return loaded("config.json", renamed if major == "2" else None)
 
 
 def _beginning(path: str | os.PathLike, entry: zipfile.ZipInfo) -> int:
-    """Where a stored entry's bytes begin: behind a header of 30 bytes, its name and extras."""
+    """The offset of a stored entry's bytes: after a 30-byte header, its name and extra field."""
     with open(path, "rb") as file:
         file.seek(entry.header_offset + 26)
         lengths = file.read(4)
@@ -107,7 +109,7 @@ def _beginning(path: str | os.PathLike, entry: zipfile.ZipInfo) -> int:
 
 
 def _parts(serialized: Any, group: Any, reader: Reader) -> Iterator[Part]:
-    """A layer's part, or those of all layers of a Sequential, also of one within it."""
+    """The part of a layer, or the parts of all layers of a Sequential, nested ones included."""
     whole = Part(serialized, [])
     if whole.kind != "Sequential":
         whole.weights = reader.arrays(group)
@@ -119,7 +121,7 @@ def _parts(serialized: Any, group: Any, reader: Reader) -> Iterator[Part]:
     inner, seen = reader.inner(group, "layers"), dict[str, int]()
     for layer in layers:
         kind = Part(layer, []).kind
-        # "layers/lstm", "layers/lstm_1": numbered for each kind.
+        # Keras numbers groups by the layer's class: "layers/lstm", "layers/lstm_1".
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower()
         number = seen.get(name, 0)
         found = None

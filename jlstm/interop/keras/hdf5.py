@@ -1,4 +1,4 @@
-"""Arrays of HDF5 files as Keras writes them: each lies in the file as it is, and is there once."""
+"""Reads arrays from HDF5 files of Keras, which stores each array once and uncompressed."""
 
 import re
 from collections.abc import Iterator
@@ -8,43 +8,53 @@ import numpy as np
 
 from jlstm.interop import needs
 
-_DEEPEST = 16  # groups of an HDF5 file within each other; Keras's stand some six deep
-_MOST = 5000  # groups and arrays; a layer has some seven
-_FIRST = ("forward_layer", "cell", "cells", "vars", "backward_layer")  # in which Keras reads back
+_DEEPEST = 16  # levels of nested groups; Keras writes some six
+_MOST = 5000  # groups and arrays in total; a layer has some seven
+_FIRST = (
+    "forward_layer",
+    "cell",
+    "cells",
+    "vars",
+    "backward_layer",
+)  # the order in which Keras reads names
 
 
 class Reader:
-    """Follows the links of one file, each to a place of its own within it."""
+    """Follows the links of one file, each of which must lead to a separate object in it."""
 
     def __init__(self, content: np.ndarray) -> None:
-        """Args: content: the file's bytes, mostly a map of it."""
+        """Args: content: the file's bytes, usually a memory map."""
         self.content = content
-        self.room = content.nbytes  # of bytes that arrays may still have
+        self.room = content.nbytes  # bytes left for further arrays
         self.seen: set[Any] = set()
 
     def inner(self, group: Any, name: str) -> Any:
-        """What a group holds under a name, or None.
+        """The object `name` in a group, or None.
 
         Raises:
-          ValueError: a link leads elsewhere, or to what was there already.
+          ValueError: a link leads out of the file, or to an object that was read already.
         """
         h5py = needs.module("h5py")
         if not isinstance(group, h5py.Group) or name not in group:
             return None
         link: Any = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"{group.name}/{name} points to another file or place: not followed")
+            raise ValueError(
+                f"{group.name}/{name} is a link to another file or place, which is not followed"
+            )
         item = group[name]
         place = h5py.h5o.get_info(item.id).addr
         if place in self.seen:
-            raise ValueError(f"{group.name}/{name} is another name of what was there already")
+            raise ValueError(
+                f"{group.name}/{name} is a second link to the same object; expected one"
+            )
         self.seen.add(place)
         if len(self.seen) > _MOST:
             raise ValueError(f"{group.name} and others hold more than {_MOST} arrays and groups")
         return item
 
     def names(self, group: Any) -> list[str]:
-        """The names in a group, in the order in which Keras reads them back."""
+        """The names in a group, in the order in which Keras reads them."""
 
         def place(name: str) -> tuple[int, tuple[str, int]]:
             return _FIRST.index(name) if name in _FIRST else len(_FIRST), numbered(name)
@@ -62,7 +72,9 @@ class Reader:
     def _datasets(self, item: Any, depth: int = 0) -> Iterator[Any]:
         h5py = needs.module("h5py")
         if depth > _DEEPEST:
-            raise ValueError(f"groups stand more than {_DEEPEST} deep, as Keras never writes them")
+            raise ValueError(
+                f"groups are nested more than {_DEEPEST} deep, which Keras never writes"
+            )
         if isinstance(item, h5py.Dataset):
             yield item
             return
@@ -70,21 +82,21 @@ class Reader:
             yield from self._datasets(self.inner(item, name), depth + 1)
 
     def _array(self, dataset: Any) -> np.ndarray:
-        """A dataset's numbers; a view of the file where they lie there as they are."""
+        """A dataset's array; a view of the file if the numbers are stored contiguously."""
         if dataset.external or dataset.is_virtual:
-            raise ValueError(f"{dataset.name} is kept in another file: not followed")
+            raise ValueError(f"{dataset.name} is stored in another file, which is not read")
         if dataset.dtype.kind not in "fV":
             raise ValueError(
                 f"{dataset.name} holds {dataset.dtype}; expected floating-point numbers"
             )
         if dataset.id.get_create_plist().get_nfilters():
-            raise ValueError(f"{dataset.name} is compressed, as Keras never writes it")
+            raise ValueError(f"{dataset.name} is compressed, which Keras never does")
         stored, size = dataset.id.get_storage_size(), dataset.size * dataset.dtype.itemsize
         self.room -= size
         if size > stored or self.room < 0:
             raise ValueError(
-                f"{dataset.name} says that it has shape {list(dataset.shape)}, but {stored} bytes "
-                "of it are there"
+                f"{dataset.name} has shape {list(dataset.shape)}, but the file holds only {stored} "
+                "bytes of it"
             )
         if not dataset.dtype.isnative:
             return dataset[()].astype(dataset.dtype.newbyteorder("="))
@@ -95,6 +107,6 @@ class Reader:
 
 
 def numbered(name: str) -> tuple[str, int]:
-    """A layer's name without its number, and that: ("lstm", 1), or 0 where it has none."""
+    """A layer's name and number: ("lstm", 1) for "lstm_1"; the number is 0 if it has none."""
     found = re.fullmatch(r"(.*?)(?:_(\d{1,6}))?", name)
     return (found[1], int(found[2] or 0)) if found else (name, 0)

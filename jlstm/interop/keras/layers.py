@@ -1,4 +1,4 @@
-"""Layers of Keras, as it writes them down, and what they are here."""
+"""Converts serialised Keras layers to our layers."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from jlstm.interop.sides import Side, split
 
 
 def read(part: Part, report: Report, last: bool) -> list[tuple[Layer, Any, bool]]:
-    """(layer, its sides, whether it goes backwards) for each layer in a part of a Keras network."""
+    """(layer, its sides, go_backwards) for each layer in a part of a Keras network."""
     if part.kind in SILENT:
         return []
     options, weights = part.options, list(part.weights)
@@ -24,19 +24,23 @@ def read(part: Part, report: Report, last: bool) -> list[tuple[Layer, Any, bool]
     while isinstance(policy, Mapping):
         policy = policy.get("config", policy.get("name"))
     if str(policy).startswith("mixed_"):
-        report.add(f"{part.name} computes in {policy}, the network in its weights' format")
+        report.add(
+            f"{part.name} computes in {policy}; the network computes in the dtype of its weights"
+        )
     if part.kind == "Bidirectional":
         return [_both(part, report, last)]
     cells = _cells(part)
     if not last and not options.get("return_sequences", part.kind == "LSTMCell"):
-        raise ValueError(f"{part.name} returns its last output alone, which no LSTM can read")
+        raise ValueError(
+            f"{part.name} returns only its last output, but the layer above needs a sequence"
+        )
     if last and options.get("return_sequences") is False:
         report.add(
-            "Keras returned the last output alone: take carry[-1].h, and where that has two "
-            "directions, merge them"
+            "Keras returned only the last output: use carry[-1].h, and merge its two directions if "
+            "the layer is bidirectional"
         )
     if options.get("stateful"):
-        report.add(f"{part.name} kept its state between batches; pass the last carry to apply")
+        report.add(f"{part.name} is stateful: pass the carry of one call to the next call of apply")
     made = []
     for cell in cells:
         layer = _layer(cell.options, part.name, report)
@@ -45,14 +49,14 @@ def read(part: Part, report: Report, last: bool) -> list[tuple[Layer, Any, bool]
         del weights[:taken]
     if weights:
         shapes = [list(a.shape) for a in weights]
-        raise ValueError(f"{part.name} has weights {shapes} beyond those that its options tell of")
+        raise ValueError(f"{part.name} has weights {shapes} that do not belong to its options")
     if options.get("go_backwards"):
         made[0] = (*made[0][:2], True)
     return made
 
 
 def _cells(part: Part) -> list[Part]:
-    """The cells of a layer, lowest first, each with its options alone."""
+    """The cells of a layer, lowest first, with their options but without weights."""
     if part.kind == "RNN":
         part = Part(part.options.get("cell"), [])
     cells = [part]
@@ -81,13 +85,15 @@ def _both(part: Part, report: Report, last: bool) -> tuple[Layer, Any, bool]:
         ((layer, (side,), backwards),) = found
         if backwards and not sides:
             raise ValueError(
-                f"{part.name} has a forward layer with go_backwards=True; expected it in the "
-                "backward layer alone"
+                f"{part.name} has a forward layer with go_backwards=True; expected that only in "
+                "the backward layer"
             )
         sides.append(side)
         layers.append(layer)
     if layers[0] != layers[1]:
-        raise ValueError(f"{part.name} has two directions whose options differ")
+        raise ValueError(
+            f"{part.name} has directions with different options; expected the same for both"
+        )
     merge = options.get("merge_mode", "concat")
     if merge not in list(MERGES):
         raise ValueError(f"{part.name} has merge_mode {merge!r}, which is not known")
@@ -98,11 +104,13 @@ def _both(part: Part, report: Report, last: bool) -> tuple[Layer, Any, bool]:
 def _layer(options: Mapping[str, Any], name: str, report: Report) -> Layer:
     for option in ("kernel", "recurrent", "bias"):
         if options.get(f"{option}_constraint") or options.get(f"{option}_regularizer"):
-            report.add(f"{name}: constraints and regularizers act in training alone: left out")
+            report.add(
+                f"{name}: constraints and regularizers were left out: they act only in training"
+            )
     names = [options.get("activation", "tanh"), options.get("recurrent_activation", "sigmoid")]
     for given in names:
         if not isinstance(given, str):
-            raise ValueError(f"{name} has an activation of its own, {given}; expected a name")
+            raise ValueError(f"{name} has a custom activation, {given}; expected the name of one")
     own, recurrent = (keras_names.ours(given) for given in names)
     bias, forget = (
         validation.boolean(f"{name}'s {option}", options.get(option, True))

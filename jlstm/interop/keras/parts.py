@@ -1,4 +1,4 @@
-"""Parts of a Keras network: each layer's serialised form beside its arrays."""
+"""Parts of a Keras network: the serialised options and the arrays of each layer."""
 
 import warnings
 from typing import Any
@@ -8,12 +8,12 @@ import numpy as np
 from jlstm.interop import needs
 from jlstm.interop.keras import names
 
-SILENT = ("InputLayer", "Dropout")  # neither changes what comes out without a random key
+SILENT = ("InputLayer", "Dropout")  # without a random key, neither changes the outputs
 _KINDS = (*SILENT, "LSTM", "LSTMCell", "RNN", "StackedRNNCells", "Bidirectional", "Sequential")
 
 
 class Part:
-    """One layer: what Keras's serialised form says of it, and its arrays in its own order."""
+    """One layer: its serialised options, and its arrays in Keras's order."""
 
     def __init__(self, serialized: Any, weights: list[np.ndarray]) -> None:
         try:
@@ -22,12 +22,12 @@ class Part:
         except (KeyError, TypeError, ValueError, AttributeError):
             known = False
         if not known:
-            raise ValueError("a layer lacks a class_name and a config")
+            raise ValueError("a layer has no valid class_name and config")
         module = serialized.get("module", "keras.layers")
         if not isinstance(module, str) or module.partition(".")[0] != "keras":
             raise ValueError(
-                f"{self.kind} is a class of your own (module {ascii(module)[:99]}), not one of "
-                "Keras's layers, and may compute anything; copy its weights to one of Keras's"
+                f"{self.kind} is a custom class (module {ascii(module)[:99]}) and may compute "
+                "anything; expected a layer of Keras: copy the weights into one"
             )
         name = self.options.get("name")
         usable = isinstance(name, str) and name.isprintable() and len(name) < 100
@@ -35,17 +35,18 @@ class Part:
         self.weights = weights
         if self.kind not in _KINDS:
             raise ValueError(
-                f"{self.name} is a {self.kind}, which is no LSTM; pass the LSTM layers alone: "
+                f"{self.name} is a {self.kind}, not an LSTM; pass only the LSTM layers: "
                 "from_keras([layer, ...])"
             )
 
 
 def of(source: Any) -> list[Part]:
-    """Keras objects, as what their files would hold of them.
+    """The parts of Keras objects, as a file of them would hold them.
 
     Raises:
-      TypeError: it is none of Keras's layers, or a Sequential with a call of its own.
-      ValueError: a layer has no weights yet, or a function under the name of one of Keras's.
+      TypeError: an object is not a supported Keras layer, or is a Sequential that overrides call.
+      ValueError: a layer has no weights yet, or an activation function has the name of one of
+        Keras's but is another function.
     """
     keras = needs.module("keras")
     if isinstance(source, keras.Sequential) and type(source).call is keras.Sequential.call:
@@ -62,24 +63,24 @@ def of(source: Any) -> list[Part]:
     _require_known_functions(keras, source)
     options: Any = keras.saving.serialize_keras_object(source)
     with warnings.catch_warnings():
-        # Keras's own variables are behind NumPy's rule for __array__, which is no caller's doing.
+        # The __array__ of Keras's variables lags behind NumPy's; users cannot do anything about it.
         warnings.simplefilter("ignore", DeprecationWarning)
         arrays = [np.asarray(weight) for weight in source.get_weights()]
     return [Part(options, arrays)]
 
 
 def _require_known_functions(keras: Any, layer: Any) -> None:
-    """ValueError where an activation is a function of a known name, but not Keras's own.
+    """ValueError if an activation has the name of one of Keras's functions but is another function.
 
-    Keras writes down its name alone.
+    Keras serialises only the name, so the difference would be lost.
     """
     for option in ("activation", "recurrent_activation"):
         own = getattr(layer, option, None)
         name = getattr(own, "__name__", None)
         if name in names.ACTIVATIONS and own is not keras.activations.get(name):
             raise ValueError(
-                f"{layer.name} has as its {option} a function called {name}, which is not Keras's; "
-                f'pass the name, {option}="{name}", if they are the same'
+                f"{layer.name}: its {option} is a function named {name}, but not Keras's; if they "
+                f'compute the same, pass the name: {option}="{name}"'
             )
     inner = [getattr(layer, way, None) for way in ("cell", "forward_layer", "backward_layer")]
     for part in (*inner, *(getattr(layer, "cells", None) or ())):

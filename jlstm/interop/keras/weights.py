@@ -1,4 +1,4 @@
-"""Keras's .weights.h5 files, which hold arrays by the place of their layers, and nothing else."""
+"""Reads Keras's .weights.h5 files, which hold only arrays, grouped by layer."""
 
 import os
 
@@ -13,10 +13,10 @@ _LISTED = "pass the LSTM layers themselves: from_keras([layer, ...])"
 
 
 def read(path: str | os.PathLike, report: Report) -> list[Part]:
-    """The LSTMs of a file in the order of their numbers.
+    """The LSTMs of a file, in the order of their numbers.
 
     Raises:
-      ValueError: it holds other things, or LSTMs whose order it does not say.
+      ValueError: the file holds other layers, or LSTMs in an unknown order.
     """
     h5py = needs.module("h5py")
     with h5py.File(path, "r") as file:
@@ -32,16 +32,18 @@ def read(path: str | os.PathLike, report: Report) -> list[Part]:
             if reader.arrays(reader.inner(file, name)):
                 raise ValueError(
                     f"{path} has weights outside its layers, in {name!a}, and does not say in "
-                    f"which order they stand; {_LISTED}"
+                    f"which order layers run; {_LISTED}"
                 )
         _require_one_kind(path, list(arrays))
         report.add(
-            f"{path} does not say which activations, merges and directions its network has: tanh "
-            "and sigmoid, concatenated, and forwards"
+            f"{path} does not say which activations, merges and directions its network has; "
+            "assumed: tanh and sigmoid, concatenated, forward"
         )
         if len(arrays) > 1:
             names = ", ".join(arrays)
-            report.add(f"{path} does not say what its layers read: taken as a stack, {names}")
+            report.add(
+                f"{path} does not say how its layers are connected; assumed: a stack of {names}"
+            )
         ways = {name: "forward_layer" in reader.names(groups[name]) for name in arrays}
         return [_plain(name, ways[name], own) for name, own in arrays.items()]
 
@@ -51,22 +53,22 @@ def _require_one_kind(path: str | os.PathLike, names: list[str]) -> None:
     if len(kinds) > 1:
         raise ValueError(
             f"{path} has layers of several kinds, {sorted(kinds)}, and does not say in which "
-            "order they stand; save the whole model with model.save('name.keras')"
+            "order they run; save the whole model with model.save('name.keras')"
         )
     if [numbered(name)[1] for name in names] != list(range(len(names))):
         raise ValueError(
-            f"{path} has the layers {', '.join(names)}, but not those before them, which are kept "
-            f"elsewhere; {_LISTED}"
+            f"{path} has the layers {', '.join(names)}; expected numbers from 0 on, so layers are "
+            f"missing or stored elsewhere; {_LISTED}"
         )
 
 
 def _plain(name: str, both: bool, weights: list[np.ndarray]) -> Part:
-    """An LSTM, or two, of which only the arrays are known."""
+    """The part of an LSTM or a Bidirectional of which only the arrays are known."""
     shapes = [list(a.shape) for a in weights]
     if len(weights) not in ((4, 6) if both else (2, 3)) or weights[1].ndim != 2:
         raise ValueError(
-            f"{name} has arrays {shapes}, which is no single LSTM; save the whole model with "
-            "model.save('name.keras')"
+            f"{name} has arrays {shapes}, which are not those of a single LSTM; save the whole "
+            "model with model.save('name.keras')"
         )
     for kind, count in (("GRU", 3), ("SimpleRNN", 1)):
         if weights[1].shape[1] == count * weights[1].shape[0]:

@@ -1,4 +1,4 @@
-"""ONNX: models whose LSTM nodes stand upon one another, and models made of a network."""
+"""ONNX: reads stacks of LSTM nodes, and writes networks as models."""
 
 from jlstm.interop.onnx.conversion import from_onnx, to_onnx
 

@@ -1,4 +1,4 @@
-"""An ONNX model of a stack, node by node."""
+"""Builds the ONNX model of a stack, node by node."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from jlstm.config import Config, Layer
 
 
 class Builder:
-    """A model with one LSTM node a layer, put together from the lowest up."""
+    """A model with one LSTM node per layer, built from the lowest layer up."""
 
     def __init__(self, onnx: Any, config: Config, lengths: bool, carry: bool, time_major: bool):
         self._onnx, self._config = onnx, config
@@ -30,7 +30,7 @@ class Builder:
     def layer(
         self, n: int, layer: Layer, arrays: dict[str, np.ndarray], attributes: dict[str, Any]
     ) -> None:
-        """Adds a layer on top, with what joins its directions and its input."""
+        """Adds a layer on top, with the nodes that join its directions and add its input."""
         read = self._current
         if layer.skip:
             read = f"read{n}"
@@ -58,7 +58,7 @@ class Builder:
             self._current = f"sum{n}"
 
     def model(self) -> Any:
-        """The model, in the oldest format that has what is used, so that older runtimes read it."""
+        """The model, in the oldest ONNX version that has all its operators, for older runtimes."""
         helper, last = self._onnx.helper, self._config.layers[-1]
         apart = [2] if last.merge == "none" else []
         size = last.state_size if apart else last.output_size
@@ -77,10 +77,10 @@ class Builder:
         return model
 
     def _without_padding(self, name: str) -> str:
-        """An input [T, B, I] with zeros from each length on, whatever was there.
+        """An input [T, B, I] with its padding set to zero.
 
-        An LSTM node gives zeros there, but what is added to them would not be. Zeros of the input
-        stay zeros in every layer.
+        The outputs of an LSTM node are zero in the padding, but a residual connection would add the
+        input there. With a zero input, the padding stays zero in every layer.
         """
         self._add("Shape", [name], ["shape"])
         self._add("Gather", ["shape", self._integers("first", 0)], ["steps"])
@@ -92,7 +92,7 @@ class Builder:
         return f"{name}_valid"
 
     def _held(self, made: str, given: str, last: str) -> None:
-        """The last state; of a sequence of no steps that given, where ONNX Runtime has zeros."""
+        """The last state; the initial state for empty sequences, where ONNX Runtime returns 0."""
         if not any("some" in node.output for node in self._nodes):
             self._add("Less", [self._integers("none", [[[0]]]), self._each_length()], ["some"])
         self._add("Where", ["some", made, given], [last])
@@ -107,7 +107,7 @@ class Builder:
         return "each_length"
 
     def _joined(self, n: int, layer: Layer, name: str) -> str:
-        """The output of a layer [T, B, ..] from Y [T, D, B, H]."""
+        """The output [T, B, ..] of a layer, from the LSTM node's Y [T, D, B, H]."""
         made = f"ys{n}"
         if not layer.bidirectional:
             self._add("Squeeze", [name, self._integers("one", [1])], [made])

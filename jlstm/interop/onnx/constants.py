@@ -1,4 +1,4 @@
-"""The arrays that an ONNX model holds, read when they are asked for."""
+"""The constant arrays of an ONNX model, read when they are needed."""
 
 import os
 from typing import Any
@@ -9,7 +9,8 @@ from jlstm.interop import needs
 
 _PLAIN = {"value_int": "int64", "value_ints": "int64"}
 _PLAIN |= {"value_float": "float32", "value_floats": "float32"}
-# Weights that LSTMs share stand for more than is there: a little, or some times as much.
+# LSTMs may share arrays, so their weights may be larger than the arrays in the file. Up to _LITTLE
+# bytes, or _TIMES the size of the arrays, are accepted.
 _LITTLE, _TIMES = 1 << 26, 8
 
 
@@ -18,19 +19,19 @@ class Constants:
 
     Args:
       tensors: the initializers of its graph.
-      large: the bytes of those whose data is left out there.
-      folder: where the files lie that hold the data of others; None if that is not known.
+      large: by name, the bytes of the initializers whose data was left out.
+      folder: the folder of the files with external data; None if it is not known.
 
     Raises:
-      ValueError: two of one name.
+      ValueError: two initializers have the same name.
     """
 
     def __init__(self, tensors: Any, large: dict[str, np.ndarray], folder: str | None) -> None:
         self._onnx, self._large, self._folder = needs.module("onnx"), large, folder
         self._found: dict[str, Any] = {}
-        self._read: dict[int, np.ndarray] = {}  # by the id of what stands in _found
-        self._files: dict[str, int] = {}  # sizes of the files that were read from
-        self._loaded = 0  # bytes that were
+        self._read: dict[int, np.ndarray] = {}  # by the id of the value in _found
+        self._files: dict[str, int] = {}  # sizes of the external files that were read
+        self._loaded = 0  # bytes read from external files
         for tensor in tensors:
             if tensor.name in self._found:
                 raise ValueError(f"the model has two arrays {tensor.name!r:.80}; expected one")
@@ -40,11 +41,11 @@ class Constants:
         return name in self._found
 
     def has(self, names: Any) -> bool:
-        """Whether these are the names of constants, of one at least."""
+        """Whether all `names`, at least one, are names of constants."""
         return bool(names) and all(name in self._found for name in names)
 
     def add(self, name: str, attributes: dict[str, tuple[str, Any]]) -> None:
-        """The output of a Constant node with those attributes, if it is a dense array."""
+        """Adds the output of a Constant node with these attributes, if it is a dense array."""
         for key, (_, value) in attributes.items():
             if key == "value" and isinstance(value, self._onnx.TensorProto):
                 self._found[name] = value
@@ -52,20 +53,20 @@ class Constants:
                 self._found[name] = np.array(value, _PLAIN[key])
 
     def alias(self, name: str, other: str) -> None:
-        """A second name of a constant."""
+        """Adds a second name for a constant."""
         self._found[name] = self._found[other]
         if other in self._large:
             self._large[name] = self._large[other]
 
     def type_of(self, name: str) -> int:
-        """The number that onnx has for its number format, 0 if there is none."""
+        """ONNX's number for the data type of a constant; 0 if the constant is not known."""
         return getattr(self._found.get(name), "data_type", 0)
 
     def array(self, name: str) -> np.ndarray | None:
-        """The array of that name, or None if the model computes it or is given it.
+        """The constant array `name`, or None if the value is an input or computed by the model.
 
         Raises:
-          ValueError: its data is not there, or not what it says.
+          ValueError: its data is missing, or does not fit its shape and type.
         """
         found = self._found.get(name)
         if found is None or isinstance(found, np.ndarray):
@@ -81,24 +82,25 @@ class Constants:
         raise ValueError(f"the array {name!r:.80} cannot be read: {reason}")
 
     def require_held(self, size: int) -> None:
-        """ValueError where weights of `size` bytes are much more than the arrays that were read.
+        """ValueError if weights of `size` bytes are much larger than the arrays that were read.
 
-        A small file would stand for much memory, did hundreds of LSTMs have the same weights.
+        Otherwise a small file in which hundreds of LSTMs share weights would take much memory.
         """
         held = sum(array.nbytes for array in self._read.values()) - self._loaded
         held += sum(self._files.values())
         if size > max(_LITTLE, _TIMES * held):
             raise ValueError(
-                f"the model's LSTMs have weights of {size} bytes, but share arrays of {held}; "
-                f"expected at most {_TIMES} times as much: give LSTMs arrays of their own"
+                f"the weights of the model's LSTMs take {size} bytes, but the arrays that they "
+                f"share take {held}; expected at most {_TIMES} times as much: store a separate "
+                "array for each LSTM"
             )
 
     def _array(self, name: str, tensor: Any) -> np.ndarray:
         types, shape = self._onnx.helper.get_all_tensor_dtypes(), tuple(tensor.dims)
         if tensor.data_type not in types or tensor.data_type == self._onnx.TensorProto.UNDEFINED:
-            raise ValueError(f"its number format is {tensor.data_type}, which ONNX does not have")
+            raise ValueError(f"its data type is {tensor.data_type}, which ONNX does not define")
         if any(extent < 0 for extent in shape):
-            raise ValueError(f"its shape is {list(shape)[:9]}; expected no extent below 0")
+            raise ValueError(f"its shape is {list(shape)[:9]}; expected no negative size")
         dtype = np.dtype(self._onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
         size = dtype.itemsize
         for extent in shape:
@@ -106,24 +108,26 @@ class Constants:
         if name in self._large:
             data = self._large[name]
             if size != len(data):
-                raise ValueError(f"it has shape {list(shape)[:9]}, but {len(data)} bytes")
+                raise ValueError(
+                    f"its shape is {list(shape)[:9]}, but its data has {len(data)} bytes"
+                )
             return data.view(dtype).reshape(shape)
         if self._onnx.external_data_helper.uses_external_data(tensor):
             self._load(tensor, size)
         return self._onnx.numpy_helper.to_array(tensor)
 
     def _load(self, tensor: Any, size: int) -> None:
-        """Takes a tensor's data out of the file that it names."""
+        """Reads a tensor's data from the external file that it names."""
         if self._folder is None:
             raise ValueError(
-                "it lies in a file; give the model's path, or a model that onnx.load has read"
+                "its data is in another file; pass the model's path, or the result of onnx.load"
             )
         lengths = [entry.value for entry in tensor.external_data if entry.key == "length"]
         if not lengths:
             tensor.external_data.add(key="length", value=str(size))
         elif lengths != [str(size)]:
             raise ValueError(
-                f"it takes {size} bytes, but its file is said to hold {lengths[0]!r:.80}"
+                f"it has {size} bytes by its shape, but its length entry says {lengths[0]!r:.80}"
             )
         for entry in tensor.external_data:
             if entry.key == "location":

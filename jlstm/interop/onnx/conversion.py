@@ -1,4 +1,4 @@
-"""ONNX: models with native LSTM nodes, out of and into."""
+"""Conversion from and to ONNX models with native LSTM nodes."""
 
 import os
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ _OPTIONS = (
     *("activation", "recurrent_activation", "cell_activation", "residual", "skip"),
 )
 
-# What a model that is malformed in some further way may lead to.
+# Errors that malformed models may cause beyond those that are checked.
 _UNFORESEEN = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError)
 
 
@@ -34,28 +34,30 @@ def from_onnx(
     node: str | None = None,
     report: Report | None = None,
 ) -> tuple[Config, Params]:
-    """A network with the weights of a model's LSTM nodes, chains of them as one stack.
+    """Converts the LSTM nodes of an ONNX model. A chain of LSTM nodes becomes one stack.
 
-    ONNX keeps W [D, 4H, I], R [D, 4H, H] in the order i, o, f, g, and two biases in B [D, 8H],
-    which are summed; its clip bounds the pre-activations, its input_forget makes f = 1 - i.
+    ONNX stores W [D, 4H, I] and R [D, 4H, H] in the gate order i, o, f, g, and two biases in
+    B [D, 8H], which are summed. Its clip bounds the pre-activations. Its input_forget sets
+    f = 1 - i.
 
     Args:
-      source: a model, or the path of one; arrays in files beside it are read too, from its folder.
-      node: the name of a node of the chain to take, where there are several chains.
-      report: what was done is added to it.
+      source: a model, or the path of one. External data is read from the folder of that path.
+      node: the name of any LSTM node of the chain to read, if the model has several chains.
+      report: receives lines that say what the conversion did.
 
     Returns:
-      Config and params; the report says which values of the model the network's input and
-      outputs are. Between two LSTMs of a stack may stand what joins directions, adds an LSTM's
-      input to its output or puts the network's input beside it, and what leaves values as they
-      are; two directions that nothing joins count as concatenated. Initial states that are
-      constants, the same for all sequences, become a learned initial carry; those that are inputs
-      of the model are `carry` in apply, as sequence_lens are `lengths`. With layout=1 pass
-      time_major=False.
+      Config and params. The report names the model's values that are the network's input and
+      outputs. Between two LSTMs of a stack there may be nodes that join directions, add an LSTM's
+      input to its output, concatenate the network's input, or leave values unchanged. Two
+      directions that no node joins become concatenated. Constant initial states, the same for all
+      sequences, become a learned initial carry. Initial states that are inputs of the model
+      correspond to the `carry` of apply, and sequence_lens to its `lengths`. For layout=1 pass
+      time_major=False to apply.
 
     Raises:
-      ValueError: not a whole model, no LSTM in it, several chains, something between two LSTMs
-        that changes numbers or the meaning of an axis, or attributes and arrays that fit no LSTM.
+      ValueError: the model is malformed or has no LSTM, there are several chains and no `node`,
+        a node between two LSTMs changes values or the meaning of an axis, or attributes or arrays
+        do not fit an LSTM.
       TypeError: source is neither a model nor a path.
       ImportError: onnx is not installed.
 
@@ -75,8 +77,8 @@ def from_onnx(
             return _read(source, node, report)
     except _UNFORESEEN as error:
         raise ValueError(
-            f"the model cannot be understood: {type(error).__name__} {str(error)!r:.200}; check it "
-            "with onnx.checker.check_model"
+            f"the model cannot be read: {type(error).__name__} {str(error)!r:.200}; check it with "
+            "onnx.checker.check_model"
         ) from error
 
 
@@ -89,24 +91,24 @@ def to_onnx(
     time_major: bool = True,
     report: Report | None = None,
 ) -> "onnx.ModelProto":
-    """A model with one native LSTM node a layer; batch and time are free.
+    """A model with one native LSTM node per layer. Batch and time sizes are dynamic.
 
     Args:
       config: the network.
       params: its parameters, in float32.
-      lengths: give the model an input "lengths" [B], int32.
-      carry: give it inputs "c0", "h0", "c1", ... [D, B, H], a pair a layer, and outputs
-        "c0_last", "h0_last", ...; else it starts from zeros.
-      time_major: its input "xs" and output "ys" are [T, B, ..], else [B, T, ..].
-      report: what was done is added to it.
+      lengths: add an input "lengths" [B], int32, to the model.
+      carry: add inputs "c0", "h0", "c1", ... [D, B, H], one pair per layer, and outputs "c0_last",
+        "h0_last", .... Without them the model starts from zeros.
+      time_major: whether the input "xs" and the output "ys" are [T, B, ..] or [B, T, ..].
+      report: receives lines that say what the conversion did.
 
     Returns:
-      The model. Past each length its outputs are zero, and its last states are those of the last
-      step within it, as those of apply are.
+      The model. As with apply, outputs past each length are zero, and the last states are those
+      at each length.
 
     Raises:
-      TypeError, ValueError: params that do not fit config, an option that ONNX's LSTM lacks, or
-        float64 or bfloat16 parameters, which ONNX Runtime does not run.
+      TypeError, ValueError: params do not fit config, ONNX's LSTM does not support an option, or
+        parameters are float64 or bfloat16, which ONNX Runtime does not run.
       ImportError: onnx is not installed.
 
     >>> import jax
@@ -121,7 +123,7 @@ def to_onnx(
     require(config, params, "ONNX's LSTM", _OPTIONS, report)
     if config.param_dtype != "float32":
         raise ValueError(
-            f"parameters are {config.param_dtype}; ONNX Runtime runs LSTMs in float32: convert "
+            f"parameters are {config.param_dtype}; ONNX Runtime needs float32 for LSTMs: convert "
             'params with jax.tree.map(lambda a: a.astype("float32"), params), and the config with '
             'dataclasses.replace(config, dtype="float32", param_dtype="float32")'
         )
@@ -129,7 +131,7 @@ def to_onnx(
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
         arrays = onnx_layers.arrays_of(layer, own)
         build.layer(n, layer, arrays, onnx_layers.attributes_of(layer))
-    report.add("gates went from the order i, f, g, o to i, o, f, g")
+    report.add("gates were reordered from i, f, g, o to i, o, f, g")
     return build.model()
 
 
@@ -143,17 +145,17 @@ def _read(
     sides = [onnx_layers.sides_from(lstm) for lstm in chain]
     graph.constants.require_held(sum(array.nbytes for array in jax.tree.leaves(sides)))
     root = chain[0]
-    # The input's axes, in the order that it has where the model is given it.
+    # The axes of the model's input, in the model's order.
     axes = [name for _, name in sorted(zip(root.reads.axes, root.x_axes, strict=True))]
     if axes == ["B", "T", "F"]:
-        report.add("the input has the batch before time: pass time_major=False to apply")
+        report.add("the input is batch-major: pass time_major=False to apply")
     report.add(f"the input is the model's {shown(root.reads.origin)}, axes {', '.join(axes)}")
     if output:
         report.add(f"the outputs are the model's {shown(output)}")
     states.require_same_lengths(chain, report)
     if any(own[0].b is not None for own in sides):
         report.add("ONNX's two biases were summed")
-    report.add("gates went from the order i, o, f, g to i, f, g, o")
+    report.add("gates were reordered from i, o, f, g to i, f, g, o")
     inputs = sides[0][0].w_x.i.shape[0]
     config, params = network(inputs, layers, sides, report, [lstm.title for lstm in chain])
     return states.with_states(config, params, chain, report)

@@ -1,6 +1,6 @@
-"""ONNX files, whose large arrays stay in the file until they are used.
+"""Reads ONNX files, leaving large arrays in the file until they are used.
 
-onnx itself keeps a file's bytes and, once more, its arrays.
+onnx.load would hold the bytes of the file and a second copy of its arrays in memory.
 """
 
 import os
@@ -11,22 +11,24 @@ import numpy as np
 from jlstm.interop import needs, protobuf
 from jlstm.interop.protobuf import Field
 
-# Numbers of fields in onnx.proto.
+# Field numbers of onnx.proto.
 _GRAPH, _INITIALIZER, _NAME, _RAW_DATA = 7, 5, 8, 9
-_LARGE = 1 << 20  # bytes; smaller arrays stay in the model
-_MOST = 100_000  # fields of a message that are looked at one by one
-_MOST_NODES = 200_000  # and constants, and what nodes read and make; models have some thousands
+_LARGE = 1 << 20  # bytes; smaller arrays are parsed with the model
+_MOST = 100_000  # fields per message that are parsed here
+_MOST_NODES = 200_000  # nodes, constants and values; real models have some thousands
 
 
 class _ManyFieldsError(Exception):
-    """A message has more fields than are looked at one by one."""
+    """A message has more than _MOST fields."""
 
 
 def read(path: str | os.PathLike) -> tuple[Any, dict[str, np.ndarray]]:
-    """A model without its large arrays, and the bytes of these by name; none from other files.
+    """The model without its large arrays, and the bytes of those arrays by name.
+
+    External data is not read.
 
     Raises:
-      ValueError: the file cannot be read, or is not a whole model.
+      ValueError: the file cannot be read, is truncated, or is not an ONNX model.
     """
     onnx = needs.module("onnx")
     decode_error = needs.module("google.protobuf.message").DecodeError
@@ -57,21 +59,21 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, np.ndarray]]:
 
 
 def require_bounded(graph: Any) -> None:
-    """ValueError for more nodes, or more at one node, than any network of LSTMs has."""
+    """ValueError if the graph has more nodes and values than any network of LSTMs."""
     size = len(graph.node) + len(graph.initializer) + len(graph.input)
     if size <= _MOST_NODES:
         size += sum(len(n.input) + len(n.output) + len(n.attribute) for n in graph.node)
     if size > _MOST_NODES:
         raise ValueError(
-            f"the model has more than {_MOST_NODES} nodes, arrays and values; expected a network "
-            "of LSTMs"
+            f"the model has more than {_MOST_NODES} nodes, arrays and values; expected at most "
+            "that many, as a network of LSTMs has"
         )
 
 
 def _without_large(
     data: memoryview, at: int, end: int, way: tuple[int, ...], large: dict[str, np.ndarray]
 ) -> bytes:
-    """A message's bytes, without the raw data of large tensors on the way down through `way`."""
+    """A message's bytes without the raw data of the large tensors at the field path `way`."""
     made = []
     for n, field in enumerate(protobuf.fields(data, at, end)):
         if n == _MOST:

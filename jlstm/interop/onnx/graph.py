@@ -1,4 +1,4 @@
-"""An ONNX graph: its LSTMs, and which of them stand upon one another."""
+"""An ONNX graph: its LSTM nodes, and the stacks that they form."""
 
 import os
 from typing import Any
@@ -10,15 +10,15 @@ from jlstm.interop.onnx.constants import Constants
 from jlstm.interop.onnx.node import Lstm, attributes, shown
 from jlstm.interop.onnx.values import Operator, Value
 
-_HIGHEST = 1_000  # LSTMs of a stack, so that a small file does not stand for much memory
-_OWN = ("", "ai.onnx")  # the domains of ONNX's own operators
+_HIGHEST = 1_000  # LSTMs per stack, so that a small file cannot take much memory
+_OWN = ("", "ai.onnx")  # the domains of the standard ONNX operators
 
 
 class Graph:
-    """The LSTM nodes of a model, or of the file at a path, and what is made of their outputs.
+    """The LSTM nodes of a model or file, and the values computed from their outputs.
 
     Raises:
-      ValueError: a file that is no whole model, or nodes that are no graph in order.
+      ValueError: the file is truncated or not a model, or nodes are not in topological order.
     """
 
     def __init__(self, source: Any) -> None:
@@ -40,10 +40,10 @@ class Graph:
             self._follow(node)
 
     def chain(self, node: str | None) -> list[Lstm]:
-        """The LSTMs of the one stack, or of that with the node of that name, lowest first.
+        """The LSTMs of one stack, lowest first: of the only stack, or of the one with `node`.
 
         Raises:
-          ValueError: there is no such LSTM, or more than one stack.
+          ValueError: there is no such LSTM, or several stacks match.
         """
         below = [lstm.reads.origin for lstm in self.lstms]
         above: dict[Any, list[int]] = {}
@@ -69,12 +69,12 @@ class Graph:
         cuts = "; ".join(lstm.cut for lstm in self.lstms if lstm.cut)
         raise ValueError(
             "the model has several stacks of LSTMs, which end at "
-            f"{[self.lstms[n].title for n in tops[:9]]}; name a node of one that no other has: "
-            f"node=...{'; ' if cuts else ''}{cuts[:400]}"
+            f"{[self.lstms[n].title for n in tops[:9]]}; choose one by the name of a node that no "
+            f"other stack has: node=...{'; ' if cuts else ''}{cuts[:400]}"
         )
 
     def around(self, chain: list[Lstm]) -> tuple[list[dict[str, Any]], str]:
-        """Options of Layer that come from the nodes around each LSTM, and the last value's name."""
+        """Options of Layer that the nodes around each LSTM imply, and the output value's name."""
         top = self.lstms.index(chain[-1])
         _, name, last = self._last[top]
         values = [*[lstm.reads for lstm in chain[1:]], last]
@@ -86,14 +86,14 @@ class Graph:
         return made, name
 
     def _follow(self, node: Any) -> None:
-        """What a node makes of the values that it reads."""
+        """Records the values that `node` computes."""
         self._seen.update(node.input)
         outputs = [name for name in node.output if name]
         for name in outputs:
             if name in self._seen:
                 raise ValueError(
-                    f"the value {name!r:.80} is read before it is made, or made twice; expected "
-                    "nodes in the order in which they run"
+                    f"the value {name!r:.80} is read before it is computed, or computed twice; "
+                    "expected nodes in topological order"
                 )
             self._seen.add(name)
         if not node.output:
@@ -117,7 +117,7 @@ class Graph:
                 self._keep(node.output[0], made)
 
     def _add(self, node: Any) -> None:
-        """An LSTM node, upon the one whose output it reads, if it reads it as a stack does."""
+        """Adds an LSTM node: to the stack of the LSTM below, if it reads that as a stack does."""
         number, lstm = len(self.lstms), Lstm(self._onnx, node, self.constants.array)
         value, name = self._value(node.input[0]), node.input[0]
         if isinstance(value.origin, int) and value.axes != lstm.x_axes:
@@ -134,11 +134,11 @@ class Graph:
             if output:
                 self._values[output] = Value(number, None, through=state)
         self._values[node.output[0]] = made = Value(number, lstm.y_axes)
-        use = 2 if node.output[0] in self._given else 0  # what reads it tells more than it does
+        use = 2 if node.output[0] in self._given else 0  # 0: a later value may replace it
         self._last[number] = use, node.output[0], made
 
     def _made(self, node: Any, read: list[Value | None]) -> Value | None:
-        """The value after a node of ONNX's own, if it is still an LSTM's output or an input."""
+        """The output of a standard node, if it is still an LSTM's output or an input; else None."""
         if node.op_type not in onnx_values.KNOWN:
             return None
 
@@ -162,7 +162,7 @@ class Graph:
         return None
 
     def _sum(self, operator: Operator, value: Value, other: Value) -> Value | None:
-        """The output of an LSTM with its input added, which `other` has to be."""
+        """The sum of an LSTM's output `value` and its input `other`; None for any other sum."""
         if not isinstance(value.origin, int) or "F" not in (value.axes or ()):
             return None
         reads = self.lstms[value.origin].reads
@@ -174,22 +174,25 @@ class Graph:
         return value._replace(residual=True)
 
     def _axes(self, value: Value, lstm: Lstm) -> tuple[Any, ...] | None:
-        """The axes of a value by name; those of an input, as the LSTM that reads it has them."""
+        """The axes of a value by name. An input's axes get the names that `lstm` gives them."""
         if isinstance(value.origin, int) or value.axes is None:
             return value.axes
         names = dict(zip(lstm.reads.axes, lstm.x_axes, strict=True))
         return tuple(names[axis] for axis in value.axes)
 
     def _varies(self, name: str) -> bool:
-        """Whether it is the name of a value that is no constant."""
+        """Whether `name` is a value that is not constant."""
         return bool(name) and name not in self.constants
 
     def _value(self, name: str) -> Value:
-        """What is known of a value; one that no node made of an LSTM's output is an input."""
+        """What is known of a value. A value that does not come from an LSTM counts as an input."""
         return self._values.get(name) or onnx_values.of_input(name)
 
     def _keep(self, name: str, value: Value) -> None:
-        """A value; of an LSTM's whole outputs the last is kept, one that the model gives first."""
+        """Stores a value.
+
+        For each LSTM, `_last` holds its last complete output. The model's outputs take precedence.
+        """
         self._values[name] = value
         if not isinstance(value.origin, int) or value.skip:
             return

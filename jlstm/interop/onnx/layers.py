@@ -1,4 +1,4 @@
-"""The options and weights of one LSTM node, and those of one layer as a node has them."""
+"""Options and weights of one LSTM node to one layer, and back."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,14 +16,16 @@ _ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")
 
 
 def layer_of(lstm: Lstm, around: dict[str, Any]) -> Layer:
-    """The options of a node, with those that come from the nodes around it.
+    """The layer of a node. `around` holds the options that the nodes around it imply.
 
     Raises:
-      ValueError: options that no layer has.
+      ValueError: the node has options that Layer does not support.
     """
     named = _activations(lstm)
     if lstm.both and named[:3] != named[3:]:
-        raise ValueError(f"{lstm.title} has other activations backward than forward: {named}")
+        raise ValueError(
+            f"{lstm.title} has different activations per direction: {named}; expected the same"
+        )
     clip = lstm.attribute("clip", np.inf)
     if not clip > 0:
         raise ValueError(f"{lstm.title}: clip is {clip}; expected a bound above 0")
@@ -48,10 +50,10 @@ def layer_of(lstm: Lstm, around: dict[str, Any]) -> Layer:
 
 
 def sides_from(lstm: Lstm) -> list[Side]:
-    """The weights of a node, a side a direction.
+    """The weights of a node, one side per direction.
 
     Raises:
-      ValueError: arrays whose shapes do not fit each other.
+      ValueError: shapes or dtypes do not fit each other.
     """
     w, r, b, p = lstm.required("W"), lstm.required("R"), lstm.array("B"), lstm.array("P")
     lead, units = 2 if lstm.both else 1, lstm.units
@@ -77,14 +79,14 @@ def sides_from(lstm: Lstm) -> list[Side]:
                 split(w[d].T, ORDER),
                 split(r[d].T, ORDER),
                 None if bias is None else split(bias, ORDER),
-                peepholes,  # in the order i, f, o, out of i, o, f
+                peepholes,  # reordered from i, o, f to i, f, o
             )
         )
     return sides
 
 
 def arrays_of(layer: Layer, params: LayerParams) -> dict[str, np.ndarray]:
-    """W [D, 4H, I], R [D, 4H, H], and where the layer has them, B [D, 8H] and P [D, 3H]."""
+    """W [D, 4H, I], R [D, 4H, H] and, if the layer has them, B [D, 8H] and P [D, 3H]."""
     sides = sides_of(layer, params)
     made = {
         "W": np.stack([join(side.w_x, ORDER).T for side in sides]),
@@ -103,7 +105,7 @@ def attributes_of(layer: Layer) -> dict[str, Any]:
     """The attributes of a layer's node.
 
     Raises:
-      ValueError: an option that ONNX's LSTM lacks.
+      ValueError: ONNX's LSTM does not support an option.
     """
     direction = "bidirectional" if layer.bidirectional else ["forward", "reverse"][layer.reverse]
     made: dict[str, Any] = {"hidden_size": layer.hidden_size, "direction": direction}
@@ -113,20 +115,22 @@ def attributes_of(layer: Layer) -> dict[str, Any]:
     if layer.gate_clip is not None:
         made["clip"] = layer.gate_clip
     if layer.coupled_gates == "input":
-        raise ValueError("ONNX's input_forget makes f = 1 - i; this layer has i = 1 - f")
+        raise ValueError(
+            "ONNX's input_forget computes f = 1 - i, but this layer computes i = 1 - f"
+        )
     if layer.coupled_gates:
         made["input_forget"] = 1
     return made
 
 
 def _activations(lstm: Lstm) -> Sequence[str]:
-    """Our names of the activations of each direction, three a direction."""
+    """Our names for the activations, three per direction."""
     count = 6 if lstm.both else 3
     names = lstm.attribute("activations", [*_ACTIVATIONS] * (count // 3))
     if len(names) != count:
         raise ValueError(
             f"{lstm.title} names {len(names)} activations, {[name[:20] for name in names[:9]]}; "
-            f"expected {count}: those of gates, candidate and output, for each direction"
+            f"expected {count}: one each for gates, candidate and output, per direction"
         )
     alphas, betas = (lstm.attribute(f"activation_{name}", []) for name in ("alpha", "beta"))
     return onnx_names.from_onnx(names, alphas, betas)

@@ -1,4 +1,4 @@
-"""What one node of an ONNX graph says: its attributes, and an LSTM node's inputs."""
+"""One node of an ONNX graph: its attributes, and the inputs of an LSTM node."""
 
 import functools
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from jlstm import validation
 
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 DIRECTIONS = ("forward", "reverse", "bidirectional")
-# What ONNX's LSTM knows, and of which type each is; the oldest version has output_sequence.
+# The attributes of ONNX's LSTM and their types. Only the oldest version has output_sequence.
 _ATTRIBUTES = {
     **dict.fromkeys(("hidden_size", "input_forget", "layout", "output_sequence"), "INT"),
     **dict.fromkeys(("activation_alpha", "activation_beta"), "FLOATS"),
@@ -19,9 +19,9 @@ _ATTRIBUTES = {
 
 
 def shown(text: str | bytes) -> str:
-    """Text of a file as it may be printed: short, and without control characters.
+    """Text from a file in printable form: shortened, control characters escaped.
 
-    Of text that is no UTF-8, protobuf gives the bytes.
+    protobuf returns text that is not UTF-8 as bytes.
     """
     short = text if len(text) <= 80 else text[:80]
     plain = isinstance(short, str) and short.isprintable()
@@ -29,10 +29,10 @@ def shown(text: str | bytes) -> str:
 
 
 def attributes(onnx: Any, node: Any) -> dict[str, tuple[str, Any]]:
-    """A node's attributes by name, each with the name of its type; text is decoded.
+    """A node's attributes by name, each as (name of its type, value). Text is decoded.
 
     Raises:
-      ValueError: one without a type, or two of one name.
+      ValueError: an attribute has no type, or two have the same name.
     """
     made: dict[str, tuple[str, Any]] = {}
     for attribute in node.attribute:
@@ -51,14 +51,17 @@ def attributes(onnx: Any, node: Any) -> dict[str, tuple[str, Any]]:
 
 
 class Lstm:
-    """One LSTM node: its attributes, its constants, and what is around it.
+    """One LSTM node: its attributes, its constants and its place in the graph.
 
-    `array_of` gives the constant of a name, or None. Set by the graph: `reads`, the value that the
-    node reads; `root`, the number of the lowest LSTM of its chain; `cut`, why it stands upon no
-    other LSTM though it reads what one made; `starts`, the LSTMs that its initial states come from.
+    `array_of` returns the constant of a name, or None. The graph sets the other attributes:
+
+    - `reads`: the value that the node reads;
+    - `root`: the number of the lowest LSTM of its chain;
+    - `cut`: why the node is in no chain with the LSTM whose output it reads;
+    - `starts`: the LSTMs that its initial states come from.
 
     Raises:
-      ValueError: attributes that ONNX's LSTM lacks, or with values that it does not take.
+      ValueError: ONNX's LSTM does not have an attribute, or not with that type or value.
     """
 
     reads: Any
@@ -73,7 +76,7 @@ class Lstm:
         if not node.input or not node.input[0]:
             raise ValueError(f"the LSTM node {self.title} has no inputs; expected X, W and R")
         if len(node.input) > len(INPUTS):
-            raise ValueError(f"{self.title} has {len(node.input)} inputs; an LSTM has 8 at most")
+            raise ValueError(f"{self.title} has {len(node.input)} inputs; expected at most 8")
         names = [*node.input, *[""] * len(INPUTS)]
         self.inputs: dict[str, str] = dict(zip(INPUTS, names, strict=False))
         self._attributes: dict[str, Any] = {}
@@ -81,8 +84,8 @@ class Lstm:
             expected = _ATTRIBUTES.get(name)
             if expected is None:
                 raise ValueError(
-                    f"{self.title} has the attribute {name!r:.80}, which ONNX's LSTM lacks; it has "
-                    f"{sorted(_ATTRIBUTES)}"
+                    f"{self.title} has the attribute {name!r:.80}, which is not one of ONNX's "
+                    f"LSTM; expected some of {sorted(_ATTRIBUTES)}"
                 )
             if kind != expected:
                 raise ValueError(
@@ -97,7 +100,7 @@ class Lstm:
                 )
 
     def attribute(self, name: str, default: Any) -> Any:
-        """An attribute's value, of the type that ONNX says."""
+        """An attribute's value, or the default."""
         return self._attributes.get(name, default)
 
     @property
@@ -107,27 +110,27 @@ class Lstm:
 
     @property
     def both(self) -> bool:
-        """Whether it runs both ways."""
+        """Whether the node is bidirectional."""
         return self.direction == "bidirectional"
 
     @property
     def batch_first(self) -> bool:
-        """Whether its arrays have the batch before time and before directions: layout=1."""
+        """Whether the batch comes first in its arrays, before time and directions (layout=1)."""
         return self.attribute("layout", 0) == 1
 
     @property
     def x_axes(self) -> tuple[str, str, str]:
-        """Time, batch and features, in the order in which it reads them."""
+        """The axes of its input X: time T, batch B and features F."""
         return ("B", "T", "F") if self.batch_first else ("T", "B", "F")
 
     @property
     def y_axes(self) -> tuple[str, str, str, str]:
-        """The axes of its output Y, directions being D and units H."""
+        """The axes of its output Y: time T, batch B, directions D and units H."""
         return ("B", "T", "D", "H") if self.batch_first else ("T", "D", "B", "H")
 
     @functools.cached_property
     def units(self) -> int:
-        """Units of each direction, which the last axis of R and hidden_size agree on."""
+        """The units per direction: the last axis of R, which hidden_size must equal."""
         found = self.required("R").shape[-1]
         said = self.attribute("hidden_size", found)
         if said != found:
@@ -137,23 +140,23 @@ class Lstm:
         return found
 
     def array(self, name: str) -> np.ndarray | None:
-        """A constant input, or None if the node lacks it.
+        """The constant input `name`, or None if the node does not have that input.
 
         Raises:
-          ValueError: it is no constant.
+          ValueError: the input is not constant.
         """
         if not self.inputs[name]:
             return None
         found = self._array_of(self.inputs[name])
         if found is None:
             raise ValueError(
-                f"{self.title}: {name} is computed by the model; expected a constant: fold "
-                "constants when the model is exported"
+                f"{self.title}: {name} is computed by the model; expected a constant: export the "
+                "model with constant folding"
             )
         return found
 
     def required(self, name: str) -> np.ndarray:
-        """The same of an input that every LSTM has, of three axes."""
+        """The constant input `name`, which must be present and have three axes."""
         found = self.array(name)
         if found is None or found.ndim != 3:
             shape = "missing" if found is None else list(found.shape)
@@ -161,7 +164,7 @@ class Lstm:
         return found
 
     def state(self, name: str) -> np.ndarray | None:
-        """A constant initial state [D, B, H], or None if the model computes it or is given it."""
+        """A constant initial state [D, B, H], or None if it is not constant."""
         found = self._array_of(self.inputs[name])
         if found is None:
             return None

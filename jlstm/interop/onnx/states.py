@@ -1,4 +1,4 @@
-"""What the LSTM nodes of a stack say of sequences: initial states and lengths."""
+"""Initial states and sequence lengths of the LSTM nodes of a stack."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ def with_states(
     """The network with constant initial states as its learned initial carry.
 
     Raises:
-      ValueError: constants that no initial carry can be, or what another LSTM of the stack gives.
+      ValueError: a constant differs between sequences or has the wrong shape or dtype, or an
+        initial state comes from another LSTM of the stack.
     """
     carries = []
     for lstm, layer in zip(chain, config.layers, strict=True):
@@ -26,8 +27,8 @@ def with_states(
             if other in chain:
                 raise ValueError(
                     f"{lstm.title}: {name} comes from {other.title}, an LSTM of the same stack; "
-                    "expected a constant or an input of the model, as apply is given the carry of "
-                    "all layers before any of them runs"
+                    "expected a constant or an input of the model, because apply takes the carry "
+                    "of all layers before any of them runs"
                 )
         pair = [_start(lstm, name, report) for name in ("initial_c", "initial_h")]
         kept = pair if layer.bidirectional else [a[0] for a in pair]
@@ -42,30 +43,30 @@ def with_states(
 
 
 def require_same_lengths(chain: Sequence[Lstm], report: Report) -> None:
-    """ValueError where the LSTMs of a stack do not all have the same sequence_lens, or none."""
+    """ValueError unless all LSTMs of the stack have the same sequence_lens, or none have any."""
     given = {lstm.inputs["sequence_lens"]: lstm.title for lstm in chain}
     if len(given) > 1:
         said = [f"{title} {shown(name) or 'none'}" for name, title in given.items()]
         raise ValueError(
             f"the LSTMs of the stack have different sequence_lens, {', '.join(said[:9])}; expected "
-            "the same of all, as apply has one lengths"
+            "the same for all, because apply has one `lengths`"
         )
     if any(given):
-        report.add("sequence_lens: pass them as lengths to apply")
+        report.add("the model takes sequence_lens: pass them as `lengths` to apply")
 
 
 def _start(lstm: Lstm, name: str, report: Report) -> np.ndarray:
-    """A node's initial state [D, H], zeros where it has none or is given it at each call."""
+    """A node's initial state [D, H]. Zeros if it has none, or if it is not constant."""
     zeros = np.zeros((2 if lstm.both else 1, lstm.units))
     if not lstm.inputs[name]:
         return zeros
     found = lstm.state(name)
     if found is None:
-        whence = "an input of the model, or computed by it"
+        whence = "an input of the model or computed by it"
         if name in lstm.starts:
-            whence = f"made of what {lstm.starts[name].title} gives"
+            whence = f"computed from the output of {lstm.starts[name].title}"
         report.add(
-            f"{name} of {lstm.title} is {whence}: unless it is zeros, pass it in the carry of apply"
+            f"{name} of {lstm.title} is {whence}: unless it is zero, pass it in the carry of apply"
         )
         return zeros
     if found.dtype != lstm.required("W").dtype:

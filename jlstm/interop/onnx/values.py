@@ -1,4 +1,4 @@
-"""What nodes between LSTMs make of a value, where it stays the same network's."""
+"""Follows values through the nodes between LSTMs, as long as they fit a stack."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 _MERGES = {"ReduceSum": "sum", "ReduceMean": "average", "ReduceProd": "mul"}
 _LAST = ("D", "H")
-# The attributes of operators that are followed; one with others is not.
+# The supported operators and their supported attributes.
 KNOWN: dict[str, set[str]] = {
     "Add": set(),
     "Cast": {"to", "saturate"},
@@ -26,12 +26,12 @@ _BITS = {1: 32, 10: 16, 11: 64, 16: 16}
 
 
 class Value(NamedTuple):
-    """What is known of a value that came from an LSTM, or from a network's input.
+    """What is known of a value that comes from an LSTM or from the network's input.
 
-    `origin` is the number of the LSTM, or the name of the input. `axes` name the axes of an LSTM's
-    output: time T, batch B, directions D, units H, and F, the features of a layer's output; of an
-    input, they number its axes, in the order in which they now stand. They are None after what no
-    stack has, and then `through` is the operator that did it.
+    `origin` is the number of the LSTM, or the name of the input. For an LSTM's output, `axes` names
+    the axes: time T, batch B, directions D, units H, and features F of a layer's output. For an
+    input, `axes` numbers the input's axes in their current order. After an operator that no stack
+    has, `axes` is None and `through` is the operator.
     """
 
     origin: int | str
@@ -43,7 +43,7 @@ class Value(NamedTuple):
 
 
 def of_input(name: str) -> Value:
-    """An input, whose three axes stand as they are."""
+    """An input with its three axes in their original order."""
     return Value(name, (0, 1, 2))
 
 
@@ -56,16 +56,16 @@ class Operator(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether it is one that can be followed, with attributes that it has."""
+        """Whether the operator and all its attributes are supported."""
         return self.attributes.keys() <= KNOWN.get(self.kind, set()) and self.kind in KNOWN
 
     def number(self, name: str, default: int) -> int | None:
-        """A whole number, or None if it is something else."""
+        """An integer attribute, or None if its type differs."""
         kind, value = self.attributes.get(name, ("INT", default))
         return value if kind == "INT" else None
 
     def numbers(self, name: str, at: int | None = None) -> list[int] | None:
-        """Whole numbers: an attribute, or the constant input `at`, where newer versions have it."""
+        """A list of integers: an attribute or, in newer ONNX versions, the constant input `at`."""
         if name in self.attributes:
             kind, value = self.attributes[name]
             return list(value) if kind == "INTS" else None
@@ -76,10 +76,10 @@ class Operator(NamedTuple):
 
 
 def passed(operator: Operator, value: Value, both: bool, dtype: int) -> Value | None:
-    """The value after an operator with one input that is no constant; None where it is lost.
+    """The output of an operator with one non-constant input; None if it no longer fits a stack.
 
-    `both` is whether the value's LSTM has two directions, `dtype` ONNX's number for the
-    type of its weights.
+    `both` says whether the value's LSTM is bidirectional. `dtype` is ONNX's number for the type of
+    its weights.
     """
     if value.axes is None or not operator.known:
         return None
@@ -102,7 +102,7 @@ def passed(operator: Operator, value: Value, both: bool, dtype: int) -> Value | 
 
 
 def beside_input(operator: Operator, value: Value) -> Value | None:
-    """The value after the network's input was put beside its features."""
+    """The value after the network's input was concatenated to its features."""
     axes = value.axes or ()
     axis = operator.number("axis", len(axes))
     if not operator.known or "F" not in axes or value.skip or axis is None:
@@ -112,7 +112,7 @@ def beside_input(operator: Operator, value: Value) -> Value | None:
 
 
 def _keeps(dtype: int, to: int | None) -> bool:
-    """Whether a cast keeps numbers of that type as they are."""
+    """Whether a cast from `dtype` to `to` keeps every value."""
     return to in _BITS and (dtype == to or _BITS.get(dtype, 99) < _BITS[to])
 
 
@@ -127,7 +127,7 @@ def _transposed(operator: Operator, value: Value, both: bool) -> Value | None:
 
 
 def _without_directions(operator: Operator, value: Value, both: bool) -> Value | None:
-    """After the axis of directions was left out, or summed, averaged or multiplied over."""
+    """The value after its directions were squeezed, summed, averaged or multiplied."""
     axes, given = value.axes or (), operator.numbers("axes", 1)
     if "D" not in axes or given is None or len(given) != 1:
         return None
@@ -141,9 +141,10 @@ def _without_directions(operator: Operator, value: Value, both: bool) -> Value |
 
 
 def _joined(operator: Operator, value: Value, both: bool) -> Value | None:
-    """After directions and units, the last axes, became one: the shape is [0, 0, -1], or alike.
+    """The value after a reshape that joins its last two axes, directions and units.
 
-    A zero keeps an axis; any other number before the last could mix time and batch.
+    The shape must be [0, 0, n]. A zero keeps an axis; any other number there could mix time and
+    batch.
     """
     axes, shape = value.axes or (), operator.numbers("shape", 1)
     if len(axes) != 4 or axes[-2:] != _LAST or shape is None or len(shape) != 3:

@@ -1,4 +1,4 @@
-"""TensorFlow 1: variables of LSTM cells, by name, in checkpoints and .npz files; and states."""
+"""TensorFlow 1: variables and states of LSTM cells, in memory, checkpoints and .npz files."""
 
 from jlstm.interop.tensorflow.carry import carry_from_tensorflow, carry_to_tensorflow
 from jlstm.interop.tensorflow.conversion import from_tensorflow, to_tensorflow

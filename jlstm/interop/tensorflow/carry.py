@@ -1,4 +1,4 @@
-"""States of TensorFlow 1's cells, to and from carries."""
+"""Conversion of states of TensorFlow 1's cells to carries and back."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +10,14 @@ from jlstm.params import Carry
 
 
 def carry_from_tensorflow(config: Config, state: Any) -> tuple[Carry, ...]:
-    """A carry from a TensorFlow 1 state: (c, h) a layer, or [B, H + P] with state_is_tuple=False.
+    """The carry of a TensorFlow 1 state.
 
-    A whole stack's state that is no tuple, [B, sum of H + P], is taken apart as well.
+    The state has (c, h) per layer or, with state_is_tuple=False, [B, H + P] per layer. One array
+    [B, sum of H + P] for the whole stack is also accepted.
 
     Raises:
-      ValueError: the state has other layers or sizes than the config, or two directions.
-      TypeError: it holds no arrays, or `config` is no Config.
+      ValueError: the state's layers or sizes do not fit the config, or a layer is bidirectional.
+      TypeError: the state does not hold arrays, or `config` is not a Config.
 
     >>> carry_from_tensorflow(Config.stack(6, [1, 2]), np.arange(6.0)[None])[1].c.tolist()
     [[2.0, 3.0]]
@@ -26,7 +27,9 @@ def carry_from_tensorflow(config: Config, state: Any) -> tuple[Carry, ...]:
     require_config(config)
     sizes = [size for layer in config.layers for size in (layer.hidden_size, layer.state_size)]
     if any(layer.bidirectional for layer in config.layers):
-        raise ValueError("TensorFlow 1 keeps one state a direction; convert each on its own")
+        raise ValueError(
+            "TensorFlow 1 has one state per direction; convert each direction separately"
+        )
     if not isinstance(state, (tuple, list)):
         arrays = np.split(_array(state), np.cumsum(sizes)[:-1], -1)
     else:
@@ -34,8 +37,8 @@ def carry_from_tensorflow(config: Config, state: Any) -> tuple[Carry, ...]:
         layers = [state] if one else state
         if len(layers) != len(config.layers):
             raise ValueError(
-                f"the state is of {len(layers)} layers; expected {len(config.layers)}, as the "
-                "config has: a pair (c, h) each"
+                f"the state has {len(layers)} layers; expected {len(config.layers)}, as in the "
+                "config: one pair (c, h) per layer"
             )
         arrays = []
         for n, (layer, own) in enumerate(zip(config.layers, layers, strict=True)):
@@ -49,7 +52,7 @@ def carry_from_tensorflow(config: Config, state: Any) -> tuple[Carry, ...]:
         raise ValueError(f"the state's arrays have {found} features; expected {sizes}")
     if len({a.shape[0] for a in arrays}) > 1:
         raise ValueError(
-            f"the state's arrays are of batches of {[a.shape[0] for a in arrays]}; expected one"
+            f"the state's arrays have batch sizes {[a.shape[0] for a in arrays]}; expected one size"
         )
     return tuple(
         Carry(jnp.asarray(c), jnp.asarray(h))
@@ -60,19 +63,21 @@ def carry_from_tensorflow(config: Config, state: Any) -> tuple[Carry, ...]:
 def carry_to_tensorflow(
     carry: Sequence[Carry], *, state_is_tuple: bool = True
 ) -> tuple[tuple[np.ndarray, np.ndarray], ...] | np.ndarray:
-    """The opposite of `carry_from_tensorflow`.
+    """The inverse of `carry_from_tensorflow`.
 
     Raises:
-      TypeError: `carry` is no sequence with one Carry a layer.
-      ValueError: it is of two directions.
+      TypeError: `carry` is not a sequence of one Carry per layer.
+      ValueError: a layer's carry is bidirectional.
     """
     if isinstance(carry, Carry) or not all(isinstance(own, Carry) for own in carry):
-        raise TypeError("carry does not hold a Carry for each layer; expected what apply returns")
+        raise TypeError(
+            "carry does not hold one Carry per layer; expected the carry that apply returns"
+        )
     for n, own in enumerate(carry):
         if np.ndim(own.c) != 2 or np.ndim(own.h) != 2:
             raise ValueError(
-                f"the carry of layer {n} is {list(np.shape(own.c))}; expected [B, H], as "
-                "TensorFlow 1 keeps one state a direction: convert each on its own"
+                f"the carry of layer {n} has shape {list(np.shape(own.c))}; expected [B, H]. "
+                "TensorFlow 1 has one state per direction: convert each direction separately"
             )
     pairs = tuple((np.asarray(own.c), np.asarray(own.h)) for own in carry)
     return pairs if state_is_tuple else np.concatenate([a for pair in pairs for a in pair], -1)
@@ -81,7 +86,9 @@ def carry_to_tensorflow(
 def _array(value: Any) -> np.ndarray:
     made = np.asarray(value)
     if made.dtype.kind not in "fV":
-        raise TypeError(f"the state holds {made.dtype}; expected arrays: session.run(state)")
+        raise TypeError(
+            f"the state holds {made.dtype}; expected arrays, as session.run(state) returns"
+        )
     if made.ndim != 2:
         raise ValueError(f"the state holds an array of shape {list(made.shape)}; expected [B, H]")
     return made

@@ -1,4 +1,4 @@
-"""What the variables of one cell of TensorFlow 1, or of one a direction, are here."""
+"""Converts the variables of TensorFlow 1 cells, one per direction, to a layer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ ORDER = "igfo"  # of the gates in kernels and biases
 
 
 def layer_of(cells: Sequence[Cell], first: Side, added: float, options: dict[str, Any]) -> Layer:
-    """The layer of a cell, or of one a direction, the first of which has these weights."""
+    """The layer of one cell, or of one per direction. `first` has the first cell's weights."""
     return Layer(
         first.w_h.i.shape[-1],
         projection_size=None if first.projection is None else first.projection.shape[-1],
@@ -27,10 +27,10 @@ def layer_of(cells: Sequence[Cell], first: Side, added: float, options: dict[str
 
 
 def side_of(cell: Cell, found: Mapping[str, np.ndarray], added: float) -> Side:
-    """A cell's weights, with `added` in the bias of its forget gate.
+    """A cell's weights, with `added` added to the bias of the forget gate.
 
     Raises:
-      ValueError: arrays that are no LSTM's.
+      ValueError: the arrays are not those of an LSTM.
     """
     prefix = cell.prefix
     arrays = {last: found[name] for last, name in cell.variables.items()}
@@ -38,13 +38,13 @@ def side_of(cell: Cell, found: Mapping[str, np.ndarray], added: float) -> Side:
     if projection is not None and projection.ndim != 2:
         raise ValueError(f"{prefix}/projection/kernel is {list(projection.shape)}; expected [H, P]")
     if "projection/bias" in arrays:
-        raise ValueError(f"{prefix}/projection/bias: a projection with a bias is not an LSTM's")
+        raise ValueError(f"{prefix}/projection/bias: a projection with a bias is not supported")
     state = None if projection is None else projection.shape[-1]
     w_x, w_h = split_joint(f"{prefix}/kernel", kernel, ORDER, state)
     b = arrays.get("bias")
     peepholes = [arrays[name] for name in PEEPHOLES if name in arrays]
     if peepholes and len(peepholes) < 3:
-        raise ValueError(f"{prefix} has {len(peepholes)} of three peepholes")
+        raise ValueError(f"{prefix} has {len(peepholes)} peephole weights; expected three or none")
     return Side(
         w_x,
         w_h,

@@ -1,4 +1,4 @@
-"""TensorFlow 1: the variables of its LSTM cells, by name or in a checkpoint."""
+"""Conversion from and to the variables of TensorFlow 1's LSTM cells."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -36,30 +36,29 @@ def from_tensorflow(
     activation: str = "tanh",
     report: Report | None = None,
 ) -> tuple[Config, Params]:
-    """A network with the weights of BasicLSTMCell, LSTMCell, LSTMBlockCell, CudnnLSTM or a stack.
+    """Converts the weights of BasicLSTMCell, LSTMCell, LSTMBlockCell, CudnnLSTM, or a stack.
 
-    TensorFlow 1 keeps one kernel [I + P, 4H], rows of the input first, in the order i, g, f, o,
-    and adds `forget_bias` at every step; here it is part of the bias.
+    TensorFlow 1 stores one kernel [I + P, 4H] with the input's rows first, in the gate order
+    i, g, f, o. It adds `forget_bias` at every step. Here that is part of the bias.
 
     Args:
       source: arrays by variable name, or the path of a checkpoint, as tf.train.Saver returns it, or
-        of an .npz file. TensorFlow is not needed to read one.
-      scope: where the wanted cells stand, in whole parts of the path: "encoder/rnn"; anywhere by
-        default. Several, lowest layer first, form one stack.
-      forget_bias: that of the cells, which variables do not hold: by default 1, as the cells have
-        it, and 0 for the saved form of CudnnLSTM.
-      cell_clip, projection_clip, activation: those of the cells, likewise.
-      report: what was done is added to it.
+        of an .npz file. Files are read without TensorFlow.
+      scope: variable scope of the cells, in whole path components: "encoder/rnn". By default cells
+        are found in every scope. A list of scopes, lowest layer first, forms one stack.
+      forget_bias: forget_bias of the cells, which the variables do not hold. The default is that of
+        the cells: 1, or 0 for the saved form of CudnnLSTM.
+      cell_clip, projection_clip, activation: options of the cells, which the variables do not hold.
+      report: receives lines that say what the conversion did.
 
     Returns:
-      config and params. Cells named fw and bw become the directions of one layer, one named bw
-      alone a layer with reverse=True. Whether the state is a tuple is no part of the weights; see
-      `carry_from_tensorflow`.
+      config and params. Cells named fw and bw become the two directions of one layer. A cell bw
+      without fw becomes a layer with reverse=True. `carry_from_tensorflow` converts states.
 
     Raises:
-      TypeError: source is neither a path nor a mapping, or an option is of another type.
-      ValueError: there is no cell, or another kind of cell, or several networks; arrays do not
-        fit each other; the file is not whole.
+      TypeError: source is neither a path nor a mapping, or an option has the wrong type.
+      ValueError: there is no LSTM cell, a cell of another kind, or several networks; arrays do not
+        fit each other; or the file is damaged.
 
     >>> kernel, bias = np.ones((10, 16), "float32"), np.zeros(16, "float32")
     >>> names = {"rnn/lstm_cell/kernel": kernel, "rnn/lstm_cell/bias": bias}
@@ -85,20 +84,20 @@ def to_tensorflow(
     scope: str = "rnn",
     report: Report | None = None,
 ) -> dict[str, np.ndarray]:
-    """Arrays by the names that LSTMCell, alone or in a MultiRNNCell, gives its variables.
+    """Arrays under the variable names of LSTMCell, alone or in a MultiRNNCell.
 
-    They fit cells with num_proj, use_peepholes and the clips of each layer, and this forget_bias,
-    which is taken off the bias; load them with variable.load(array, session).
+    They fit cells with the num_proj, use_peepholes and clips of each layer, and with this
+    forget_bias, which is subtracted from the bias. Load them with variable.load(array, session).
 
     Args:
       config: the network.
       params: its parameters.
-      forget_bias: that of the cells.
-      scope: what stands before the names.
-      report: what was done is added to it.
+      forget_bias: forget_bias of the cells.
+      scope: prefix of the names.
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError, ValueError: params do not fit config, or an option that TensorFlow 1 lacks.
+      TypeError, ValueError: params do not fit config, or TensorFlow 1 does not support an option.
 
     >>> import jax
     >>> from jlstm import init
@@ -110,9 +109,9 @@ def to_tensorflow(
     forget_bias = validation.number("forget_bias", forget_bias)
     require(config, params, "TensorFlow 1", (*_OPTIONS, "activation", "cell_activation"), report)
     require_one_activation(config, "TensorFlow 1")
-    report.add("gates went from the order i, f, g, o to i, g, f, o")
+    report.add("gates were reordered from i, f, g, o to i, g, f, o")
     if forget_bias:
-        report.add(f"{forget_bias:g} was taken off the forget gate's bias, as cells add it")
+        report.add(f"{forget_bias:g} was subtracted from the forget gate's bias: the cells add it")
     made = {}
     many = len(config.layers) > 1
     ways = any(layer.bidirectional for layer in config.layers)
@@ -154,26 +153,28 @@ def _network(
         cudnn = any("cudnn_compatible" in cell.prefix for cell in own)
         added = (0.0 if cudnn else 1.0) if forget_bias is None else forget_bias
         if added:
-            report.add(f"the forget bias of {added:g} that is added at every step is in the bias")
+            report.add(
+                f"{added:g}, which cells add to the forget gate at every step, is now in the bias"
+            )
         given = dict(options)
         apart = projects and "projection/kernel" not in own[0].variables
         if apart and given.pop("projection_clip") is not None:
-            report.add(f"layer {n} has no projection for projection_clip to act on, as there")
+            report.add(f"layer {n} has no projection, so projection_clip does not apply to it")
         sides.append([cells.side_of(cell, arrays, added) for cell in own])
         layers.append(cells.layer_of(own, sides[-1][0], added, given))
-    report.add("gates went from the order i, g, f, o to i, f, g, o")
+    report.add("gates were reordered from i, g, f, o to i, f, g, o")
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
 
 
 def _read(source: Any, choose: Any) -> dict[str, np.ndarray]:
-    """The chosen arrays by their whole names."""
+    """The chosen arrays by their full names."""
     if isinstance(source, (str, os.PathLike)):
         named = str(source).lower().endswith(".npz")
         return npz.read(source, choose) if named else checkpoint.read(source, choose)
     if not isinstance(source, Mapping):
         raise TypeError(
-            f"source is {type(source).__name__}; expected arrays by name, or a checkpoint's path"
+            f"source is {type(source).__name__}; expected arrays by variable name, or a path"
         )
     if odd := [name for name in source if not isinstance(name, str)]:
-        raise TypeError(f"source has the name {odd[0]!r}; expected text, such as the variable's")
+        raise TypeError(f"source has the name {odd[0]!r}; expected a variable's name, as a string")
     return {name: np.asarray(source[name]) for name in choose(list(source))}

@@ -1,7 +1,8 @@
-"""Which variables of TensorFlow 1 are those of LSTM cells, and how the cells are stacked.
+"""Finds LSTM cells among the variable names of TensorFlow 1, and how the cells are stacked.
 
-dynamic_rnn puts a cell below "rnn", bidirectional_dynamic_rnn below "bidirectional_rnn/fw" and
-"bw", MultiRNNCell below "multi_rnn_cell/cell_0" and so on, from the lowest layer.
+Scopes of a cell: "rnn" in dynamic_rnn; "bidirectional_rnn/fw" and "bidirectional_rnn/bw" in
+bidirectional_dynamic_rnn; "multi_rnn_cell/cell_0", "multi_rnn_cell/cell_1" and so on in
+MultiRNNCell, lowest layer first.
 """
 
 import re
@@ -20,7 +21,7 @@ _OTHER = re.compile(
 
 
 class Cell(NamedTuple):
-    """One cell: where it stands, in which layer and direction, and its variables' whole names."""
+    """One cell: its scope, stack, layer and direction, and the full names of its variables."""
 
     prefix: str
     stack: str
@@ -30,20 +31,20 @@ class Cell(NamedTuple):
 
 
 def scopes(scope: Any) -> list[str]:
-    """The scopes that one scope or several are.
+    """One scope or several as a list.
 
     Raises:
-      TypeError, ValueError: they are no text, or none.
+      TypeError, ValueError: a scope is not a string, or the list is empty.
     """
     found = list(scope) if isinstance(scope, (list, tuple)) else [scope]
     for own in found:
         if not isinstance(own, str):
             raise TypeError(
-                f"scope holds {own!r:.80}; expected where the cells stand, such as 'encoder/rnn', "
-                "or a list of these, lowest layer first"
+                f"scope holds {own!r:.80}; expected the scope of the cells, such as 'encoder/rnn', "
+                "or a list of scopes, lowest layer first"
             )
     if not found:
-        raise ValueError("scope is an empty list; expected one at least, or leave it out")
+        raise ValueError("scope is an empty list; pass at least one scope, or leave scope out")
     return found
 
 
@@ -51,11 +52,11 @@ def layers(names: Collection[str], scope: str) -> list[list[Cell]]:
     """The cells of each layer, lowest first, forward before backward.
 
     Args:
-      names: of all variables.
-      scope: what the cells stand below, whole parts of the path; "" for anything.
+      names: the names of all variables.
+      scope: variable scope of the cells, in whole path components; "" for every scope.
 
     Raises:
-      ValueError: there is no LSTM cell, another kind of cell, or several networks.
+      ValueError: there is no LSTM cell, a cell of another kind, or several networks.
     """
     cells = _cells(names, scope)
     where = f" below {scope!r}" if scope else ""
@@ -68,12 +69,12 @@ def layers(names: Collection[str], scope: str) -> list[list[Cell]]:
     if len(stacks) > 1 or len(found) < len(cells):
         raise ValueError(
             f"several LSTMs{where}, {[cell.prefix for cell in cells][:8]}; choose one: "
-            f'scope="{cells[0].prefix}", or a list of such scopes for those that form one stack, '
-            "lowest first"
+            f'scope="{cells[0].prefix}"; if several form one stack, pass a list of their scopes, '
+            "lowest layer first"
         )
     numbers = sorted({cell.layer for cell in cells})
     if numbers != list(range(len(numbers))):
-        raise ValueError(f"{stacks[0]} has the cells {numbers}; expected all, from 0 on")
+        raise ValueError(f"{stacks[0]} has the cells {numbers}; expected 0, 1, 2, ... without gaps")
     made = []
     for layer in numbers:
         own = sorted((cell for cell in cells if cell.layer == layer), key=lambda cell: cell.way)
@@ -89,7 +90,7 @@ def _cells(names: Collection[str], scope: str) -> list[Cell]:
         path = name.removesuffix(":0")
         prefix, _, last = path.rpartition("/")
         if prefix in known:
-            continue  # an optimiser's, kept below the variable that it belongs to
+            continue  # an optimiser's variable, named below the one that it belongs to
         last = _EARLIER.get(last, last)
         if prefix.rpartition("/")[2] == "projection":
             prefix, last = prefix.rpartition("/")[0], f"projection/{last}"
@@ -107,26 +108,30 @@ def _cell(prefix: str, variables: dict[str, str], scope: str) -> Cell:
     if "recurrent_kernel" in variables:
         raise ValueError(
             f"{prefix} has a recurrent_kernel, so it is a layer of Keras, not a cell of TensorFlow "
-            "1; load its weights into the layer and use from_keras"
+            "1; load its weights into a Keras layer and use from_keras"
         )
     if _OTHER.search(kind):
-        raise ValueError(f"{prefix} is by its name no LSTM cell; choose others with scope=...")
+        raise ValueError(
+            f"{prefix} is not an LSTM cell by its name; choose LSTM cells with scope=..."
+        )
     if unknown := sorted(set(variables) - set(_VARIABLES)):
         raise ValueError(
-            f"{prefix} has {', '.join(unknown)}, which an LSTM cell lacks; known are "
+            f"{prefix} has {', '.join(unknown)}, which no LSTM cell has; expected some of "
             f"{', '.join(_VARIABLES)}"
         )
     if "bias" not in variables:
-        raise ValueError(f"{prefix} has no bias, which all of TensorFlow 1's LSTM cells have")
-    parts = prefix.removeprefix(scope).strip("/").split("/")[:-1]  # what is left to tell apart
+        raise ValueError(
+            f"{prefix} has no bias; expected one, as all LSTM cells of TensorFlow 1 have"
+        )
+    parts = prefix.removeprefix(scope).strip("/").split("/")[:-1]  # the path below scope
     ways = [n for n, part in enumerate(parts) if part in ("fw", "bw")]
     numbers = [n for n, part in enumerate(parts) if re.fullmatch(r"cell_\d+", part)]
     if len(ways) > 1 or len(numbers) > 1:
-        raise ValueError(f"{prefix} stands in a stack of stacks; choose one: scope=...")
+        raise ValueError(f"{prefix} is in a stack within a stack; choose one stack: scope=...")
     if ways and numbers and ways[0] < numbers[0]:
         raise ValueError(
-            f"{prefix} stands in a stack of one direction, whose layers do not see the other; "
-            f'convert each: scope="{prefix.partition(f"/{parts[numbers[0]]}/")[0]}"'
+            f"{prefix} is in a stack of one direction, whose layers do not read the other; convert "
+            f'each direction: scope="{prefix.partition(f"/{parts[numbers[0]]}/")[0]}"'
         )
     apart = parts[: numbers[0]] if numbers else [*parts[: (*ways, None)[0]], kind]
     return Cell(

@@ -1,4 +1,4 @@
-"""Arrays by name in NumPy's .npz files, of which nothing is believed that is not there."""
+"""Reads arrays by name from NumPy's .npz files, checking all claimed sizes first."""
 
 import math
 import os
@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 
 _LARGEST_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
-_LITTLE = 1 << 26  # bytes that may come from less, as zeros do
+_LITTLE = 1 << 26  # bytes that may unpack from any size; zeros pack very well
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 _BROKEN += (tokenize.TokenError, SyntaxError, TypeError, OverflowError)
 
@@ -19,10 +19,10 @@ _BROKEN += (tokenize.TokenError, SyntaxError, TypeError, OverflowError)
 def read(
     path: str | os.PathLike, choose: Callable[[Collection[str]], Collection[str]]
 ) -> dict[str, np.ndarray]:
-    """The arrays whose names are chosen among all that the file has.
+    """Reads the arrays that `choose` selects among all names of the file.
 
     Raises:
-      ValueError: not a whole .npz file, or an array of other things than numbers.
+      ValueError: the file is damaged or not an .npz file, or an array holds objects.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -36,7 +36,7 @@ def read(
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except _BROKEN as error:
-        raise ValueError(f"{path} is not a whole .npz file of arrays: {error}") from None
+        raise ValueError(f"{path} is damaged or not an .npz file of arrays: {error}") from None
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
@@ -46,7 +46,7 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
             raise zipfile.BadZipFile(f"{entry.filename} holds objects, which are never unpickled")
         if file.tell() + math.prod(shape) * dtype.itemsize != entry.file_size:
             raise zipfile.BadZipFile(
-                f"{entry.filename} has shape {list(shape)}, but not as many bytes are there"
+                f"{entry.filename} has shape {list(shape)}, but its data has another size"
             )
     with archive.open(entry) as file:
         return np.lib.format.read_array(file, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""PyTorch: nn.LSTM and nn.LSTMCell, their state dicts, and files of these."""
+"""PyTorch: nn.LSTM and nn.LSTMCell, their state dicts, and files of state dicts."""
 
 from jlstm.interop.torch.conversion import from_torch, to_torch
 

@@ -1,4 +1,4 @@
-"""PyTorch: nn.LSTM and nn.LSTMCell, their state dicts, and files of these."""
+"""Conversion from and to nn.LSTM and nn.LSTMCell of PyTorch, and their state dicts."""
 
 import os
 from collections.abc import Mapping
@@ -23,26 +23,28 @@ def from_torch(
     prefix: str | None = None,
     report: Report | None = None,
 ) -> tuple[Config, Params]:
-    """A network with the weights of torch's.
+    """Converts the weights of a torch LSTM.
 
-    torch keeps weights as [4H, I] and [4H, H] in the order i, f, g, o with two biases, which are
-    summed; a projection as [P, H].
+    torch stores weights as [4H, I] and [4H, H] in the gate order i, f, g, o, and a projection as
+    [P, H]. It has two biases, which are summed.
 
     Args:
-      source: a torch.nn.LSTM or LSTMCell, a state dict that holds one, also within a mapping such
-        as {"model": ...}, or a file that `torch.save` wrote one to. It is read with
-        weights_only=True, so that no code in it runs.
-      prefix: where a state dict holds several, what their names begin with: "encoder.".
-      report: what was done is added to it.
+      source: a torch.nn.LSTM or LSTMCell; a state dict that contains one, possibly nested in a
+        mapping such as {"model": ...}; or a file of a state dict, written by `torch.save`. Files
+        are read with weights_only=True: no code in them runs.
+      prefix: prefix of the LSTM's names in the state dict, such as "encoder.". It is needed only if
+        the state dict contains several LSTMs.
+      report: receives lines that say what the conversion did.
 
     Returns:
-      config and params. batch_first is not part of a network here: pass time_major=False to
-      `apply`. torch's dropout follows a layer and ours comes before one, so that it moves up.
+      config and params. For batch_first=True pass time_major=False to `apply`; a network does not
+      store it. torch applies dropout after a layer, jlstm before one, so the dropout moves to the
+      layer above.
 
     Raises:
-      TypeError: source is none of these, or of a class with a forward of its own.
-      ValueError: nothing in `source` is an LSTM, several are, weights are missing or are kept in
-        another form (weight norm), or arrays do not fit each other.
+      TypeError: source is none of these, or a subclass that overrides forward.
+      ValueError: `source` has no LSTM, or several and no `prefix`; weights are missing or
+        reparametrized, as by weight norm; or arrays do not fit each other.
       ImportError: torch is not installed.
 
     >>> import torch
@@ -65,7 +67,7 @@ def from_torch(
     if not isinstance(state, Mapping):
         raise TypeError(
             f"source is {type(state).__name__}; expected a torch.nn.LSTM or LSTMCell, its state "
-            "dict, or a file of one"
+            "dict, or a file of a state dict"
         )
     state = dict(states.flat(state))
     prefix = states.prefix_of(state, prefix)
@@ -93,17 +95,17 @@ def from_torch(
 def to_torch(
     config: Config, params: Params, *, batch_first: bool = False, report: Report | None = None
 ) -> "torch.nn.LSTM":
-    """torch's LSTM with these weights; of its two biases the second is zero.
+    """A torch.nn.LSTM with these weights. The second of its two biases is zero.
 
     Args:
       config: the network.
       params: its parameters.
-      batch_first: how the module takes sequences.
-      report: what was done is added to it.
+      batch_first: whether the module takes sequences as [B, T, I] instead of [T, B, I].
+      report: receives lines that say what the conversion did.
 
     Raises:
-      TypeError, ValueError: params do not fit config, an option that torch lacks, or layers that
-        differ in more than their inputs.
+      TypeError, ValueError: params do not fit config, torch does not support an option, or layers
+        differ in more than their input size.
       ImportError: torch is not installed.
 
     >>> import jax
@@ -122,13 +124,15 @@ def to_torch(
             if getattr(layer, name) != getattr(first, name):
                 raise ValueError(
                     f"torch.nn.LSTM has one {name}, but layer 0 has {getattr(first, name)!r} and "
-                    f"layer {n} {getattr(layer, name)!r}; convert each layer as a network of its "
-                    "own: to_torch(Config(size, (layer,)), Params((params,)))"
+                    f"layer {n} {getattr(layer, name)!r}; convert each layer as a separate "
+                    "network: to_torch(Config(size, (layer,)), Params((params,)))"
                 )
         if layer.dropout != last.dropout:
-            raise ValueError(f"torch has one dropout, but layers differ ({layer.dropout:g})")
+            raise ValueError(
+                f"torch has one dropout for all layers, but they differ ({layer.dropout:g})"
+            )
     if first.dropout:
-        report.add(f"layer 0: dropout={first.dropout:g} of the input was left out; torch has none")
+        report.add(f"layer 0: dropout={first.dropout:g} was left out: torch has none on the input")
     module = torch.nn.LSTM(
         config.input_size,
         first.hidden_size,
@@ -157,12 +161,12 @@ def to_torch(
 
 
 def _require_plain(torch: Any, module: Any) -> None:
-    """TypeError where the class of a module computes in a way of its own."""
+    """TypeError if the module's class overrides forward."""
     kind = torch.nn.LSTM if isinstance(module, torch.nn.LSTM) else torch.nn.LSTMCell
     if type(module).forward is not kind.forward:
         raise TypeError(
-            f"{type(module).__name__} has a forward of its own, which need not be "
-            f"torch.nn.{kind.__name__}'s; pass its state_dict() if only the weights count"
+            f"{type(module).__name__} overrides forward, so it may compute something else than "
+            f"torch.nn.{kind.__name__}; pass its state_dict() to convert the weights anyway"
         )
 
 

@@ -1,4 +1,4 @@
-"""State dicts of torch: which of their names are one LSTM's, and what these hold."""
+"""Finds an LSTM in a state dict of torch, and reads its weights."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,8 +9,8 @@ import numpy as np
 from jlstm.interop import needs
 from jlstm.interop.sides import Gates, Side, split
 
-_DEEPEST = 4  # mappings within each other that are looked through
-# What an LSTM's first names look like, also after weight norm, pruning and the like.
+_DEEPEST = 4  # levels of nested mappings that are searched
+# The first name of an LSTM, also under weight norm, pruning and other parametrizations.
 _WEIGHT = re.compile(
     r"(?P<prefix>.*?)(?:parametrizations\.)?weight_ih(?:_l\d{1,4})?(?:_reverse)?"
     r"(?:_g|_v|_u|_orig|_mask|\.original\d*)?"
@@ -19,7 +19,7 @@ _OWN = re.compile(r"(weight|bias)(_|$)|parametrizations\.")
 
 
 def flat(state: Mapping[Any, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The named parts of a checkpoint: {"model": {"a.b": ...}} has "model.a.b"."""
+    """The named values of nested mappings: {"model": {"a.b": ...}} has the name "model.a.b"."""
     for name, value in state.items():
         if not isinstance(name, str):
             continue
@@ -30,25 +30,27 @@ def flat(state: Mapping[Any, Any], above: str = "", depth: int = 0) -> Iterator[
 
 
 def prefix_of(state: Mapping[str, Any], prefix: str | None) -> str:
-    """What the names of the one LSTM in a state dict begin with."""
+    """The prefix of the names of the LSTM in a state dict."""
     names = list(state)
     found = {m["prefix"] for name in names if (m := _WEIGHT.fullmatch(name))}
     if prefix is not None and prefix not in found and f"{prefix}." in found:
         return f"{prefix}."
     if prefix is not None and prefix not in found:
-        raise ValueError(f"no LSTM begins with {prefix!r}; found: {sorted(found) or 'none'}")
+        raise ValueError(
+            f"no LSTM has the prefix {prefix!r}; the prefixes are {sorted(found) or 'none'}"
+        )
     if prefix is None and len(found) != 1:
-        hint = f"several LSTMs; name one: prefix= one of {sorted(found)}"
+        hint = f"several LSTMs; choose one by its prefix=, one of {sorted(found)}"
         nothing = f"no LSTM (names like weight_ih_l0) among {sorted(names)[:8]}"
         raise ValueError(f"the state dict holds {hint if found else nothing}")
     return found.pop() if prefix is None else prefix
 
 
 def arrays_of(state: Mapping[str, Any], prefix: str) -> dict[str, np.ndarray]:
-    """The weights of the LSTM whose names begin with prefix, by name without it.
+    """The weights of the LSTM with that prefix, by name without the prefix.
 
     Raises:
-      TypeError, ValueError: weights that a plain LSTM does not have, or none of numbers.
+      TypeError, ValueError: a weight is not one of a plain LSTM, or is not a dense tensor.
     """
     own = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
     names = [name for name in own if _OWN.match(name)]
@@ -58,16 +60,16 @@ def arrays_of(state: Mapping[str, Any], prefix: str) -> dict[str, np.ndarray]:
     other = [own[name] for name in names if not re.fullmatch(plain, name)]
     if other:
         raise ValueError(
-            f"{', '.join(sorted(other)[:4])}: no weights of a plain "
-            f"torch.nn.LSTM{'Cell' if cell else ''}; where weight norm, spectral norm, pruning or "
-            "another parametrization made them, remove it first: "
+            f"{', '.join(sorted(other)[:4])}: not weights of a plain "
+            f"torch.nn.LSTM{'Cell' if cell else ''}; if they come from weight norm, spectral norm, "
+            "pruning or another parametrization, remove it first: "
             "torch.nn.utils.parametrize.remove_parametrizations(module, name)"
         )
     return {name: _array(own[name], state[own[name]]) for name in names}
 
 
 def sides_of(arrays: Mapping[str, np.ndarray], prefix: str) -> list[list[Side]]:
-    """The directions of each layer; all have a bias and a projection, or none."""
+    """The sides of each layer. All or none have a bias, and all or none a projection."""
     kinds = ["weight_ih", "weight_hh"]
     kinds += ["bias_ih", "bias_hh"] if any(name.startswith("bias") for name in arrays) else []
     kinds += ["weight_hr"] if any(name.startswith("weight_hr") for name in arrays) else []
@@ -120,7 +122,7 @@ def _array(name: str, value: Any) -> np.ndarray:
         raise TypeError(f"{name} is {type(value).__name__}; expected a torch.Tensor")
     if value.is_meta or value.is_quantized or value.layout != torch.strided:
         raise ValueError(
-            f"{name} has no plain numbers ({value.layout}, {value.device}); "
+            f"{name} has no dense values ({value.layout}, {value.device}); "
             "expected a dense tensor that holds its values"
         )
     value = value.detach().cpu()
