@@ -64,7 +64,7 @@ def show() -> None:
     console.print(table)
     for device in devices():
         console.print(f"device {device.id}: {device.platform}, {device.device_kind}")
-    table = Table("implementation", "serves", "why not")
+    table = Table("implementation", "usable", "why not")
     for name, usable, reason in implementations(Config.stack(1, [1])):
         table.add_row(name, "yes" if usable else "no", reason)
     console.print(table)
