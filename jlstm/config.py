@@ -81,7 +81,7 @@ class Config:
                     f"dataclasses.replace(Config.stack(...), {name}=...)"
                 )
         validation.known_keys("Layer", layer_options, known)
-        hidden_sizes = getattr(hidden_sizes, "tolist", lambda: hidden_sizes)()  # of an array
+        hidden_sizes = getattr(hidden_sizes, "tolist", lambda: hidden_sizes)()  # arrays have it
         if isinstance(hidden_sizes, (str, int)) or not isinstance(hidden_sizes, Sequence):
             raise TypeError(
                 f"hidden_sizes is {hidden_sizes!r}; expected a list with one size a layer, such "

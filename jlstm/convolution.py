@@ -83,7 +83,7 @@ def conv_lstm(
 ) -> tuple[Carry, jax.Array]:
     """Runs a ConvLSTM over sequences of images, like Keras's ConvLSTM1D, ConvLSTM2D and ConvLSTM3D.
 
-    This function is not compiled: call it inside your own `jax.jit`.
+    This function is not wrapped in `jax.jit`: call it inside your own.
 
     Args:
       params: the parameters.

@@ -65,7 +65,7 @@ def show() -> None:
     console.print(table)
     for device in devices():
         console.print(f"device {device.id}: {device.platform}, {device.device_kind}")
-    table = Table("implementation", "serves", "why not")
+    table = Table("implementation", "usable", "why not")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the table gives the same reason
         rows = implementations(Config.stack(1, [1]))

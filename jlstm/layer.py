@@ -33,14 +33,15 @@ class Layer:
       layer_norm: what to normalise. "gates_and_cell": each gate's pre-activation, and the carried
         cell state, as TensorFlow does. "products_and_cell": the product with the input, the
         product with the hidden state, and the carried cell state, as PyTorch's fastrnns does.
-        "products_and_output": both products, without a shift, and the cell state as the output
-        reads it but not as it is carried, as haste does.
-      activation: of the candidate: a name of `jlstm.activations`, or a function from an array to
-        an array of the same shape. The function's derivative must be finite everywhere: padded
-        steps are computed too, from zeros, before their results are discarded. It must not close
-        over differentiated values. Define it once: every new function object recompiles.
-      recurrent_activation: of the gates; a name or function, like activation.
-      cell_activation: of the cell state as the output reads it; a name or function.
+        "products_and_output": both products, without a shift, and the cell state that the output
+        reads, while the carried cell state is not normalised, as haste does.
+      activation: activation function of the candidate: a name of `jlstm.activations`, or a function
+        from an array to an array of the same shape. The function's derivative must be finite
+        everywhere: padded steps are computed too, from zeros, before their results are discarded.
+        It must not close over differentiated values. Define it once: every new function object
+        recompiles.
+      recurrent_activation: activation function of the gates: a name or a function, as above.
+      cell_activation: activation function of the cell state that the output reads, as above.
       gate_clip: bound on the pre-activations of the gates and the candidate, as in ONNX Runtime.
       cell_clip: bound on the new cell state, as in TensorFlow.
       projection_clip: bound on the projected hidden state.

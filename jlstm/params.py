@@ -107,8 +107,8 @@ def init(key: jax.Array, config: Config) -> Params:
     - "haiku": truncated normal with deviation 1/sqrt(I+H), zero bias.
     - a function: called for w_x with the shape [I, 4H], then for w_h with [P, 4H]. Zero bias.
 
-    Then each layer's forget_bias, 1 by default, is added to the f part of its bias. Use
-    forget_bias=0 to reproduce torch and flax.
+    Then each layer's forget_bias, 1 by default, is added to the f part of its bias. torch and flax
+    add none by default: use forget_bias=0 to match them.
 
     Other parameters: peepholes are uniform within sqrt(3/H). Projections are Glorot uniform (within
     1/sqrt(H) for "torch"). Normalisations start with scale 1 and shift 0. Highway weights are

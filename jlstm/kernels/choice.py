@@ -53,7 +53,7 @@ def implementations(config: Config, platform: str | None = None) -> list[tuple[s
     """Lists the implementations, fastest first, and whether each supports a network.
 
     Args:
-      config: the network. Options for dropout count, as in calls with a random key.
+      config: the network. The answer is for calls with a random key, in which dropout is active.
       platform: "cpu", "cuda", "rocm" or "tpu"; by default the one that JAX uses.
 
     Returns:

@@ -154,7 +154,7 @@ def _run_jvp(
 
 
 def _typed_zeros(cts: Sequence[Any], over_time: jax.Array) -> list[jax.Array]:
-    """Cotangents of the last carry and of the outputs [G, T, *batch, H]; arrays of zeros for Zero.
+    """Cotangents of the last carry and of the outputs [G, T, *batch, H], with ad.Zero as arrays.
 
     Under an explicit mesh, JAX's own zeros have a sharding that a scan does not accept.
     """

@@ -109,8 +109,8 @@ def lstm(
     """Runs one layer over all steps of a batch of sequences.
 
     Padding and resets mean the same as in `apply`, which runs a stack. Products are computed in the
-    wider of the dtypes of xs and w_x. Unlike `apply`, this function is not compiled: call it inside
-    your own `jax.jit`.
+    wider of the dtypes of xs and w_x. Unlike `apply`, this function is not wrapped in `jax.jit`:
+    call it inside your own.
 
     Args:
       params: the layer's parameters, with a leading axis of 2 if it is bidirectional.

@@ -53,9 +53,9 @@ def apply_sharded(
       The same as `apply`, with the last axis of the carry sharded over `units`.
 
     Raises:
-      TypeError, ValueError: as `apply`. Also if the mesh does not have these axes or has others
-        than Auto ones, if a layer uses a variant such as a projection or layer normalisation, or if
-        the number of devices does not divide a layer's units or the batch.
+      TypeError, ValueError: as `apply`. Also if the mesh does not have these axes, if its axes are
+        not Auto, if a layer uses a variant such as a projection or layer normalisation, or if the
+        devices cannot share a layer's units or the batch evenly.
 
     >>> import jax.numpy as jnp
     >>> from jlstm.params import init

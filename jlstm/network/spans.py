@@ -66,7 +66,7 @@ def over_time(
     time = xs.shape[0]
     steps = min(cut.steps or max(1, math.isqrt(time)), max(time, 1))
     keys = times.keys
-    # Masks held over a sequence come from the call's one key. The scan over spans would split it.
+    # Masks held over a sequence come from the call's one key. The scan over spans would slice it.
     own = times if keys is None else times._replace(keys=keys._replace(whole=None))
 
     def span(params: Any, carry: Any, part: tuple[jax.Array, Schedule]) -> tuple[Any, jax.Array]:

@@ -27,8 +27,8 @@ class LayerTrace(NamedTuple):
     Attributes:
       i, f, g, o: input gate, forget gate, candidate and output gate [T, *batch, H]; zero at
         padding.
-      c, h: the carry after each step: c [T, *batch, H], h [T, *batch, P]. At padding it is the
-        carry of the step before.
+      c, h: the carry after each step: c [T, *batch, H], h [T, *batch, P]. At padding the carry does
+        not change.
     """
 
     i: jax.Array

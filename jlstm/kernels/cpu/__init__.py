@@ -1,1 +1,1 @@
-"""Calls of the compiled kernels in a program for CPU, and the library that holds them."""
+"""The CPU lowering: foreign calls of the compiled kernels, and the library that contains them."""

@@ -1,1 +1,1 @@
-"""cuDNN's LSTM: its calls, and a layer as an operation that keeps what only cuDNN can read."""
+"""cuDNN's LSTM: the calls, and a layer as an operation whose residuals only cuDNN can read."""

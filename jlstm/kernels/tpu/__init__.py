@@ -1,1 +1,1 @@
-"""Pallas kernels for TPU, what fits into a core, and how programs get them."""
+"""The TPU lowering: Pallas kernels, their tile sizes, and the choice of when to use them."""
