@@ -10,12 +10,12 @@ import tyro
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """Print versions, devices, and which implementations work here, with reasons where not."""
+    """Print versions, devices, and whether each implementation works here, or why not."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """Test every implementation available here against the documented contracts, and time it.
+    """Test every implementation on this machine against the documented guarantees, and time it.
 
     This takes up to five minutes on 2 cores. Send its output with any report about a TPU or GPU.
     """
@@ -39,16 +39,16 @@ class Bench:
     threads: int | None = None
     """Number of processors each contender may use; all by default."""
     only: tuple[str, ...] = ()
-    """Names of the contenders to time jlstm against; all by default."""
+    """Names of the contenders to time jlstm against, such as "flax nnx"; all by default."""
     compare: pathlib.Path | None = None
     """Records file of an earlier run. The output ends with what became slower or faster."""
     compile_only: bool = False
-    """Compile for --target and run nothing. Prints compile time, memory, collectives and the cost
-    of a step: estimated cycles on a TPU, kernel launches on a GPU. The exit code is 1 if anything
-    does not compile."""
+    """Compile for --target and run nothing. The exit code is 1 if anything does not compile.
+    Prints compile time, memory, collectives and the cost of a step.
+    The cost is the estimated cycles on a TPU, or the kernel launches on a GPU."""
     target: str | None = None
-    """Chip that --compile-only compiles for: v4, v5e, v5p, v6e, tpu7x, a slice of these such as
-    v5e:2x2, or h100; v5e by default. This machine does not need to have the chip."""
+    """Chip that --compile-only compiles for; v5e by default. This machine need not have it.
+    One of v4, v5e, v5p, v6e, tpu7x, a slice of these such as v5e:2x2, or h100."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Report:
     records: Annotated[pathlib.Path, tyro.conf.Positional]
     """Records file to read (.jsonl)."""
     out: pathlib.Path | None = None
-    """Markdown file to write; by default the path of the records with the extension .md. Pictures
-    go to a folder of the same name without the extension."""
+    """Markdown file to write; by default the path of the records with the extension .md.
+    Pictures go to a folder of the same name without the extension."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +84,13 @@ class Eval:
 class Convert:
     """Convert a network from one framework's file to another's.
 
-    The extension tells the format. jlstm: .safetensors. torch: .pt or .pth, a state dict. keras:
-    .keras or .weights.h5. onnx: .onnx. tensorflow: .npz, arrays by variable name; or, to read only,
-    a TensorFlow 1 checkpoint, by its .index file or by the path without .index.
+    The extension tells the format:
+    - jlstm: .safetensors
+    - torch: .pt or .pth (a state dict)
+    - keras: .keras or .weights.h5
+    - onnx: .onnx
+    - tensorflow: .npz (arrays by variable name)
+    - tensorflow, to read only: a TensorFlow 1 checkpoint (.index, or the path without it)
     """
 
     source: Annotated[pathlib.Path, tyro.conf.Positional]
@@ -94,10 +98,11 @@ class Convert:
     out: Annotated[pathlib.Path, tyro.conf.Positional]
     """File to write. An existing file is replaced."""
     from_: Annotated[str | None, tyro.conf.arg(name="from")] = None
-    """Format of the file to read, if its extension does not tell: jlstm, keras, onnx, tensorflow or
-    torch."""
+    """Format of the file to read, if its extension does not tell.
+    One of jlstm, keras, onnx, tensorflow, torch."""
     to: str | None = None
-    """Format of the file to write, if its extension does not tell; the same choices."""
+    """Format of the file to write, if its extension does not tell.
+    One of jlstm, keras, onnx, tensorflow, torch."""
     prefix: str | None = None
     """torch: prefix of the LSTM's weight names in the state dict, such as "encoder."."""
     node: str | None = None
@@ -129,7 +134,7 @@ class Export:
     lengths: bool = False
     """Add an argument for the lengths of the sequences."""
     resets: bool = False
-    """Add an argument for flags. Where a flag is true, the carry is reset before the step."""
+    """Add an argument for reset flags. A true flag resets the carry before its step."""
     batch_major: bool = False
     """Use sequences of shape [batch, time, features] instead of [time, batch, features]."""
     platforms: tuple[str, ...] = ("cpu", "cuda", "rocm", "tpu")

@@ -111,8 +111,8 @@ def test_what_makes_no_sense_is_refused(make, error, words):
         ("input_size = 3\n[[layers]]\nhiden_size = 4", "did you mean 'hidden_size'"),
         ("[[layers]]\nhidden_size = 4", "lacks the key 'input_size'"),
         ("input_size = 3", "at least one layer"),
-        ("input_size = 3\nlayers = 4", "one [[layers]] heading a layer"),
-        ("input_size = 3\n[layers]\nhidden_size = 4", "one [[layers]] heading a layer"),
+        ("input_size = 3\nlayers = 4", "one [[layers]] heading per layer"),
+        ("input_size = 3\n[layers]\nhidden_size = 4", "one [[layers]] heading per layer"),
         ("input_size = '3'\n[[layers]]\nhidden_size = 4", "input_size is '3'"),
         ("input_size = 3\n[[layers]]\nhidden_size = [4]", "hidden_size is [4]"),
         ("input_size = 3\n[[layers]]\nhidden_size = 4\ndropout = {a = 1}", "expected a number"),
@@ -127,5 +127,5 @@ def test_text_that_is_no_config_is_refused(text, words):
 
 def test_a_function_cannot_be_written_down():
     config = Config(3, (Layer(4),), initializer=lambda key, shape, dtype: None)
-    with pytest.raises(ValueError, match="cannot be written down"):
+    with pytest.raises(ValueError, match="cannot be written as text"):
         config_toml.dumps(config)

@@ -154,7 +154,7 @@ def _row(case: Case, mode: str, name: str, found: dict[str, Any]) -> list[str]:
         name = "tpu (runs the scan)"
     collectives = ", ".join(f"{n} {k}" for k, n in found["collectives"].items() if n) or "none"
     cost = found.get("cycles", found.get("launches"))
-    cost = "not reported" if cost is None else f"{cost:.4g}"
+    cost = "none given" if cost is None else f"{cost:.4g}"
     size = found["temporary_bytes"]
     memory = "not reported" if size is None else f"{size / 2**20:.1f} MiB"
     return [case.name, mode, name, f"{found['seconds']:.1f} s", memory, collectives, cost]

@@ -88,5 +88,5 @@ def _table(case: Case, outcome: Outcome, ceilings: dict[str, float]) -> Table:
 
 
 def three_digits(x: float) -> str:
-    """A number with three significant digits, or fewer to fit a narrow column."""
+    """A number in a narrow column: three significant digits from 0.1 to 1000."""
     return f"{x:.3g}" if 0.1 <= x < 1000 else f"{x:.0f}" if x >= 1000 or x == 0 else f"{x:.3f}"

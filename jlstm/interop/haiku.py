@@ -123,7 +123,7 @@ def _chosen(names: Collection[str], scope: str) -> list[str]:
     if not found:
         raise ValueError(
             f"no LSTM (a name like lstm/linear) among {sorted(names)[:8]}{where}; if your LSTM has "
-            'a name of its own, pass that name: scope="my_lstm"'
+            'a custom name, pass that name: scope="my_lstm"'
         )
     stacks = sorted({match[1] for match in found})
     if len(stacks) > 1:

@@ -78,7 +78,7 @@ def test_only_what_both_runs_measured_alike_is_compared():
     assert not regressions.changes(run({"jlstm scan": 1.0}), old)
     console = Console(file=io.StringIO(), record=True)
     regressions.show(console, run({"jlstm scan": 1.0}), old)
-    assert "hold none" in console.export_text()
+    assert "no measurement in common" in console.export_text()
 
 
 def test_contenders_that_noise_does_not_tell_apart_lead_together():

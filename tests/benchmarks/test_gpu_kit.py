@@ -111,13 +111,13 @@ def test_earlier_results_are_not_mixed_with_new_ones(stages, capsys):
     stages({"works": ("", 30.0)})
     with pytest.raises(SystemExit):
         stages({"works": ("", 30.0)})
-    assert "holds results already; name another folder with --out" in capsys.readouterr().err
+    assert "has results already; choose another folder with --out" in capsys.readouterr().err
 
 
 def test_a_stage_that_is_not_there_is_refused_with_those_that_are(kit, tmp_path, capsys):
     with pytest.raises(SystemExit):
         kit.measure.main(["--out", str(tmp_path), "--only", "timing of layer"])
-    assert "there are inventory, timings of layers, launches" in capsys.readouterr().err
+    assert "the stages are inventory, timings of layers, launches" in capsys.readouterr().err
 
 
 def test_flags_of_a_stage_join_those_that_are_set(kit):
@@ -211,7 +211,7 @@ def test_the_summary_says_what_failed_and_why(kit, tmp_path):
     write(
         "records.jsonl",
         {**case, "contender": "jlstm auto", "median_s": 0.00123, "interval_s": [0.001, 0.002]},
-        {**case, "contender": "torch", "left_out": "it takes no resets"},
+        {**case, "contender": "torch", "left_out": "it does not support resets"},
     )
     launched = {"program": "scan", "mode": "training", "flags": "", "steps": 4}
     on_device = {"gemm": [8, 1.5], "fusion": [2, 0.25]}
@@ -225,7 +225,7 @@ def test_the_summary_says_what_failed_and_why(kit, tmp_path):
     assert "| 5: masks | 0e+00 | refused | FAILED: x |" in text
     assert "- cudnn refused: no masks" in text and "```\nline 1\n```" in text
     assert "| a\\|b, forward | 1.23 (1 to 2) | - |" in text
-    assert "- torch: it takes no resets (a|b, forward)" in text
+    assert "- torch: it does not support resets (a|b, forward)" in text
     assert "| scan, training | default | 2 | 2.50 | 1.75 | not reported |" in text
     assert "- scan, training: gemm 8 times 1.5 ms, fusion 2 times 0.25 ms" in text
     assert "- cudnn, training: RuntimeError: none" in text

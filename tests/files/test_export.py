@@ -130,7 +130,7 @@ np.testing.assert_allclose(program.call(carry, file["xs"])[1], file["ys"], atol=
 def test_wrong_options():
     params = jlstm.init(jax.random.key(0), STACK)
     for platforms in (["gpu"], "cpu", [], 5, [["cpu"]], ["cpu", "cpu"]):
-        with pytest.raises(ValueError, match="expected some of"):
+        with pytest.raises(ValueError, match="expected a list of some of"):
             jlstm.export(STACK, params, platforms=platforms)
     with pytest.raises(ValueError, match="no lengths"):
         jlstm.export(STACK, params, streaming=True, lengths=True)

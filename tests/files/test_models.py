@@ -69,7 +69,7 @@ def test_further_arrays_travel_along(tmp_path):
 
 
 def test_further_arrays_cannot_take_the_networks_names(tmp_path):
-    with pytest.raises(ValueError, match=r"names in 'layers\.' are the network's own"):
+    with pytest.raises(ValueError, match=r"'layers\.' is for the network"):
         jlstm.save(tmp_path / "m", CALL.config, CALL.params, extra={"layers.0.w_x": jnp.ones(3)})
     assert os.listdir(tmp_path) == []
 
@@ -78,7 +78,7 @@ def test_no_half_of_a_64_bit_number_is_lost(tmp_path):
     path = tmp_path / "model"
     jlstm.save(path, CALL.config, CALL.params, extra={"steps": np.asarray(2**40 + 1)})
     assert safetensors.numpy.load_file(path)["steps"] == 2**40 + 1
-    with pytest.raises(ValueError, match=r"steps holds 64-bit numbers .*jax_enable_x64"):
+    with pytest.raises(ValueError, match=r"steps has 64-bit numbers .*jax_enable_x64"):
         models.load_extra(path)
 
 
@@ -106,11 +106,11 @@ def test_further_things_that_are_no_arrays_are_refused(tmp_path, extra, words):
 
 
 MUCH = {
-    "layers": ("[[layers]]\nhidden_size = 4\n" * 200_000, 0, "the header has"),
+    "layers": ("[[layers]]\nhidden_size = 4\n" * 200_000, 0, "the header .* has"),
     "fewer layers": (config_toml.dumps(Config.stack(6, [4] * 2_000)), 1, "1 for 2000 layers"),
-    "another text": ("a = [" + "1," * 4_000_000 + "]", 0, "the header has"),
-    "tensors": (config_toml.dumps(Config.stack(6, [4] * 40)), 400_000, "the header has"),
-    "other tensors": (config_toml.dumps(Config.stack(6, [4] * 40)), 9_000, "and 112 more, not as"),
+    "another text": ("a = [" + "1," * 4_000_000 + "]", 0, "the header .* has"),
+    "tensors": (config_toml.dumps(Config.stack(6, [4] * 40)), 400_000, "the header .* has"),
+    "other tensors": (config_toml.dumps(Config.stack(6, [4] * 40)), 9_000, "and 112 more; not exp"),
 }
 
 
@@ -129,7 +129,7 @@ def test_a_file_of_many_things_is_refused_at_once_in_few_words(name, tmp_path):
 
 def test_more_than_can_be_loaded_is_not_saved(tmp_path):
     extra = {f"extra{n}": np.zeros(0, "float32") for n in range(20_000)}
-    with pytest.raises(ValueError, match=r"the header has .* at most 1048576"):
+    with pytest.raises(ValueError, match=r"the header .* at most 1048576"):
         jlstm.save(tmp_path / "m", CALL.config, CALL.params, extra=extra)
     assert os.listdir(tmp_path) == []
 
@@ -143,13 +143,15 @@ def test_numbers_of_other_formats_are_refused(model, kind):
     header["a"] = {"dtype": kind, "shape": [8], "data_offsets": [end, end + more]}
     text = json.dumps(header).encode()
     model.write_bytes(struct.pack("<Q", len(text)) + text + raw[8 + size :] + bytes(more))
-    with pytest.raises(ValueError, match=f"a holds {kind}, which is not read; known are bfloat16"):
+    with pytest.raises(
+        ValueError, match=f"a has dtype {kind}, which is not .*; supported are bfloat16"
+    ):
         models.load_extra(model)
 
 
 def test_names_of_a_file_are_printed_without_control_characters(model):
     rewritten(model, lambda _, tensors: tensors.update({"layers.\x1b[31m\0": np.zeros(3)}))
-    with pytest.raises(ValueError, match=r"not asked for: layers\.\\x1b\[31m\\x00") as refusal:
+    with pytest.raises(ValueError, match=r"not expected: layers\.\\x1b\[31m\\x00") as refusal:
         jlstm.load(model)
     assert str(refusal.value).isprintable()
     rewritten(model, lambda _, tensors: tensors.pop("layers.\x1b[31m\0"))
@@ -214,7 +216,7 @@ def test_parameters_of_another_config_are_not_saved(tmp_path):
 
 def test_a_config_with_a_function_is_not_saved(tmp_path):
     config = Config(6, (Layer(4),), initializer=jax.nn.initializers.normal())
-    with pytest.raises(ValueError, match="cannot be written down"):
+    with pytest.raises(ValueError, match="cannot be written as text"):
         jlstm.save(tmp_path / "m", config, jlstm.init(jax.random.key(0), config))
     assert os.listdir(tmp_path) == []
 
@@ -252,14 +254,14 @@ def rewritten(path, change):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda m, t: m.clear(), "not one that jlstm wrote"),
-        (lambda m, t: m.update(format="pt"), "not one that jlstm wrote"),
+        (lambda m, t: m.clear(), "jlstm did not write it"),
+        (lambda m, t: m.update(format="pt"), "jlstm did not write it"),
         (lambda m, t: m.update(format_version="99"), "format version 99.*install a newer jlstm"),
         (lambda m, t: m.update(config="input_sise = 3"), "did you mean 'input_size'"),
-        (lambda m, t: t.pop("layers.1.b"), "missing: layers.1.b, not asked for: none"),
+        (lambda m, t: t.pop("layers.1.b"), "missing: layers.1.b; not expected: none"),
         (
             lambda m, t: t.update({"layers.2.b": t["layers.1.b"]}),
-            "not asked for: layers.2.b",
+            "not expected: layers.2.b",
         ),
         (lambda m, t: t.update({"layers.1.b": t["layers.1.b"][:3]}), r"layers.1.b is float32\[3\]"),
         (lambda m, t: t.update({"layers.1.b": t["layers.1.b"].astype("float16")}), "float16"),

@@ -47,7 +47,7 @@ def test_kinds_may_be_named(tmp_path):
     jlstm.save(tmp_path / "model", config, jlstm.init(jax.random.key(0), config))
     convert(tmp_path / "model", tmp_path / "other", "jlstm", "onnx")
     convert(tmp_path / "other", tmp_path / "back.safetensors", "onnx")
-    with pytest.raises(ValueError, match="its ending does not say"):
+    with pytest.raises(ValueError, match="its extension does not tell"):
         convert(tmp_path / "model", tmp_path / "other.onnx")
     with pytest.raises(ValueError, match="--to is 'onx'"):
         convert(tmp_path / "model", tmp_path / "other", "jlstm", "onx")
@@ -72,7 +72,9 @@ def test_one_of_several_networks_is_chosen(tmp_path):
     convert(tmp_path / "two.npz", tmp_path / "stack.safetensors", **stack)
     wanted = Config.stack(4, [4, 4], forget_bias=0.5)
     assert jlstm.load(tmp_path / "stack.safetensors")[0] == wanted
-    with pytest.raises(ValueError, match=r"--forget-bias is for files of tensorflow, but .* torch"):
+    with pytest.raises(
+        ValueError, match=r"--forget-bias is an option for tensorflow files, but .* torch"
+    ):
         convert(tmp_path / "two.pt", tmp_path / "c.safetensors", forget_bias=1.0)
 
 
@@ -100,7 +102,7 @@ def test_bfloat16_becomes_what_npz_files_hold(tmp_path, capsys):
 def test_folders_are_refused_in_words(tmp_path):
     config = Config.stack(5, [4])
     jlstm.save(tmp_path / "a.safetensors", config, jlstm.init(jax.random.key(0), config))
-    with pytest.raises(ValueError, match="its ending does not say"):
+    with pytest.raises(ValueError, match="its extension does not tell"):
         convert(tmp_path, tmp_path / "b.pt")
     (tmp_path / "c.pt").mkdir()
     with pytest.raises(IsADirectoryError, match=r"c\.pt: it is a folder"):

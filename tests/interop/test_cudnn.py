@@ -98,7 +98,7 @@ def test_what_does_not_fit(given, error, words):
 
 def test_layers_that_differ_are_refused():
     config = Config.stack(6, [4, 5])
-    with pytest.raises(ValueError, match="layers are alike"):
+    with pytest.raises(ValueError, match="the layers differ"):
         to_cudnn(config, jlstm.init(jax.random.key(0), config))
 
 

@@ -77,12 +77,12 @@ def test_classes_that_compute_something_else_are_refused():
             return state
 
     assert from_equinox(Named(3, 4, key=jax.random.key(0)))[0].input_size == 3
-    with pytest.raises(TypeError, match="Odd has a __call__ of its own"):
+    with pytest.raises(TypeError, match="Odd overrides __call__"):
         from_equinox(Odd(3, 4, key=jax.random.key(0)))
 
 
 def test_no_cells():
-    with pytest.raises(ValueError, match="no cells in the list"):
+    with pytest.raises(ValueError, match="list of cells is empty"):
         from_equinox([])
 
 

@@ -156,7 +156,7 @@ def test_states_of_the_last_step():
     config, params = from_keras(model, report=report)
     (carry,), ys = run(config, params, xs)
     assert_close((carry.c, carry.h, ys[-1]), (np.asarray(c), np.asarray(h), np.asarray(last)))
-    assert "take carry[-1].h" in str(report)
+    assert "use carry[-1].h" in str(report)
 
 
 def test_one_layer_backwards_has_its_outputs_in_the_order_of_the_inputs():
@@ -165,7 +165,7 @@ def test_one_layer_backwards_has_its_outputs_in_the_order_of_the_inputs():
     config, params = from_keras(model, report=report)
     ys = np.asarray(model(xs.swapaxes(0, 1))).swapaxes(0, 1)
     assert_close(run(config, params, xs)[1], ys[::-1], atol=1e-5)
-    assert "reverse order" in str(report)
+    assert "reversed order" in str(report)
 
 
 def test_a_cell():
@@ -256,7 +256,9 @@ def test_a_weights_file_says_that_its_layers_are_taken_as_a_stack(tmp_path):
     model.save_weights(tmp_path / "a.weights.h5")
     report = Report()
     from_keras(tmp_path / "a.weights.h5", report=report)
-    assert "does not say what its layers read: taken as a stack, lstm, lstm_1" in str(report)
+    assert "does not say how its layers are connected; assumed: a stack of lstm, lstm_1" in str(
+        report
+    )
 
 
 def test_numbers_in_the_other_byte_order(tmp_path):
@@ -317,7 +319,7 @@ def test_the_last_output_is_where_the_report_says(way):
     h = run(config, params, xs)[0][-1].h
     found = np.concatenate(list(h), -1) if way == "both" else h
     assert_close(found, np.asarray(model(xs.swapaxes(0, 1))), atol=1e-5)
-    assert "take carry[-1].h" in str(report)
+    assert "use carry[-1].h" in str(report)
 
 
 def test_a_state_that_was_kept_is_reported():
@@ -325,4 +327,4 @@ def test_a_state_that_was_kept_is_reported():
     layer(np.zeros((2, 3, 5), "float32"))
     report = Report()
     from_keras(layer, report=report)
-    assert "kept its state between batches; pass the last carry" in str(report)
+    assert "is stateful: pass the carry of one call to the next" in str(report)

@@ -45,7 +45,7 @@ REGISTERED = keras.saving.register_keras_serializable()(type("LSTM", (L.LSTM,), 
 def test_classes_under_the_names_of_kerass_own_are_refused(made):
     layer = made()
     layer.build((None, None, 5))
-    with pytest.raises(ValueError, match="is a class of your own"):
+    with pytest.raises(ValueError, match="is a custom class"):
         from_keras(layer)
 
 
@@ -71,5 +71,5 @@ def tanh(x):
 def test_functions_under_the_names_of_kerass_own_are_refused(made, option):
     layer = made(**{option: tanh})
     layer.build((None, None, 5))
-    with pytest.raises(ValueError, match=f'function called tanh.*{option}="tanh"'):
+    with pytest.raises(ValueError, match=f'function named tanh.*{option}="tanh"'):
         from_keras(layer)

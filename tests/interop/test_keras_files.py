@@ -48,7 +48,7 @@ def test_lstms_outside_the_layers_of_a_weights_file_are_refused(others, tmp_path
     if others:
         with h5py.File(tmp_path / "a.weights.h5", "r+") as file:
             del file["encoder"]
-        with pytest.raises(ValueError, match=r"the layers lstm_1.*but not those before"):
+        with pytest.raises(ValueError, match=r"the layers lstm_1.*expected numbers from 0 on"):
             from_keras(tmp_path / "a.weights.h5")
 
 
@@ -65,7 +65,7 @@ def test_a_weights_file_does_not_say_how_its_network_runs(tmp_path):
     report = Report()
     config, _ = from_keras(tmp_path / "a.weights.h5", report=report)
     assert config.layers[0].merge == "concat"
-    assert "tanh and sigmoid, concatenated, and forwards" in str(report)
+    assert "tanh and sigmoid, concatenated, forward" in str(report)
 
 
 @pytest.mark.parametrize("kind", ["GRU", "SimpleRNN"])
@@ -138,8 +138,8 @@ LAYERS = {
 @pytest.mark.parametrize(
     ("kind", "option", "value", "words"),
     [
-        ("LSTM", "use_bias", False, r"weights \[\[16\]\] beyond those that its options tell of"),
-        ("LSTM", "units", 10**9, r"\[5, 4\] for each gate; expected \[5, 1000000000\]"),
+        ("LSTM", "use_bias", False, r"weights \[\[16\]\] that do not belong to its options"),
+        ("LSTM", "units", 10**9, r"\[5, 4\] per gate; expected \[5, 1000000000\]"),
         ("LSTM", "units", "x", "expected a whole number"),
         ("LSTM", "units", None, "expected a whole number"),
         ("LSTM", "use_bias", "x", "expected True or False"),
@@ -147,8 +147,8 @@ LAYERS = {
         ("LSTM", "dropout", [], "expected"),
         ("Dropout", "rate", "x", "expected"),
         ("Bidirectional", "merge_mode", ["x"], "which is not known"),
-        ("Bidirectional", "layer", {}, "lacks a class_name"),
-        ("RNN", "cell", None, "lacks a class_name"),
+        ("Bidirectional", "layer", {}, "has no valid class_name"),
+        ("RNN", "cell", None, "has no valid class_name"),
     ],
 )
 def test_odd_options_are_refused_in_words(kind, option, value, words, tmp_path):

@@ -105,7 +105,7 @@ def test_linens_own_weights_and_activations():
         ({"params": {"forward_rnn": {"cell": {}}}}, "no kernel of 2 axes for ii"),
         ({"params": {"cell": 3}}, "no kernel of 2 axes for ii"),
         ({"ii": {"kernel": np.float32(1)}}, "no kernel of 2 axes for ii"),
-        ([], "no variables in the list"),
+        ([], "list of variables is empty"),
     ],
 )
 def test_missing_variables(variables, words):
@@ -124,7 +124,7 @@ def test_what_is_no_variables(given):
     [
         (Layer(4, projection_size=2), "projection_size"),
         (Layer(4, bidirectional=True, merge="sum"), "merge"),
-        (Layer(4, cell_activation="relu"), "uses one activation twice"),
+        (Layer(4, cell_activation="relu"), "uses one activation for the candidate and the output"),
     ],
 )
 def test_what_it_lacks_is_refused_by_name(layer, named):

@@ -104,14 +104,14 @@ def test_one_direction_backwards():
         (nnx.RNN(cell(0), reverse=True), "reverse=True without keep_order"),
         (
             nnx.Bidirectional(nnx.RNN(cell(0)), nnx.RNN(cell(1)), merge_fn=jnp.maximum),
-            "merge_fn=.*has no name here",
+            "merge_fn=.*is not known",
         ),
         (
             nnx.Bidirectional(nnx.RNN(cell(0)), nnx.RNN(cell(1, activation_fn=jax.nn.relu))),
             "directions of a Bidirectional have different activations",
         ),
-        (cell(0, gate_fn=jnp.cos), "the activation .* has no name here"),
-        ([], "no cells in the list"),
+        (cell(0, gate_fn=jnp.cos), "the activation .* is not known"),
+        ([], "list of cells is empty"),
     ],
 )
 def test_what_a_network_lacks(source, words):
@@ -156,7 +156,7 @@ def test_classes_that_compute_something_else_are_refused(kind):
         nnx.Bidirectional(nnx.RNN(own), odd(nnx.RNN, "__call__")(own)),
         nnx.RNN(cell(0, odd(kind, "__call__"))),
     ):
-        with pytest.raises(TypeError, match=r"Odd has a .* of its own"):
+        with pytest.raises(TypeError, match=r"Odd overrides "):
             from_nnx(source)
 
 
@@ -164,7 +164,7 @@ def test_classes_that_compute_something_else_are_refused(kind):
     "given", [3, None, "cell", nnx.LSTMCell, nnx.RNN(nnx.GRUCell(3, 4, rngs=nnx.Rngs(0)))]
 )
 def test_what_is_no_such_cell(given):
-    with pytest.raises(TypeError, match="expected nnx's LSTMCell"):
+    with pytest.raises(TypeError, match=r"expected nnx\.LSTMCell"):
         from_nnx(given)
 
 

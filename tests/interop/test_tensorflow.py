@@ -159,9 +159,9 @@ def test_a_forget_bias_is_folded_in_and_taken_out():
     config, params = from_tensorflow(names, report=report)
     b = params.layers[0].b
     np.testing.assert_array_equal(b, [*range(4), *range(9, 13), *range(4, 8), *range(12, 16)])
-    assert "forget bias of 1 " in str(report)
+    assert "1, which cells add to the forget gate" in str(report)
     made = to_tensorflow(config, params, scope="", report=(report := Report()))
-    assert "1 was taken off the forget gate's bias" in str(report)
+    assert "1 was subtracted from the forget gate's bias" in str(report)
     np.testing.assert_array_equal(made["lstm_cell/bias"], bias)
     np.testing.assert_array_equal(made["lstm_cell/kernel"], kernel)
 
@@ -271,27 +271,30 @@ def test_a_stack_of_each_direction_is_not_a_stack_of_both():
         for n, inputs in enumerate((5, 8)):
             cell = f"bidirectional_rnn/{way}/multi_rnn_cell/cell_{n}/lstm_cell"
             names |= below(**{cell.replace("/", "__"): lstm(inputs)})
-    with pytest.raises(ValueError, match=r'do not see the other.*="bidirectional_rnn/bw/multi'):
+    with pytest.raises(ValueError, match=r'do not read the other.*="bidirectional_rnn/bw/multi'):
         from_tensorflow(names)
 
 
 KERAS = below(lstm=lstm(5) | {"recurrent_kernel": np.zeros((4, 16), "float32")})
 OTHERS = [
     (KERAS, "is a layer of Keras.*from_keras"),
-    (below(rnn__basic_rnn_cell=lstm(5)), "by its name no LSTM cell"),
-    (below(rnn__layer_norm_basic_lstm_cell=lstm(5)), "by its name no LSTM cell"),
-    (below(rnn__lstm_cell=lstm(5) | {"gamma": np.zeros(4)}), "has gamma, which an LSTM cell lacks"),
+    (below(rnn__basic_rnn_cell=lstm(5)), "not an LSTM cell by its name"),
+    (below(rnn__layer_norm_basic_lstm_cell=lstm(5)), "not an LSTM cell by its name"),
+    (below(rnn__lstm_cell=lstm(5) | {"gamma": np.zeros(4)}), "has gamma, which no LSTM cell has"),
     (below(rnn__gru_cell__gates=lstm(5)), "no LSTM cell"),
-    (below(rnn__coupled_input_forget_gate_lstm_cell=lstm(5)), "by its name no LSTM cell"),
+    (below(rnn__coupled_input_forget_gate_lstm_cell=lstm(5)), "not an LSTM cell by its name"),
     ({"rnn/lstm_cell/kernel": lstm(5)["kernel"]}, "has no bias"),
-    (below(rnn__cell_1__lstm_cell=lstm(5)), r"the cells \[1\]; expected all, from 0 on"),
+    (below(rnn__cell_1__lstm_cell=lstm(5)), r"the cells \[1\]; expected 0, 1, 2"),
     (below(rnn__dense=lstm(5)), "no LSTM cell"),
     (
         {"rnn/lstm_cell/kernel": np.float32(1), "rnn/lstm_cell/bias": np.ones(16)},
-        r"rnn/lstm_cell/kernel is \[\]",
+        r"rnn/lstm_cell/kernel has shape \[\]",
     ),
     (below(rnn__lstm_cell=lstm(5) | {"bias": np.float32(1)}), r"shape \[\]"),
-    (below(rnn__lstm_cell=lstm(5) | {"w_i_diag": np.zeros(4)}), "1 of three peepholes"),
+    (
+        below(rnn__lstm_cell=lstm(5) | {"w_i_diag": np.zeros(4)}),
+        "1 peephole weights; expected three",
+    ),
     (below(rnn__lstm_cell=lstm(5) | {"projection/kernel": np.zeros(4)}), "expected \\[H, P\\]"),
 ]
 
@@ -306,7 +309,7 @@ def test_what_is_no_lstm_cell_is_refused_by_name(names, words):
     ("options", "words"),
     [
         ({"scope": []}, "scope is an empty list"),
-        ({"scope": None}, "scope holds None; expected where the cells stand"),
+        ({"scope": None}, "scope holds None; expected the scope of the cells"),
         ({"scope": 3}, "scope holds 3"),
         ({"scope": ["rnn", 3]}, "scope holds 3"),
         ({"forget_bias": "1"}, "forget_bias is '1'; expected a number"),
@@ -324,7 +327,7 @@ def test_a_clip_of_projections_is_none_of_the_layers_without_one(session):
     ys, _, values = unrolled(session, cells.MultiRNNCell(kinds), xs)
     config, params = from_tensorflow(values, projection_clip=0.1, report=(report := Report()))
     assert [layer.projection_clip for layer in config.layers] == [0.1, None]
-    assert "layer 1 has no projection for projection_clip" in str(report)
+    assert "layer 1 has no projection, so projection_clip" in str(report)
     assert_close(run(config, params, xs)[1], ys, atol=1e-5)
     with pytest.raises(ValueError, match="projection_clip"):
         from_tensorflow(below(rnn__lstm_cell=lstm(5)), projection_clip=0.1)
@@ -390,7 +393,7 @@ def test_states_are_tuples_or_not():
 
 def test_states_of_two_directions_are_refused_as_they_come_from_no_state():
     carry = (Carry(np.zeros((2, 3, 4)), np.zeros((2, 3, 4))),)
-    with pytest.raises(ValueError, match=r"layer 0 is \[2, 3, 4\].*one state a direction"):
+    with pytest.raises(ValueError, match=r"layer 0 has shape \[2, 3, 4\].*one state per direction"):
         carry_to_tensorflow(carry)
 
 
@@ -405,9 +408,9 @@ def test_state_is_tuple_false_in_tensorflow(session):
 def test_what_is_no_cell_is_refused():
     with pytest.raises(ValueError, match="no LSTM cell"):
         from_tensorflow({"dense/kernel": np.zeros((3, 4), "float32")})
-    with pytest.raises(ValueError, match="rows of the input above those of the state"):
+    with pytest.raises(ValueError, match="the input's rows above the state's rows"):
         from_tensorflow(below(lstm_cell={"kernel": np.zeros((3, 16)), "bias": np.zeros(16)}))
-    with pytest.raises(TypeError, match="expected arrays by name"):
+    with pytest.raises(TypeError, match="expected arrays by variable name"):
         from_tensorflow(3)
     config = Config.stack(5, [4], coupled_gates="input")
     with pytest.raises(ValueError, match="coupled_gates"):

@@ -111,11 +111,11 @@ def test_other_number_formats(dtype):
 def test_files_and_prefixes(tmp_path):
     whole = torch.nn.ModuleDict({"a": torch.nn.LSTM(5, 4), "b": torch.nn.LSTM(3, 2)})
     torch.save(whole.state_dict(), tmp_path / "whole.pt")
-    with pytest.raises(ValueError, match=r"several LSTMs; name one.*\['a\.', 'b\.'\]"):
+    with pytest.raises(ValueError, match=r"several LSTMs; choose one.*\['a\.', 'b\.'\]"):
         from_torch(tmp_path / "whole.pt")
     _, params = from_torch(tmp_path / "whole.pt", prefix="b.")
     assert_same(params, from_torch(whole["b"])[1])
-    with pytest.raises(ValueError, match=r"no LSTM begins with 'c\.'"):
+    with pytest.raises(ValueError, match=r"no LSTM has the prefix 'c\.'"):
         from_torch(whole.state_dict(), prefix="c.")
 
 
@@ -141,7 +141,7 @@ def test_what_acts_in_training_alone_is_left_out_and_reported():
     config = Config.stack(6, [4], weight_dropout=0.5)
     report = Report()
     to_torch(config, jlstm.init(jax.random.key(0), config), report=report)
-    assert "weight_dropout=0.5 acts in training alone" in str(report)
+    assert "weight_dropout=0.5 was left out: it acts only in training" in str(report)
 
 
 def test_wrong_sources():
@@ -150,7 +150,7 @@ def test_wrong_sources():
     with pytest.raises(ValueError, match="no LSTM"):
         from_torch(torch.nn.Linear(3, 4).state_dict())
     state = torch.nn.LSTM(5, 4).state_dict()
-    with pytest.raises(ValueError, match="recurrent weight is"):
+    with pytest.raises(ValueError, match="recurrent weight has shape"):
         from_torch({**state, "weight_hh_l0": torch.zeros(20, 4)})
     with pytest.raises(ValueError, match="bias"):
         from_torch({**state, "bias_ih_l0": torch.zeros(12)})
@@ -169,7 +169,7 @@ def test_an_lstm_within_a_mapping_is_found():
     for state in ({"model": own.state_dict()}, {"a": {"b": own.state_dict()}, "epoch": 3}):
         assert_same(from_torch(state)[1], wanted)
     both = {"model": own.state_dict(), "average": torch.nn.LSTM(5, 4).state_dict()}
-    with pytest.raises(ValueError, match=r"several LSTMs; name one.*'average\.', 'model\.'"):
+    with pytest.raises(ValueError, match=r"several LSTMs; choose one.*'average\.', 'model\.'"):
         from_torch(both)
     for prefix in ("model.", "model"):
         assert_same(from_torch(both, prefix=prefix)[1], wanted)
@@ -199,7 +199,7 @@ def test_weights_of_other_things_are_refused(given, words):
 
 def test_a_whole_module_in_a_file_is_refused_with_advice(tmp_path):
     torch.save(torch.nn.LSTM(5, 4), tmp_path / "a.pt")
-    with pytest.raises(ValueError, match=r"holds objects.*to run code"):
+    with pytest.raises(ValueError, match=r"holds objects.*run their code"):
         from_torch(tmp_path / "a.pt")
 
 
@@ -272,7 +272,7 @@ def test_a_class_with_a_forward_of_its_own_is_refused():
     class Same(torch.nn.LSTM):
         pass
 
-    with pytest.raises(TypeError, match=r"Own has a forward of its own.*state_dict"):
+    with pytest.raises(TypeError, match=r"Own overrides forward.*state_dict"):
         from_torch(Own(5, 4))
     from_torch(Same(5, 4))
     from_torch(Own(5, 4).state_dict())

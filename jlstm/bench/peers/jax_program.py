@@ -124,7 +124,7 @@ def compile_uncached(function: Callable[..., Any], *arguments: Any) -> tuple[Any
 
 @contextlib.contextmanager
 def _uncached() -> Iterator[None]:
-    """Forgets what was traced and compiled before, inner functions included, on disk too."""
+    """Clears all traced and compiled functions, and disables the cache on disk."""
     on_disk = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()  # otherwise JAX remembers whether the disk cache is enabled

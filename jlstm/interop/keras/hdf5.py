@@ -84,7 +84,7 @@ class Reader:
     def _array(self, dataset: Any) -> np.ndarray:
         """A dataset's array; a view of the file if the numbers are stored contiguously."""
         if dataset.external or dataset.is_virtual:
-            raise ValueError(f"{dataset.name} is stored in another file, which is not read")
+            raise ValueError(f"{dataset.name} is stored in another file, which is not followed")
         if dataset.dtype.kind not in "fV":
             raise ValueError(
                 f"{dataset.name} holds {dataset.dtype}; expected floating-point numbers"
