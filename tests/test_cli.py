@@ -67,7 +67,7 @@ def test_versions_name_what_drives_a_chip_where_it_is_installed(monkeypatch):
     ("error", "said"),
     [
         (RuntimeError("Unable to initialize backend 'tpu':\nin use"), "backend 'tpu': in use;"),
-        (AssertionError(), "there is none of the devices that it is to use;"),
+        (AssertionError(), "this machine has no device of the given platforms;"),
     ],
 )
 def test_jax_that_cannot_start_is_one_line_with_what_to_do(
