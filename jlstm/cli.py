@@ -106,11 +106,11 @@ class Convert:
     prefix: str | None = None
     """torch: prefix of the LSTM's weight names in the state dict, such as "encoder."."""
     node: str | None = None
-    """onnx: name of an LSTM node; only that node is read."""
+    """onnx: name of an LSTM node; the stack with that node is read."""
     scope: tuple[str, ...] | None = None
     """tensorflow: variable scope of the cells. Several scopes form one stack, lowest first."""
     forget_bias: float | None = None
-    """tensorflow: forget_bias of the cells; 1 by default."""
+    """tensorflow: forget_bias of the cells; by default 1, or 0 for CudnnLSTM."""
     cell_clip: float | None = None
     """tensorflow: cell_clip of the cells."""
     projection_clip: float | None = None

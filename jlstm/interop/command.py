@@ -61,7 +61,10 @@ def convert(
     config, params = _read(source, read, report, given)
     _write(out, written, config, params, report)
     sizes = ", ".join(str(layer.hidden_size) for layer in config.layers)
-    print(f"{source} ({read}) to {out} ({written}): layers of {sizes} over {config.input_size}")
+    print(
+        f"{source} ({read}) to {out} ({written}): hidden sizes {sizes}, "
+        f"input size {config.input_size}"
+    )
     for line in report:
         print(f"  {line}")
 

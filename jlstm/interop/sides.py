@@ -1,7 +1,7 @@
-"""The weights of one direction of one layer, gate by gate: the form between all frameworks.
+"""The weights of one direction of one layer, gate by gate: the form of all conversions.
 
-Each framework's module reads its arrays into Side and writes them from it. A Side holds views that
-already have our gate order and our axes. Nothing is copied until the result's arrays are filled.
+Each framework's module reads its arrays into a Side and writes them from one. A Side holds one view
+per gate, with our axes. Nothing is copied until the arrays of the result are filled.
 """
 
 from collections.abc import Collection, Sequence

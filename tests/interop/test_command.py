@@ -37,7 +37,7 @@ def test_files_of_all_kinds_become_files_of_all_others(first, second, tmp_path, 
     found = jlstm.load(back)
     assert_fits(found[0], config)
     assert_same(found[1], jax.tree.map(jax.numpy.asarray, params))
-    assert "layers of 4, 4 over 5" in capsys.readouterr().out
+    assert "hidden sizes 4, 4, input size 5" in capsys.readouterr().out
     names = {file.name for file in tmp_path.iterdir()}
     assert not [name for name in names if name.startswith(".")]
 

@@ -101,7 +101,7 @@ def test_linens_own_weights_and_activations():
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"params": {"kernel": np.zeros((3, 4))}}, "no kernel of 2 axes for ii .*expected kernels"),
+        ({"params": {"kernel": np.zeros((3, 4))}}, "no kernel of 2 axes for ii .*kernels ii"),
         ({"params": {"forward_rnn": {"cell": {}}}}, "no kernel of 2 axes for ii"),
         ({"params": {"cell": 3}}, "no kernel of 2 axes for ii"),
         ({"ii": {"kernel": np.float32(1)}}, "no kernel of 2 axes for ii"),

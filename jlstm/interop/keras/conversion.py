@@ -99,8 +99,8 @@ def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:
                 if layer.merge in ("concat", "none"):
                     what = "concatenates" if layer.merge == "concat" else "returns"
                     raise ValueError(
-                        f"{part.name} {what} its directions after a go_backwards layer, in an "
-                        "order that is not supported; leave out go_backwards below it"
+                        f"{part.name} {what} its directions in an order that is not "
+                        "supported after a go_backwards layer; leave out go_backwards below it"
                     )
                 own = own[::-1]
             dropout = layer.dropout or dropped
