@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 import jlstm
 from jlstm import Config, Layer
+from tests.examples import examples
 from tests.networks import apply, assert_close, calls, loss, make_call, require_kernel
 
 
@@ -51,7 +52,7 @@ def test_sequences_vmap_and_batch_dimensions_agree(call):
         assert_close(mapped, apply(call))
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(calls(given=["lengths", "resets"]))
 def test_an_ensemble_is_its_members(call):
     """Contract 3: vmap over params, values and gradients."""
