@@ -36,6 +36,7 @@ NETWORKS = {
     "directions": (
         Layer(3, bidirectional=True, merge="mul"),
         Layer(4, reverse=True, bias=False),
+        Layer(3, bidirectional=True, merge="sum"),
         Layer(2, bidirectional=True, merge="average"),
         Layer(2, bidirectional=True, merge="none"),
     ),
@@ -44,7 +45,7 @@ NETWORKS = {
         Layer(3, gate_clip=1.5, coupled_gates="input", skip=True),
     ),
     "norms": (
-        Layer(4, layer_norm="gates_and_cell", bidirectional=True, merge="sum"),
+        Layer(4, layer_norm="gates_and_cell"),
         Layer(4, layer_norm="products_and_cell", coupled_gates="forget", residual=True),
         Layer(3, layer_norm="products_and_output"),
     ),
