@@ -6,16 +6,23 @@ import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.examples import examples
 from tests.networks import require_kernel
 
 jax.config.update("jax_num_cpu_devices", 8)
+# Most of the time goes into LLVM; the programs that XLA makes are the same.
+jax.config.update("jax_disable_most_optimizations", True)
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 slow_to_compile = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile(
-    "fixed", max_examples=12, derandomize=True, deadline=None, suppress_health_check=slow_to_compile
+    "fixed",
+    max_examples=examples(12),
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=slow_to_compile,
 )
 settings.register_profile(
     "long", max_examples=500, deadline=None, suppress_health_check=slow_to_compile
@@ -29,6 +36,16 @@ def x64():
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture
+def optimised():
+    """Programs compiled as users' are, for one test."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.clear_caches()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import os
 from typing import NamedTuple
 
 import jax
@@ -14,10 +13,11 @@ import jlstm
 from jlstm import Config, Layer
 from jlstm.kernels.cpu import lowering as cpu
 from tests import reference
+from tests.examples import examples
 
 _drawn = itertools.count(1)
 # Of each contract that is looked at in random networks over all options at once.
-EXAMPLES = int(os.environ.get("JLSTM_EXAMPLES", "25"))
+EXAMPLES = examples(25, more=True)
 MERGES = ("concat", "sum", "mul", "average")
 
 

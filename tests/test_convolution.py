@@ -7,6 +7,7 @@ import pytest
 
 import jlstm
 from jlstm import Carry, Config, Layer
+from tests.examples import mostly_full
 from tests.networks import apply, assert_close, loss, make_call
 
 HARD = Layer(4, recurrent_activation="hard_sigmoid", activation="relu", cell_activation="relu")
@@ -26,10 +27,11 @@ CONVOLUTIONS = {
     ),
     "3": ((4, 5, 4), (2, 3, 2), {}),
 }
+DEFAULT = ["1, same, stride 2", "2, same, dilated", "2, hard sigmoid, relu", "3"]
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("row", CONVOLUTIONS)
+@pytest.mark.parametrize("row", mostly_full(CONVOLUTIONS, DEFAULT))
 def test_conv_lstm_is_that_of_keras(row):
     keras = pytest.importorskip("keras")
     space, kernel, options = CONVOLUTIONS[row]

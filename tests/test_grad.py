@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
+from tests.examples import examples
 from tests.networks import (
     apply,
     assert_close,
@@ -120,7 +121,7 @@ def test_per_example_gradients_are_those_of_each_example(jitted):
     )
 
 
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 @given(calls())
 def test_compiled_gradients_are_those_of_single_operations(call):
     """Contract 8: the compiler's fusions have been wrong before."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
+from tests.examples import examples
 from tests.networks import assert_close, loss, make_call
 
 
@@ -31,7 +32,7 @@ def test_little_of_a_packed_batch_is_padding(kind):
     assert 1 - packed.mask.mean() < 0.1
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.booleans(), st.booleans())
 def test_packed_sequences_give_what_they_give_alone(lengths, both, learned):
     """Values, and gradients for parameters."""

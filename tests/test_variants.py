@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer, cell, randomness
-from jlstm.layer import COUPLINGS, NORMS
+from jlstm.layer import COUPLINGS, DROPPED, MERGES, NORMS
+from tests.examples import examples
 from tests.networks import (
     EXAMPLES,
     apply,
@@ -24,10 +25,39 @@ from tests.networks import (
     expected,
     loss,
     make_call,
+    random_like,
     run,
     variant_calls,
 )
 
+ALL = ("lengths", "mask", "resets")
+# Networks that together have every option of Layer, and every value of those that choose by name.
+NETWORKS = {
+    "directions": (
+        Layer(3, bidirectional=True, merge="mul"),
+        Layer(4, reverse=True, bias=False),
+        Layer(3, bidirectional=True, merge="sum"),
+        Layer(2, bidirectional=True, merge="average"),
+        Layer(2, bidirectional=True, merge="none"),
+    ),
+    "projections and clips": (
+        Layer(4, peepholes=True, projection_size=3, projection_clip=0.5, cell_clip=0.8),
+        Layer(3, gate_clip=1.5, coupled_gates="input", skip=True),
+    ),
+    "norms": (
+        Layer(4, layer_norm="gates_and_cell"),
+        Layer(4, layer_norm="products_and_cell", coupled_gates="forget", residual=True),
+        Layer(3, layer_norm="products_and_output"),
+    ),
+    "activations": (
+        Layer(3, activation="softsign", recurrent_activation="hard_sigmoid", highway=True),
+        Layer(4, cell_activation="linear", zoneout_c=0.3, zoneout_h=0.4),
+    ),
+    "random": (
+        Layer(3, recurrent_dropout=0.4, recurrent_dropout_on="candidate"),
+        Layer(4, recurrent_dropout=0.4, held_masks=True, weight_dropout=0.5, dropout=0.5),
+    ),
+}
 MANY = settings(max_examples=EXAMPLES)
 
 
@@ -39,6 +69,73 @@ def gradients(call, **changes):
         return loss(apply(call, params=params, carry=carry, xs=xs))
 
     return jax.grad(total)((call.params, call.carry, call.xs))
+
+
+def network(name):
+    config = Config(3, NETWORKS[name], learn_initial_carry=True)
+    return make_call(config, 5, (2,), 0, ALL)
+
+
+def test_the_networks_have_every_option():
+    layers = [layer for several in NETWORKS.values() for layer in several]
+    for field in dataclasses.fields(Layer):
+        seen = {getattr(layer, field.name) for layer in layers}
+        assert len(seen) > 1 or field.name == "forget_bias", f"add {field.name} to NETWORKS"
+    for name, values in (("merge", MERGES), ("coupled_gates", COUPLINGS), ("layer_norm", NORMS)):
+        assert {getattr(layer, name) for layer in layers} >= set(values)
+    assert {layer.recurrent_dropout_on for layer in layers} == set(DROPPED)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_option_is_that_of_the_reference(name):
+    """Contracts 4 to 6 and 8: values, and the slope of the loss along one direction."""
+    call, step = network(name), 1e-6
+    assert_close(apply(call), expected(call), atol=3e-4)
+
+    def total(args):
+        params, carry, xs = args
+        return loss(apply(call, params=params, carry=carry, xs=xs))
+
+    args = call.params, call.carry, call.xs
+    direction = random_like(7, args)
+
+    def reference(at):
+        params, carry, xs = jax.tree.map(
+            lambda a, d: a.astype("float64") + at * d.astype("float64"), args, direction
+        )
+        return float(
+            sum(
+                (np.asarray(a) * waves(a, "float64")).sum()
+                for a in jax.tree.leaves(expected(call._replace(params=params, carry=carry, xs=xs)))
+            )
+        )
+
+    wanted = (reference(step) - reference(-step)) / (2 * step)
+    products = jax.tree.map(lambda g, d: np.vdot(g, d), jax.jit(jax.grad(total))(args), direction)
+    np.testing.assert_allclose(sum(jax.tree.leaves(products)), wanted, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "directions"])
+def test_every_option_takes_steps(name):
+    """Contract 1, and 11 where something is drawn; the layers that can, one way in time."""
+    layers = [
+        dataclasses.replace(
+            layer, bidirectional=False, merge="concat", weight_dropout=0.0, held_masks=False
+        )
+        for layer in NETWORKS[name]
+    ]
+    call = make_call(Config(3, tuple(layers)), 4, (2,), 0, ("resets",))
+    key, resets = jax.random.key(3), call.times["resets"]
+
+    @jax.jit
+    def stepped(params):
+        carry, ys = call.carry, []
+        for x, reset, k in zip(call.xs, resets, jax.random.split(key, len(call.xs)), strict=True):
+            carry, y = jlstm.step(call.config, params, carry, x, reset=reset, key=k)
+            ys.append(y)
+        return carry, jnp.stack(ys)
+
+    assert_close(stepped(call.params), apply(call, times={**call.times, "key": key}), atol=1e-4)
 
 
 @MANY
@@ -112,7 +209,16 @@ def test_the_same_key_gives_the_same_and_no_key_drops_nothing(call, seed):
 @MANY
 @given(variant_calls(noisy=True), st.integers(0, 9))
 def test_what_is_drawn_goes_where_the_papers_say(call, seed):
-    """The masks themselves are taken from the library; dropout of inputs and weights is applied."""
+    """The masks themselves are taken from the library; dropout of weights is applied."""
+    assert_drawn(call, seed)
+
+
+def test_every_random_option_goes_where_the_papers_say():
+    """Contract 11."""
+    assert_drawn(network("random"), 0)
+
+
+def assert_drawn(call, seed):
     key, config = jax.random.key(seed), call.config
     layers = tuple(
         dataclasses.replace(layer, dropout=0.0, held_masks=False)
@@ -164,11 +270,11 @@ def test_vmap_over_sequences_is_a_batch(call):
     assert_close(mapped(call.carry, call.xs, call.times), apply(call), atol=1e-4)
 
 
-def waves(a):
-    return np.cos(np.arange(a.size, dtype="float32")).reshape(a.shape)
+def waves(a, dtype="float32"):
+    return np.cos(np.arange(a.size, dtype=dtype)).reshape(a.shape)
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(variant_calls())
 def test_derivatives_of_both_modes_agree(call):
     """Contract 8: a gradient along a direction is the derivative in it, once and twice."""

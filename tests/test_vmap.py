@@ -1,5 +1,6 @@
 """Batches: contract 3."""
 
+import itertools
 import math
 import re
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 
 import jlstm
 from jlstm import Config, Layer
+from tests.examples import examples, mostly_full
 from tests.networks import apply, assert_close, calls, loss, make_call, require_kernel
 
 
@@ -51,7 +53,7 @@ def test_sequences_vmap_and_batch_dimensions_agree(call):
         assert_close(mapped, apply(call))
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(calls(given=["lengths", "resets"]))
 def test_an_ensemble_is_its_members(call):
     """Contract 3: vmap over params, values and gradients."""
@@ -83,8 +85,16 @@ def foreign_elements(program):
     return total
 
 
-@pytest.mark.parametrize("layer", [Layer(16), Layer(16, bidirectional=True)])
-@pytest.mark.parametrize("of", ["values", "gradients"])
+ONE_WAY, BOTH_WAYS = Layer(16), Layer(16, bidirectional=True)
+
+
+@pytest.mark.parametrize(
+    ("layer", "of"),
+    mostly_full(
+        list(itertools.product((ONE_WAY, BOTH_WAYS), ("values", "gradients"))),
+        default=[(BOTH_WAYS, "gradients")],
+    ),
+)
 @pytest.mark.parametrize("implementation", ["scan", "cpu"])
 def test_vmap_does_the_work_of_a_batch_dimension(layer, of, implementation):
     """Contract 3: as many floating-point operations, and as much memory within a tenth.

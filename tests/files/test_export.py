@@ -15,6 +15,7 @@ import jlstm
 from jlstm import Config, Layer
 from jlstm.files.export import write
 from jlstm.files.models import named
+from tests.examples import examples
 from tests.networks import apply, assert_close, calls, make_call, variant_calls
 
 STACK = Config(
@@ -35,7 +36,7 @@ def again(exported):
 
 @pytest.mark.parametrize("inside", [True, False])
 @given(call=calls(batch=False, given=("lengths", "resets")))
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 def test_the_artefact_gives_what_apply_gives(inside, call):
     call = make_call(call.config, 4, (3,), 0, call.times)
     exported = again(
@@ -54,7 +55,7 @@ def test_the_artefact_gives_what_apply_gives(inside, call):
 
 
 @given(variant_calls(given=()))
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 def test_every_variant_is_exported(call):
     exported = again(jlstm.export(call.config, call.params, platforms=[PLATFORM]))
     carry, ys = exported.call(pairs(call.carry), call.xs)

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 import jlstm
 from jlstm import Config, Layer
 from jlstm.files import config_toml, models
+from tests.examples import examples
 from tests.networks import assert_close, configs, make_call, variant_calls
 
 CALL = make_call(Config(6, (Layer(4, bidirectional=True), Layer(5))), 3, (2,), 0)
@@ -273,7 +274,7 @@ def test_a_file_that_contradicts_itself_is_refused(model, change, words):
         jlstm.load(model)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(variant_calls(noisy=True))
 def test_every_variant_comes_back_as_it_was(call):
     with tempfile.TemporaryDirectory() as folder:

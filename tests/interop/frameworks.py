@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +11,10 @@ from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
+from tests.examples import examples
 from tests.networks import assert_close, loss, random_call
 
-EXAMPLES = int(os.environ.get("JLSTM_EXAMPLES", 10))
-random_networks = settings(max_examples=EXAMPLES, deadline=None)
+random_networks = settings(max_examples=examples(10, more=True), deadline=None)
 
 KERAS_ACTIVATIONS = ("tanh", "relu", "sigmoid", "softsign", "hard_sigmoid", "linear")
 

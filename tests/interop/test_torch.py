@@ -1,5 +1,7 @@
 """Weights to and from PyTorch."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 import jlstm
 from jlstm import Carry, Config, Layer
 from jlstm.interop import Report, from_torch, to_torch
+from tests.examples import mostly_full
 from tests.interop.frameworks import (
     assert_close,
     assert_goes_there_and_back,
@@ -57,10 +60,13 @@ def test_torch_gives_what_a_network_gives(call):
     assert_agrees(call.config, call.params, to_torch(call.config, call.params), call.xs)
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("proj_size", [0, 3])
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("layers", "bidirectional", "proj_size", "bias"),
+    mostly_full(
+        list(itertools.product([1, 2, 3], [False, True], [0, 3], [True, False])),
+        default=[(1, False, 0, True), (2, True, 3, True), (3, True, 0, False)],
+    ),
+)
 def test_torchs_own_weights_give_what_torch_gives(layers, bidirectional, proj_size, bias):
     torch.manual_seed(0)
     module = torch.nn.LSTM(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
+from tests.examples import examples
 from tests.networks import assert_close, expected, gradients, loss, make_call, run, scaled
 
 pytestmark = pytest.mark.usefixtures("kernel")
@@ -32,7 +33,7 @@ def shapes(draw):
     return call._replace(params=scaled(call.params))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(shapes())
 def test_every_size_gives_what_the_scan_gives(call):
     """Values, last carry and all gradients."""
@@ -49,14 +50,14 @@ def test_more_units_than_a_block_holds(steps):
     assert_close(gradients(call, "cpu"), gradients(call, "scan"), atol=5e-4)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(shapes())
 def test_every_size_gives_what_the_reference_gives(call):
     call = call._replace(xs=call.xs[:3], times={})
     assert_close(run(call, "cpu"), expected(call), atol=1e-5)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(shapes())
 def test_bfloat16_gives_what_the_scan_gives(call):
     """Contract 9: products read weights, inputs and h in bfloat16, all else is float32."""

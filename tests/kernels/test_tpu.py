@@ -1,5 +1,7 @@
 """The kernels for TPU, run by Pallas's interpreter, and the programs that hold them."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -11,6 +13,7 @@ from jlstm import Config, Layer
 from jlstm.kernels import choice, fused_as_scans
 from jlstm.kernels.tpu import lowering as tpu
 from jlstm.kernels.tpu import vmem
+from tests.examples import mostly_full
 from tests.networks import assert_close
 from tests.operands import BOTH, MIXED, backward, forward
 
@@ -28,19 +31,30 @@ def assert_kernels_agree(run, reverse, interpret=STRICT):
         assert_close(seen, fused_as_scans.backward(back, reverse))
 
 
-@pytest.mark.parametrize("given", [(), ("valid",), ("resets",), ("valid", "resets")])
-@pytest.mark.parametrize("way", WAYS)
+GIVEN = [(), ("valid",), ("resets",), ("valid", "resets")]
+
+
+@pytest.mark.parametrize(
+    ("way", "given"),
+    mostly_full(
+        list(itertools.product(WAYS, GIVEN)),
+        default=[("forward", ()), ("backward", ("valid", "resets"))],
+    ),
+)
 def test_the_kernels_give_what_the_scans_do(way, given):
     """Sizes that are multiples of nothing, in more than one block of time."""
     assert_kernels_agree(forward(WAYS[way], 11, 5, 3, 7, given), WAYS[way])
 
 
-@pytest.mark.parametrize(("time", "batch", "units"), [(1, 1, 1), (8, 8, 128), (9, 17, 130)])
+@pytest.mark.parametrize(
+    ("time", "batch", "units"),
+    mostly_full([(1, 1, 1), (8, 8, 128), (9, 17, 130)], default=[(9, 17, 130)]),
+)
 def test_sizes_at_and_beyond_a_tile(time, batch, units):
     assert_kernels_agree(forward((False,), time, batch, 2, units), (False,))
 
 
-@pytest.mark.parametrize("ways", [BOTH, MIXED])
+@pytest.mark.parametrize("ways", [BOTH, pytest.param(MIXED, marks=pytest.mark.full)])
 def test_groups_of_either_direction_share_a_call(ways):
     """As those of a bidirectional layer do, or of an ensemble."""
     assert_kernels_agree(forward(ways, 4, 2, 3, 5, ("valid", "resets")), ways)

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 import jlstm
 from jlstm import Config, Layer
+from tests.examples import examples
 from tests.networks import apply, assert_close, calls, loss, make_call
 
 NOISY = Layer(4, dropout=0.3, recurrent_dropout=0.3, held_masks=True, weight_dropout=0.2)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(calls(streams=True), st.sampled_from([1, 2, 3, 9, "sqrt"]))
 def test_rematerialisation_changes_memory_and_nothing_else(call, remat):
     def total(args, times):
@@ -53,7 +54,7 @@ def test_rematerialisation_takes_a_tenth_of_the_memory():
     assert training_memory("sqrt") <= training_memory(None) / 10
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(calls(streams=True, given=("mask", "resets")), st.integers(1, 7))
 def test_truncated_gradients_are_those_of_spans_one_after_the_other(call, steps):
     """Contract 2, and no gradient from one span to the one before."""

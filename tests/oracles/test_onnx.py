@@ -5,6 +5,7 @@ import pytest
 
 import jlstm
 from jlstm import Layer
+from tests.examples import mostly_full
 from tests.networks import apply, assert_close
 from tests.oracles.calls import LENGTHS, B, H, T, call_of, permuted, sides
 
@@ -128,7 +129,17 @@ def in_onnx(call):
     return (jlstm.Carry(c[0], h[0]),), ys[:, 0]
 
 
-@pytest.mark.parametrize("row", ONNX)
+DEFAULT = [
+    "reverse",
+    "peepholes, both ways, lengths",
+    "input_forget, peepholes, clip",
+    "hard sigmoid, relu, softsign",
+    "affine, leaky relu, elu",
+    "scaled tanh, softplus, thresholded relu",
+]
+
+
+@pytest.mark.parametrize("row", mostly_full(ONNX, DEFAULT))
 def test_onnx_runtime(row):
     call = call_of(*ONNX[row])
     assert_close(apply(call), in_onnx(call), atol=1e-5)

@@ -6,6 +6,7 @@ import pytest
 
 import jlstm
 from jlstm import Layer
+from tests.examples import mostly_full
 from tests.networks import apply, assert_close, loss
 from tests.oracles.calls import H, T, call_of, permuted
 
@@ -19,7 +20,7 @@ BLOCK = {
 }
 
 
-@pytest.mark.parametrize("row", BLOCK)
+@pytest.mark.parametrize("row", mostly_full(BLOCK, default=["peepholes, cell_clip"]))
 @pytest.mark.parametrize("version", ["BlockLSTM", "BlockLSTMV2"])
 def test_tensorflow_block(row, version):
     """The raw operations: order i, g, f, o in the first version and i, f, g, o in the second."""
@@ -73,7 +74,9 @@ TF1 = {
 }
 
 
-@pytest.mark.parametrize("row", TF1)
+@pytest.mark.parametrize(
+    "row", mostly_full(TF1, default=["peepholes", "projection", "all of them"])
+)
 def test_tensorflow_1_lstm_cell(row):
     tf = pytest.importorskip("tensorflow")
     pytest.importorskip("tf_keras")

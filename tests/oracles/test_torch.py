@@ -6,6 +6,7 @@ import pytest
 
 import jlstm
 from jlstm import Layer
+from tests.examples import mostly_full
 from tests.networks import apply, assert_close, loss
 from tests.oracles.calls import INPUTS, LENGTHS, H, T, call_of, sides
 
@@ -57,7 +58,9 @@ def in_torch(call):
     return ((jlstm.Carry(c, h),), ys.detach().numpy()), xs.grad.numpy()
 
 
-@pytest.mark.parametrize("row", TORCH)
+@pytest.mark.parametrize(
+    "row", mostly_full(TORCH, default=["plain", "packed, projection, both ways"])
+)
 def test_torch(row):
     call = call_of(*TORCH[row])
     wanted, slope = in_torch(call)
