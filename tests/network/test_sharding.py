@@ -124,8 +124,8 @@ def test_shard_map_runs_the_batch_in_parts():
 @pytest.mark.parametrize(
     "options",
     [
-        {"projection_size": 2},
-        {"layer_norm": "products_and_cell"},
+        pytest.param({"projection_size": 2}, marks=pytest.mark.full),
+        pytest.param({"layer_norm": "products_and_cell"}, marks=pytest.mark.full),
         {"layer_norm": "gates_and_cell", "peepholes": True, "projection_size": 2},
     ],
 )
