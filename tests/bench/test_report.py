@@ -99,7 +99,7 @@ def test_the_report_tells_losses_and_what_redoes_it(report):
     text = report.read_text()
     assert "`jlstm bench made-up.toml`" in text
     assert "| H 16 | forward | torch | jlstm scan | 2.00 (2.00 to 2.00) |" in text
-    assert "forward 2.00; below 1 is faster" in text
+    assert "Geometric means: forward 2.00; below 1, jlstm is faster." in text
     assert "Not timed: gone (needs: pip install gone)." in text
     first, second, third = re.findall(r"^\| (torch|jlstm scan|slow) \|", text, re.MULTILINE)[:3]
     assert (first, second, third) == ("torch", "jlstm scan", "slow")

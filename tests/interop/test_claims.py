@@ -63,7 +63,7 @@ def test_torch_tensors_larger_than_their_file(way, tmp_path):
         one = torch.nn.LSTM(500, 500).state_dict()
         state = {name[:-1] + str(n): a for n in range(100) for name, a in one.items()}
     torch.save(state, tmp_path / "a.pt")
-    with pytest.raises(ValueError, match=r"weights would have .* save a clone"):
+    with pytest.raises(ValueError, match=r"weights would take .* save a clone"):
         from_torch(tmp_path / "a.pt")
     assert_refused_at_once(from_torch, tmp_path / "a.pt")
 

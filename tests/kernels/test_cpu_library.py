@@ -156,6 +156,8 @@ def test_a_newer_interface_is_stepped_aside_from(monkeypatch):
 def test_a_missing_library_leaves_the_scan(monkeypatch):
     """With one warning, as it is slower."""
     monkeypatch.setattr(library, "_path", lambda: None)
-    with pytest.warns(RuntimeWarning, match="kernels of jlstm are left out: .* install a compiler"):
+    with pytest.warns(
+        RuntimeWarning, match="jlstm does not use its CPU kernels: .* install a compiler"
+    ):
         found, reason = library.load.__wrapped__()
     assert found is None and "reinstall" in reason

@@ -106,4 +106,4 @@ def test_an_installation_without_a_compiler_succeeds_and_says_so(installed, envi
     assert "jlstm-" in said and "0_without_cpp_kernels-py3-none-any.whl" in said
     done = environment("python", "-c", USE)
     assert " cpu False " in succeeded(done)
-    assert done.stderr.count("RuntimeWarning: the CPU kernels of jlstm are left out") == 1
+    assert done.stderr.count("RuntimeWarning: jlstm does not use its CPU kernels") == 1
