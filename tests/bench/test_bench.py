@@ -102,7 +102,7 @@ def test_contenders_agree_or_say_what_they_lack(everyone, shape):
         lacking = set(LACKING[shape])
         if mode == "training":
             lacking |= {"onnxruntime"}
-        assert set(outcome.left_out) == lacking - SKIPPED
+        assert set(outcome.left_out) == lacking - SKIPPED, outcome.left_out
         assert not any("Error" in reason for reason in outcome.left_out.values())
         assert not any("agree" in reason for reason in outcome.left_out.values())
         assert len(outcome.timings) + len(outcome.left_out) == len(CONTENDERS) - len(SKIPPED)
