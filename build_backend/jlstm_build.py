@@ -43,7 +43,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
-    """Builds an editable wheel likewise."""
+    """Builds an editable wheel in the same way."""
     return _build(build.build_editable, wheel_directory, config_settings, metadata_directory)
 
 
