@@ -38,16 +38,6 @@ def x64():
     jax.config.update("jax_enable_x64", False)
 
 
-@pytest.fixture
-def optimised():
-    """Programs compiled as users' are, for one test."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()
-    yield
-    jax.config.update("jax_disable_most_optimizations", True)
-    jax.clear_caches()
-
-
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
     """Random networks leave many programs behind; memory is given back after each module."""
