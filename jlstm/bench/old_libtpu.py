@@ -1,24 +1,17 @@
 """Workarounds to compile for a TPU without a chip on an older jax and libtpu."""
 
-import importlib.metadata
 import re
 from typing import Any
 
 import jax
+
+from jlstm.kernels.primitives.libtpu_form import installed
 
 # The versions on Colab's TPUs in August 2026.
 _JAX, _LIBTPU = "0.7.2", "0.0.21.1"
 # The errors of libtpu and of JAX when libtpu is too old for a Pallas kernel.
 _UNREADABLE = re.compile(r"Unsupported version: expected <= (\d+) but got (\d+)")
 _TOO_OLD = "Pallas TPU requires a libtpu version that's at most a month old"
-
-
-def installed() -> str | None:
-    """The version of libtpu; None if it is not installed or its package has another name."""
-    try:
-        return importlib.metadata.version("libtpu")
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def adapt() -> None:

@@ -23,7 +23,7 @@ Wanted = tuple[bool, ...]
 
 
 def tangent(given: Forward, moved: Forward, kept: Kept) -> jax.Array:
-    """d_z [G, T, *batch, 4H] for the tangents `moved`; skips those that are ad.Zero."""
+    """d_z [G, T, *batch, 4H] for the tangents `moved`; tangents of type ad.Zero are skipped."""
 
     def some(a: Any) -> Any:
         return None if isinstance(a, ad.Zero) else a

@@ -8,6 +8,14 @@ from typing import Any
 import jax
 
 
+def installed() -> str | None:
+    """The version of libtpu; None if it is not installed or its package has another name."""
+    try:
+        return importlib.metadata.version("libtpu")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 @functools.cache
 def reads_older_form_only() -> bool:
     """Whether jax 0.7 writes TPU kernels in a form that the installed libtpu does not accept.
@@ -17,9 +25,8 @@ def reads_older_form_only() -> bool:
     to 7 only. libtpu 0.0.23, which jax 0.7.2 requires, reads versions 7 and 8. Versions below
     0.0.23 therefore get version 7.
     """
-    try:
-        libtpu = importlib.metadata.version("libtpu")
-    except importlib.metadata.PackageNotFoundError:
+    libtpu = installed()
+    if libtpu is None:
         return False
     numbers = tuple(int(part) for part in libtpu.split(".")[:3] if part.isdigit())
     return jax.__version_info__[:2] == (0, 7) and numbers < (0, 0, 23)
