@@ -133,9 +133,9 @@ def test_outputs_of_two_directions_are_taken_side_by_side_alone(door, name):
 @pytest.mark.parametrize(
     ("door", "missing", "message"),
     [
-        ("forward", "initial_c", "resets need an initial carry"),
-        ("forward", "c_before", "kept together"),
-        ("backward", "d_initial_h", "resets need gradients of the initial carry"),
+        ("forward", "initial_c", "resets are given without initial_c and initial_h"),
+        ("forward", "c_before", "must all be present or all be absent"),
+        ("backward", "d_initial_h", "resets are given without d_initial_c and d_initial_h"),
     ],
 )
 def test_operands_that_belong_together_are_not_taken_apart(door, missing, message):

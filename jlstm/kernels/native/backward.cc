@@ -45,7 +45,8 @@ void backward(const Backward& call, Team& team) {
   for (int64_t group = 0; group < s.groups; ++group) {
     float* packed = scratch.take(lanes * set.width * 4 * s.units);
     float* d_c = scratch.take(s.batch * s.units);
-    passes.push_back({call, group, packed, d_c, scratch.take(s.batch * s.units)});
+    float* d_h = scratch.take(s.batch * s.units);
+    passes.push_back({.call = call, .group = group, .w_h = packed, .d_c = d_c, .d_h = d_h});
   }
   auto take_step = [&](const Part& part, int64_t k) {
     set.backward_step(passes[part.group], part, k);

@@ -12,6 +12,24 @@ namespace {
 // Size of the input products of a share that fit into its cache, in floats.
 constexpr int64_t kChunk = 96 * 1024;
 
+// How a call packs its weights and groups its steps; the same for all shares.
+struct Layout {
+  int64_t panel_size;  // floats in a row of a panel
+  int64_t panels;      // panels of a group's weights
+  int64_t chunk;       // steps whose input products are computed at once
+  bool packed;         // the kernels read packed weights
+  bool ahead;          // W_x is packed once, before the first step
+  bool beside;         // W_h is packed during the first input products
+};
+
+// The memory of a call, in the arrays that the kernels read and write.
+struct Buffers {
+  std::vector<std::vector<int32_t>> sources;  // of each group; see ForwardPass::source
+  std::vector<ForwardPass> passes;            // of each group
+  std::vector<std::vector<float*>> z;         // input products of each part of each share
+  std::vector<float*> own;                    // panels of W_x that each share packs itself
+};
+
 // The source of the state that each step of a group reads; see ForwardPass::source.
 std::vector<int32_t> sources(const Sizes& sizes, const Schedule& schedule, int64_t group) {
   const int64_t steps = sizes.steps, batch = sizes.batch;
@@ -53,108 +71,148 @@ double last_vector(const Sizes& s, int64_t width) {
   return (units * 4 + width - 1) / width / 4.0;
 }
 
-}  // namespace
+int64_t rows_of(const Part& part) { return part.row_end - part.row; }
 
-void forward(const Forward& call, Team& team) {
-  const Sizes& s = call.sizes;
-  const Kernels& set = kernels();
-  const int64_t panel_size = set.lanes * set.width;
-  const Plan plan =
-      divide(s, set.width, team.threads, packing_pays(s) ? last_vector(s, set.width) : 1);
-  const int64_t panels = (s.units + set.width - 1) / set.width;
-  // Number of steps whose input products are computed at once. It is the same for all shares, so
-  // that they compute input products in the same phase and none waits for the others.
+// The number of steps whose input products are computed at once. It is the same for all shares, so
+// that they compute input products in the same phase and none waits for the others.
+int64_t chunk_of(const Sizes& s, const Plan& plan, int64_t panel_size) {
   int64_t chunk = s.steps;
   for (const auto& share : plan.shares)
     for (const Part& part : share) {
-      const int64_t rows = part.row_end - part.row;
+      const int64_t rows = rows_of(part);
       const int64_t fit = kChunk / (rows * (part.end - part.first) * panel_size);
       const int64_t least =
           (std::max<int64_t>(64, s.inputs / 2) + rows - 1) / rows;  // amortises W_x
       chunk = std::min(chunk, std::max(fit, least));
     }
-  auto z_size = [&](const Part& part) {
-    return chunk * (part.row_end - part.row) * (part.end - part.first) * panel_size;
-  };
-  // W_x is packed once, in advance, if many chunks read it, or if several do and it fits the cache.
-  // Otherwise each panel is packed during the products of the panel before it. Then W_h is packed
-  // in the same way, if only one share reads it.
-  const bool packed = packing_pays(s), small = panels * s.inputs * panel_size < kChunk * 4;
-  const bool ahead = packed && s.steps > chunk * (small ? 1 : 3);
-  bool beside = packed && !ahead;
-  for (const auto& share : plan.shares)
-    for (const Part& part : share) beside = beside && part.row_end - part.row == s.batch;
-  size_t bytes = s.groups * ((ahead ? Scratch::size(panels * s.inputs * panel_size) : 0) +
-                             (packed ? Scratch::size(panels * s.units * panel_size) : 0) +
-                             Scratch::size(panels * panel_size) + Scratch::size(s.batch * s.units));
-  for (const auto& share : plan.shares)
-    for (const Part& part : share) bytes += Scratch::size(z_size(part));
-  const int64_t states = s.groups * s.batch * s.units;
-  if (call.rounded)
-    bytes += 2 * Scratch::size(states) + s.groups * Scratch::size(s.batch * s.units);
-  bytes += plan.shares.size() * Scratch::size(kOwnPanels * s.inputs * panel_size);
-  Scratch scratch(bytes);
+  return chunk;
+}
 
+// W_x is packed once, in advance, if many chunks read it, or if several do and it fits the cache.
+// Otherwise each panel is packed during the products of the panel before it. Then W_h is packed in
+// the same way, if only one share reads it.
+Layout layout_of(const Sizes& s, const Kernels& set, const Plan& plan) {
+  Layout layout{.panel_size = set.lanes * set.width,
+                .panels = (s.units + set.width - 1) / set.width,
+                .packed = packing_pays(s)};
+  layout.chunk = chunk_of(s, plan, layout.panel_size);
+  const bool small = layout.panels * s.inputs * layout.panel_size < kChunk * 4;
+  layout.ahead = layout.packed && s.steps > layout.chunk * (small ? 1 : 3);
+  layout.beside = layout.packed && !layout.ahead;
+  for (const auto& share : plan.shares)
+    for (const Part& part : share) layout.beside = layout.beside && rows_of(part) == s.batch;
+  return layout;
+}
+
+int64_t z_size(const Layout& layout, const Part& part) {
+  return layout.chunk * rows_of(part) * (part.end - part.first) * layout.panel_size;
+}
+
+// The bytes that `take_buffers` takes.
+size_t bytes_of(const Forward& call, const Plan& plan, const Layout& layout) {
+  const Sizes& s = call.sizes;
+  const int64_t panel = layout.panels * layout.panel_size, states = s.batch * s.units;
+  size_t group = Scratch::size(panel) + Scratch::size(states);
+  if (layout.ahead) group += Scratch::size(panel * s.inputs);
+  if (layout.packed) group += Scratch::size(panel * s.units);
+  if (call.rounded) group += Scratch::size(states);
+  size_t bytes = s.groups * group;
+  if (call.rounded) bytes += 2 * Scratch::size(s.groups * states);
+  for (const auto& share : plan.shares) {
+    bytes += Scratch::size(kOwnPanels * s.inputs * layout.panel_size);
+    for (const Part& part : share) bytes += Scratch::size(z_size(layout, part));
+  }
+  return bytes;
+}
+
+Buffers take_buffers(const Forward& call, const Kernels& set, const Plan& plan,
+                     const Layout& layout, Scratch& scratch) {
+  const Sizes& s = call.sizes;
+  const int64_t panel = layout.panels * layout.panel_size, states = s.batch * s.units;
   auto as_read = [&](const float* h) -> const float* {
     if (!h || !call.rounded) return h;
-    float* copy = scratch.take(states);
-    set.round(h, copy, states);
+    float* copy = scratch.take(s.groups * states);
+    set.round(h, copy, s.groups * states);
     return copy;
   };
   const float *h = as_read(call.h), *initial_h = as_read(call.initial_h);
-  std::vector<std::vector<int32_t>> source(s.groups);
   const bool moved = call.schedule.valid || call.schedule.resets;
-  std::vector<ForwardPass> passes;
+  Buffers buffers;
+  buffers.sources.resize(s.groups);
   for (int64_t group = 0; group < s.groups; ++group) {
-    if (moved) source[group] = sources(s, call.schedule, group);
-    float* w_x = !ahead ? nullptr : scratch.take(panels * s.inputs * panel_size);
-    float* w_h = !packed ? nullptr : scratch.take(panels * s.units * panel_size);
-    float* b = scratch.take(panels * panel_size);
-    float* c = scratch.take(s.batch * s.units);
-    float* last_h = call.rounded ? scratch.take(s.batch * s.units) : nullptr;
-    passes.push_back({call, group, moved ? source[group].data() : nullptr, w_x, w_h, b, beside, c,
-                      last_h, h, initial_h});
+    auto& source = buffers.sources[group];
+    if (moved) source = sources(s, call.schedule, group);
+    buffers.passes.push_back({.call = call,
+                              .group = group,
+                              .source = moved ? source.data() : nullptr,
+                              .w_x = layout.ahead ? scratch.take(panel * s.inputs) : nullptr,
+                              .w_h = layout.packed ? scratch.take(panel * s.units) : nullptr,
+                              .b = scratch.take(panel),
+                              .packs_beside = layout.beside,
+                              .states = scratch.take(states),
+                              .last_h = call.rounded ? scratch.take(states) : nullptr,
+                              .h = h,
+                              .initial_h = initial_h});
   }
-  std::vector<std::vector<float*>> z;
-  std::vector<float*> own;
   for (const auto& share : plan.shares) {
-    z.emplace_back();
-    own.push_back(scratch.take(kOwnPanels * s.inputs * panel_size));
-    for (const Part& part : share) z.back().push_back(scratch.take(z_size(part)));
+    buffers.own.push_back(scratch.take(kOwnPanels * s.inputs * layout.panel_size));
+    auto& z = buffers.z.emplace_back();
+    for (const Part& part : share) z.push_back(scratch.take(z_size(layout, part)));
   }
+  return buffers;
+}
 
-  auto take_step = [&](const Part& part, float* z, float* own, int64_t k) {
-    const ForwardPass& pass = passes[part.group];
-    if (packed) {
-      const int64_t rows = part.row_end - part.row;
-      const int64_t from = k / chunk * chunk, to = std::min(from + chunk, s.steps);
-      if (k == from) set.input_products(pass, part, from, to, z, own);
-      set.forward_step(pass, part, k, z + (k - from) * rows * panel_size, (to - from) * rows);
-    } else {
-      set.step_in_place(pass, part, k, z);
-    }
-    if (k == s.steps - 1) write_last_carry(pass, part, set.width);
-  };
+// Step k of a part. `own` are the panels that its share packs itself.
+void take_step(const Kernels& set, const Layout& layout, const ForwardPass& pass, const Part& part,
+               float* z, float* own, int64_t k) {
+  const int64_t steps = pass.call.sizes.steps;
+  if (layout.packed) {
+    const int64_t rows = rows_of(part);
+    const int64_t from = k / layout.chunk * layout.chunk, to = std::min(from + layout.chunk, steps);
+    if (k == from) set.input_products(pass, part, from, to, z, own);
+    set.forward_step(pass, part, k, z + (k - from) * rows * layout.panel_size, (to - from) * rows);
+  } else {
+    set.step_in_place(pass, part, k, z);
+  }
+  if (k == steps - 1) write_last_carry(pass, part, set.width);
+}
+
+}  // namespace
+
+void forward(const Forward& call, Team& team) {
+  const Sizes& s = call.sizes;
+  const Kernels& set = kernels();
+  const Plan plan =
+      divide(s, set.width, team.threads, packing_pays(s) ? last_vector(s, set.width) : 1);
+  const Layout layout = layout_of(s, set, plan);
+  Scratch scratch(bytes_of(call, plan, layout));
+  const Buffers buffers = take_buffers(call, set, plan, layout, scratch);
   const int64_t shares = plan.shares.size();
+
+  auto step = [&](int64_t share, size_t n, int64_t k) {
+    const Part& part = plan.shares[share][n];
+    take_step(set, layout, buffers.passes[part.group], part, buffers.z[share][n],
+              buffers.own[share], k);
+  };
   if (!plan.independent) {
     team.run(shares, s.steps, [&](int64_t k, int64_t share) {
       for (size_t n = 0; n < plan.shares[share].size(); ++n) {
         const Part& part = plan.shares[share][n];
-        if (k == 0) set.pack_forward(passes[part.group], part.first, part.end);
-        take_step(part, z[share][n], own[share], k);
+        if (k == 0) set.pack_forward(buffers.passes[part.group], part.first, part.end);
+        step(share, n, k);
       }
     });
     return;
   }
   team.run(shares, 2, [&](int64_t phase, int64_t share) {
     if (phase == 0) {
-      for (int64_t group = 0; group < s.groups; ++group)
-        set.pack_forward(passes[group], panels * share / shares, panels * (share + 1) / shares);
+      const int64_t first = layout.panels * share / shares;
+      const int64_t end = layout.panels * (share + 1) / shares;
+      for (const ForwardPass& pass : buffers.passes) set.pack_forward(pass, first, end);
       return;
     }
     for (size_t n = 0; n < plan.shares[share].size(); ++n)
-      for (int64_t k = 0; k < s.steps; ++k)
-        take_step(plan.shares[share][n], z[share][n], own[share], k);
+      for (int64_t k = 0; k < s.steps; ++k) step(share, n, k);
   });
 }
 

@@ -20,12 +20,14 @@ using jlstm::Shapes;
 ffi::Error run(const std::string& wrong, ffi::ThreadPool pool,
                const std::function<void(jlstm::Team&)>& call) {
   if (!wrong.empty()) return ffi::Error::InvalidArgument("jlstm: " + wrong);
-  jlstm::Team team{int(pool.num_threads()),
-                   [&pool](std::function<void()> task) { pool.Schedule(std::move(task)); }};
+  jlstm::Team team{
+      .threads = int(pool.num_threads()),
+      .schedule = [&pool](std::function<void()> task) { pool.Schedule(std::move(task)); }};
   try {
     call(team);
   } catch (const std::bad_alloc&) {
-    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "jlstm: no memory to work in");
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted,
+                      "jlstm: out of memory for the buffers of a call");
   } catch (const std::exception& error) {
     return ffi::Error::Internal(std::string("jlstm: ") + error.what());
   }
@@ -34,8 +36,8 @@ ffi::Error run(const std::string& wrong, ffi::ThreadPool pool,
 
 jlstm::Outputs outputs(int64_t side_by_side, int64_t groups, int64_t steps, int64_t batch,
                        int64_t units) {
-  if (side_by_side) return {units, groups * units};
-  return {steps * batch * units, units};
+  if (side_by_side) return {.next_group = units, .next_row = groups * units};
+  return {.next_group = steps * batch * units, .next_row = units};
 }
 
 template <typename Array>
@@ -48,7 +50,7 @@ void require_outputs(Shapes& shapes, const char* name, const Array& array, int64
 jlstm::Schedule schedule_of(Shapes& shapes, const Flags& valid, const Flags& resets,
                             ffi::Span<const int64_t> reverse, int64_t groups, int64_t steps,
                             int64_t batch) {
-  shapes.check(int64_t(reverse.size()) == groups, "reverse needs one entry a group");
+  shapes.check(int64_t(reverse.size()) == groups, "reverse must have one entry for each group");
   jlstm::Schedule schedule{};
   schedule.valid = shapes.flags("valid", valid, groups, steps, batch, &schedule.next_valid);
   schedule.resets = shapes.flags("resets", resets, groups, steps, batch, &schedule.next_resets);
@@ -67,15 +69,15 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
                    int64_t rounded) {
   Shapes shapes;
   shapes.check(w_h.dimensions().size() == 3 && xs.dimensions().size() == 4,
-               "w_h needs 3 axes and xs 4");
+               "w_h must have 3 axes, and xs 4");
   if (!shapes.wrong.empty()) return run(shapes.wrong, pool, nullptr);
   const int64_t groups = w_h.dimensions()[0], units = w_h.dimensions()[1];
   auto dims = xs.dimensions();
   const int64_t steps = dims[1], batch = dims[2], inputs = dims[3];
-  shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0, "a size is zero");
-  shapes.check(steps <= INT32_MAX, "more steps than the kernels can count");
+  shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0, "a size of an array is zero");
+  shapes.check(steps <= INT32_MAX, "the kernels support at most 2^31 - 1 time steps");
   const bool shared = dims[0] == 1;
-  shapes.check(shared || dims[0] == groups, "xs has neither one group nor as many as w_h");
+  shapes.check(shared || dims[0] == groups, "xs must have one group or as many groups as w_h");
   shapes.require("w_x", w_x, {groups, inputs, 4 * units});
   shapes.require("w_h", w_h, {groups, units, 4 * units});
   shapes.require("c", c, {groups, batch, units});
@@ -83,31 +85,30 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
   shapes.require("last_c", *last_c, {groups, batch, units});
   shapes.require("last_h", *last_h, {groups, batch, units});
   require_outputs(shapes, "hs", *hs, side_by_side, groups, steps, batch, units);
-  const jlstm::Schedule schedule =
-      schedule_of(shapes, valid, resets, reverse, groups, steps, batch);
-  jlstm::Forward call{{groups, steps, batch, inputs, units},
-                      schedule,
-                      shared,
-                      rounded != 0,
-                      w_x.typed_data(),
-                      w_h.typed_data(),
-                      shapes.optional("b", b, {groups, 4 * units}),
-                      c.typed_data(),
-                      h.typed_data(),
-                      shapes.optional("initial_c", initial_c, {groups, batch, units}),
-                      shapes.optional("initial_h", initial_h, {groups, batch, units}),
-                      xs.typed_data(),
-                      last_c->typed_data(),
-                      last_h->typed_data(),
-                      hs->typed_data(),
-                      outputs(side_by_side, groups, steps, batch, units),
-                      shapes.optional("gates", *gates, {groups, steps, batch, 4 * units}),
-                      shapes.optional("c_before", *c_before, {groups, steps, batch, units}),
-                      shapes.optional("h_before", *h_before, {groups, steps, batch, units})};
+  const jlstm::Forward call{
+      .sizes = {.groups = groups, .steps = steps, .batch = batch, .inputs = inputs, .units = units},
+      .schedule = schedule_of(shapes, valid, resets, reverse, groups, steps, batch),
+      .shared_inputs = shared,
+      .rounded = rounded != 0,
+      .w_x = w_x.typed_data(),
+      .w_h = w_h.typed_data(),
+      .b = shapes.optional("b", b, {groups, 4 * units}),
+      .c = c.typed_data(),
+      .h = h.typed_data(),
+      .initial_c = shapes.optional("initial_c", initial_c, {groups, batch, units}),
+      .initial_h = shapes.optional("initial_h", initial_h, {groups, batch, units}),
+      .xs = xs.typed_data(),
+      .last_c = last_c->typed_data(),
+      .last_h = last_h->typed_data(),
+      .hs = hs->typed_data(),
+      .outputs = outputs(side_by_side, groups, steps, batch, units),
+      .gates = shapes.optional("gates", *gates, {groups, steps, batch, 4 * units}),
+      .c_before = shapes.optional("c_before", *c_before, {groups, steps, batch, units}),
+      .h_before = shapes.optional("h_before", *h_before, {groups, steps, batch, units})};
   shapes.check(!call.schedule.resets || (call.initial_c && call.initial_h),
-               "resets need an initial carry");
+               "resets are given without initial_c and initial_h");
   shapes.check(!call.gates == !call.c_before && !call.gates == !call.h_before,
-               "gates, c_before and h_before are kept together or not at all");
+               "gates, c_before and h_before must all be present or all be absent");
   expect_writes({hs, gates, c_before, h_before});
   return run(shapes.wrong, pool, [&](jlstm::Team& team) { jlstm::forward(call, team); });
 }
@@ -117,11 +118,11 @@ ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_bef
                     Result d_z, Result d_c, Result d_h, Result d_initial_c, Result d_initial_h,
                     ffi::Span<const int64_t> reverse, int64_t side_by_side) {
   Shapes shapes;
-  shapes.check(c_before.dimensions().size() == 4, "c_before needs 4 axes");
+  shapes.check(c_before.dimensions().size() == 4, "c_before must have 4 axes");
   if (!shapes.wrong.empty()) return run(shapes.wrong, pool, nullptr);
   auto dims = c_before.dimensions();
   const int64_t groups = dims[0], steps = dims[1], batch = dims[2], units = dims[3];
-  shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0, "a size is zero");
+  shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0, "a size of an array is zero");
   shapes.require("w_h", w_h, {groups, units, 4 * units});
   shapes.require("gates", gates, {groups, steps, batch, 4 * units});
   require_outputs(shapes, "d_hs", d_hs, side_by_side, groups, steps, batch, units);
@@ -130,26 +131,25 @@ ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_bef
   shapes.require("d_z", *d_z, {groups, steps, batch, 4 * units});
   shapes.require("d_c", *d_c, {groups, batch, units});
   shapes.require("d_h", *d_h, {groups, batch, units});
-  const jlstm::Schedule schedule =
-      schedule_of(shapes, valid, resets, reverse, groups, steps, batch);
-  jlstm::Backward call{{groups, steps, batch, 0, units},
-                       schedule,
-                       w_h.typed_data(),
-                       gates.typed_data(),
-                       c_before.typed_data(),
-                       d_last_c.typed_data(),
-                       d_last_h.typed_data(),
-                       d_hs.typed_data(),
-                       outputs(side_by_side, groups, steps, batch, units),
-                       d_z->typed_data(),
-                       d_c->typed_data(),
-                       d_h->typed_data(),
-                       shapes.optional("d_initial_c", *d_initial_c, {groups, batch, units}),
-                       shapes.optional("d_initial_h", *d_initial_h, {groups, batch, units})};
+  const jlstm::Backward call{
+      .sizes = {.groups = groups, .steps = steps, .batch = batch, .inputs = 0, .units = units},
+      .schedule = schedule_of(shapes, valid, resets, reverse, groups, steps, batch),
+      .w_h = w_h.typed_data(),
+      .gates = gates.typed_data(),
+      .c_before = c_before.typed_data(),
+      .d_last_c = d_last_c.typed_data(),
+      .d_last_h = d_last_h.typed_data(),
+      .d_hs = d_hs.typed_data(),
+      .outputs = outputs(side_by_side, groups, steps, batch, units),
+      .d_z = d_z->typed_data(),
+      .d_c = d_c->typed_data(),
+      .d_h = d_h->typed_data(),
+      .d_initial_c = shapes.optional("d_initial_c", *d_initial_c, {groups, batch, units}),
+      .d_initial_h = shapes.optional("d_initial_h", *d_initial_h, {groups, batch, units})};
   shapes.check(!call.schedule.resets || (call.d_initial_c && call.d_initial_h),
-               "resets need gradients of the initial carry");
+               "resets are given without d_initial_c and d_initial_h");
   shapes.check(!call.d_initial_c == !call.d_initial_h,
-               "d_initial_c and d_initial_h are given together or not at all");
+               "d_initial_c and d_initial_h must both be present or both be absent");
   expect_writes({d_z});
   return run(shapes.wrong, pool, [&](jlstm::Team& team) { jlstm::backward(call, team); });
 }
@@ -158,27 +158,28 @@ ffi::Error gradients(ffi::ThreadPool pool, Floats w_x, Floats xs, Floats h_befor
                      Result d_w_x, Result d_w_h, Result d_b, Result d_xs) {
   Shapes shapes;
   shapes.check(xs.dimensions().size() == 4 && h_before.dimensions().size() == 4,
-               "xs and h_before need 4 axes");
+               "xs and h_before must have 4 axes");
   if (!shapes.wrong.empty()) return run(shapes.wrong, pool, nullptr);
   auto dims = h_before.dimensions();
   const int64_t groups = dims[0], steps = dims[1], batch = dims[2], units = dims[3];
   const int64_t inputs = xs.dimensions()[3];
   const bool shared = xs.dimensions()[0] == 1;
-  shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0 && inputs > 0, "a size is zero");
+  shapes.check(groups > 0 && units > 0 && steps > 0 && batch > 0 && inputs > 0,
+               "a size of an array is zero");
   shapes.require("w_x", w_x, {groups, inputs, 4 * units});
   shapes.require("xs", xs, {shared ? 1 : groups, steps, batch, inputs});
   shapes.require("d_z", d_z, {groups, steps, batch, 4 * units});
-  jlstm::Gradients call{
-      {groups, steps, batch, inputs, units},
-      shared,
-      w_x.typed_data(),
-      xs.typed_data(),
-      h_before.typed_data(),
-      d_z.typed_data(),
-      shapes.optional("d_w_x", *d_w_x, {groups, inputs, 4 * units}),
-      shapes.optional("d_w_h", *d_w_h, {groups, units, 4 * units}),
-      shapes.optional("d_b", *d_b, {groups, 4 * units}),
-      shapes.optional("d_xs", *d_xs, {shared ? 1 : groups, steps, batch, inputs})};
+  const jlstm::Gradients call{
+      .sizes = {.groups = groups, .steps = steps, .batch = batch, .inputs = inputs, .units = units},
+      .shared_inputs = shared,
+      .w_x = w_x.typed_data(),
+      .xs = xs.typed_data(),
+      .h_before = h_before.typed_data(),
+      .d_z = d_z.typed_data(),
+      .d_w_x = shapes.optional("d_w_x", *d_w_x, {groups, inputs, 4 * units}),
+      .d_w_h = shapes.optional("d_w_h", *d_w_h, {groups, units, 4 * units}),
+      .d_b = shapes.optional("d_b", *d_b, {groups, 4 * units}),
+      .d_xs = shapes.optional("d_xs", *d_xs, {shared ? 1 : groups, steps, batch, inputs})};
   expect_writes({d_w_x, d_w_h, d_xs});
   return run(shapes.wrong, pool, [&](jlstm::Team& team) { jlstm::gradients(call, team); });
 }

@@ -60,8 +60,11 @@ Plan divide(const Sizes& s, int width, int threads, double last) {
     plan.shares.resize(std::min(wanted, s.groups * blocks));
     for (int64_t n = 0; n < s.groups * blocks; ++n) {
       const int64_t block = n % blocks;
-      plan.shares[n % plan.shares.size()].push_back(
-          {n / blocks, s.batch * block / blocks, s.batch * (block + 1) / blocks, 0, vectors});
+      plan.shares[n % plan.shares.size()].push_back({.group = n / blocks,
+                                                     .row = s.batch * block / blocks,
+                                                     .row_end = s.batch * (block + 1) / blocks,
+                                                     .first = 0,
+                                                     .end = vectors});
     }
     return plan;
   }
@@ -71,8 +74,11 @@ Plan divide(const Sizes& s, int width, int threads, double last) {
     int64_t from = all * share / dividing, to = all * (share + 1) / dividing;
     while (from < to) {
       const int64_t group = from / vectors, end = std::min(to, (group + 1) * vectors);
-      plan.shares[share].push_back(
-          {group, 0, s.batch, from - group * vectors, end - group * vectors});
+      plan.shares[share].push_back({.group = group,
+                                    .row = 0,
+                                    .row_end = s.batch,
+                                    .first = from - group * vectors,
+                                    .end = end - group * vectors});
       from = end;
     }
   }
