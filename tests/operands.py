@@ -35,6 +35,8 @@ def backward(run, made, seed=1):
     """Operands of its transpose, for gradients drawn at random."""
     draw = np.random.default_rng(seed)
     d_last = Carry(*(drawn(draw, *a.shape) for a in made.carry))
-    kept = made.kept
+    residuals = made.residuals
     d_hs = drawn(draw, *made.hs.shape)
-    return Backward(run.w_h, kept.gates, kept.c_before, run.valid, run.resets, d_last, d_hs)
+    return Backward(
+        run.w_h, residuals.gates, residuals.c_before, run.valid, run.resets, d_last, d_hs
+    )

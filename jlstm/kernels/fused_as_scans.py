@@ -11,7 +11,7 @@ from jlstm import cell, masking
 from jlstm.kernels import scan
 from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import device_types
-from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Kept, Linear, Made
+from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Linear, Made, Residuals
 from jlstm.params import Carry, LayerParams
 
 
@@ -41,7 +41,7 @@ def run(
         z = cell.from_input(PLAIN, params, given.xs, dtype)
         steps = scan.Steps(z, given.valid, given.resets)
         initial = given.carry if given.initial is None else given.initial
-        stack = _outputs_and_kept if keep else _outputs
+        stack = _outputs_and_residuals if keep else _outputs
         last, stacked = scan.loop(
             PLAIN,
             reverse,
@@ -127,19 +127,19 @@ def _linear_step(
 
 def with_rounded_h(made: Made) -> Made:
     """`made` with its outputs and residual h rounded to bfloat16, as products read h."""
-    kept = made.kept
-    if kept is not None:
-        kept = kept._replace(h_before=round_to_bfloat16(kept.h_before))
-    return made._replace(hs=round_to_bfloat16(made.hs), kept=kept)
+    residuals = made.residuals
+    if residuals is not None:
+        residuals = residuals._replace(h_before=round_to_bfloat16(residuals.h_before))
+    return made._replace(hs=round_to_bfloat16(made.hs), residuals=residuals)
 
 
 def _outputs(taken: scan.Taken) -> tuple[jax.Array]:
     return (masking.where(taken.valid, taken.after.h, 0.0),)
 
 
-def _outputs_and_kept(taken: scan.Taken) -> tuple[jax.Array, Kept]:
-    kept = Kept(jnp.concatenate(taken.gates, axis=-1), *taken.before)
-    return *_outputs(taken), Kept(*(masking.where(taken.valid, a, 0.0) for a in kept))
+def _outputs_and_residuals(taken: scan.Taken) -> tuple[jax.Array, Residuals]:
+    residuals = Residuals(jnp.concatenate(taken.gates, axis=-1), *taken.before)
+    return *_outputs(taken), Residuals(*(masking.where(taken.valid, a, 0.0) for a in residuals))
 
 
 def _each_group(one: Callable[..., Any], given: Any, reverse: tuple[bool, ...]) -> Any:

@@ -6,7 +6,6 @@ dz = dx W_x + x dW_x + h' dW_h + db is computed outside the loop. So are the gra
 sums over time of x or h' times the gradient of z.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,31 +13,27 @@ import jax.numpy as jnp
 from jax.interpreters import ad
 
 from jlstm.kernels.cpu import lowering as cpu
-from jlstm.kernels.primitives import device_types
-from jlstm.kernels.primitives.operands import Forward, Kept, Products
-from jlstm.kernels.primitives.operation import operation
+from jlstm.kernels.primitives import device_types, operation
+from jlstm.kernels.primitives.operands import Forward, Products, ProductsBackward, Residuals
 
 # Whether the gradient is wanted of each of w_x, w_h, b and xs.
 Wanted = tuple[bool, ...]
 
 
-def tangent(given: Forward, moved: Forward, kept: Kept) -> jax.Array:
+def tangent(given: Forward, moved: Forward, residuals: Residuals) -> jax.Array:
     """d_z [G, T, *batch, 4H] for the tangents `moved`; tangents of type ad.Zero are skipped."""
 
     def some(a: Any) -> Any:
-        return None if isinstance(a, ad.Zero) else a
+        return None if operation.is_zero(a) else a
 
     linear = (some(moved.w_x), some(moved.w_h), some(moved.b), some(moved.xs))
-    operands = Products(given.w_x, given.w_h, given.xs, kept.h_before, *linear)
     if not jax.tree.leaves(linear):
-        return device_types.zeros_like(kept.gates)
-    leaves, tree = jax.tree.flatten(operands)
-    return products_p.bind(*leaves, tree=tree)[0]
+        return device_types.zeros_like(residuals.gates)
+    return products_operation(Products(given.w_x, given.w_h, given.xs, residuals.h_before, *linear))
 
 
-def _products(*leaves: Any, tree: Any) -> list[jax.Array]:
-    """The definition of `products_p`."""
-    given: Products = jax.tree.unflatten(tree, leaves)
+def _products(given: Products) -> jax.Array:
+    """The definition of `products_operation`."""
     total: Any = 0.0
     if given.d_xs is not None:
         total += _times(given.d_xs, given.w_x)
@@ -50,7 +45,7 @@ def _products(*leaves: Any, tree: Any) -> list[jax.Array]:
         shape = (*given.h_before.shape[:-1], given.w_x.shape[-1])
         ones = (1,) * (len(shape) - 2)
         total += jnp.broadcast_to(given.d_b.reshape(shape[0], *ones, shape[-1]), shape)
-    return [total]
+    return total
 
 
 def _times(a: jax.Array, w: jax.Array) -> jax.Array:
@@ -60,53 +55,45 @@ def _times(a: jax.Array, w: jax.Array) -> jax.Array:
     return jnp.einsum("gt...i,gik->gt...k", a, w)
 
 
-def _gradients(
-    w_x: jax.Array,
-    w_h: jax.Array,
-    xs: jax.Array,
-    h_before: jax.Array,
-    d_z: jax.Array,
-    *,
-    wanted: Wanted,
-) -> list[jax.Array]:
-    """The definition of `gradients_p`: the transpose of `_products`."""
-    like = (w_x, w_h, w_x[:, 0], xs)
+def _gradients(given: ProductsBackward, *, wanted: Wanted) -> list[jax.Array]:
+    """The definition of `gradients_operation`: the transpose of `_products`."""
+    like = (given.w_x, given.w_h, given.w_x[:, 0], given.xs)
     # With zeros of another sharding type, shard_map would sum the gradients over devices here.
     linear = tuple(
         device_types.zeros_like(a) if want else None for a, want in zip(like, wanted, strict=True)
     )
 
     def of_linear(linear: tuple[Any, ...]) -> jax.Array:
-        leaves, tree = jax.tree.flatten(Products(w_x, w_h, xs, h_before, *linear))
-        return _products(*leaves, tree=tree)[0]
+        return _products(Products(*given[:4], *linear))
 
-    return jax.tree.leaves(jax.vjp(of_linear, linear)[1](d_z))
-
-
-def _type_of_products(w_x: Any, w_h: Any, xs: Any, h_before: Any, *_: Any, tree: Any) -> list[Any]:
-    return [jax.ShapeDtypeStruct((*h_before.shape[:-1], w_x.shape[-1]), w_x.dtype)]
+    return jax.tree.leaves(jax.vjp(of_linear, linear)[1](given.d_z))
 
 
-def _types_of_gradients(w_x: Any, w_h: Any, xs: Any, *_: Any, wanted: Wanted) -> list[Any]:
+def _type_of_products(given: Products) -> Any:
+    return jax.ShapeDtypeStruct((*given.h_before.shape[:-1], given.w_x.shape[-1]), given.w_x.dtype)
+
+
+def _types_of_gradients(given: ProductsBackward, wanted: Wanted) -> list[Any]:
+    w_x, w_h, xs = given[:3]
     b = jax.ShapeDtypeStruct(w_x.shape[::2], w_x.dtype)
     return [a for a, want in zip((w_x, w_h, b, xs), wanted, strict=True) if want]
 
 
-products_p = operation("lstm_products", _products, _type_of_products)
-gradients_p = operation("lstm_gradients", _gradients, _types_of_gradients, {"cpu": cpu.gradients})
+products_operation = operation.operation("lstm_products", _products, _type_of_products)
+gradients_operation = operation.operation(
+    "lstm_gradients", _gradients, _types_of_gradients, {"cpu": cpu.gradients}
+)
 
 
-def _transpose(cts: Sequence[Any], *args: Any, tree: Any) -> list[Any]:
-    given: Products = jax.tree.unflatten(tree, args)
+def _transpose(given: Products, ct: Any) -> Products:
     # A tangent that is not an undefined primal here is zero, but JAX could not tell.
-    wanted = tuple(a is not None and ad.is_undefined_primal(a) for a in given[4:])
-    d_z = ad.instantiate_zeros(cts[0])
-    made = iter(gradients_p.bind(*given[:4], d_z, wanted=wanted))
-    return [None] * 4 + [
-        next(made) if want else None
-        for a, want in zip(given[4:], wanted, strict=True)
-        if a is not None
-    ]
+    wanted = tuple(ad.is_undefined_primal(a) for a in given[4:])
+    back = ProductsBackward(*given[:4], operation.instantiated(ct))
+    made = iter(gradients_operation(back, wanted=wanted))
+    return Products(
+        *given[:4],
+        *(next(made) if want else a for a, want in zip(given[4:], wanted, strict=True)),
+    )
 
 
-ad.primitive_transposes[products_p] = _transpose
+operation.define_transpose(products_operation, _transpose)

@@ -259,9 +259,9 @@ def loop(
         h = cell.projected(layer, params, units, dtype, step.added_m)
         after = cell.zoned_out(layer, carry, Carry(c, h), masks)
         after = after if step.valid is None else masking.select(step.valid, after, held_carry)
-        kept = keep(Taken(carry, h_read, gates, units, after, step.valid))
+        stacked = keep(Taken(carry, h_read, gates, units, after, step.valid))
         if reverse:
             after = masking.select(step.resets, initial, after)
-        return after, kept
+        return after, stacked
 
     return lax.scan(body, carry, steps, reverse=reverse, unroll=unroll)

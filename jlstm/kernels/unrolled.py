@@ -52,14 +52,8 @@ def lowering(ctx: Any, given: Any, reverse: Any, **options: bool) -> Callable[..
       reverse: for each group, whether it runs backward in time.
       options: `keep` and `rounded` of a run.
     """
-    meaning, tree = MEANINGS[type(given)], jax.tree.structure(given)
     unroll = _steps_a_turn(operands.over_time(given).shape[1])
-
-    def call(*leaves: Any) -> Any:
-        given = jax.tree.unflatten(tree, leaves)
-        return jax.tree.leaves(meaning(given, reverse, unroll=unroll, **options))
-
-    return call
+    return functools.partial(MEANINGS[type(given)], reverse=reverse, unroll=unroll, **options)
 
 
 def _steps_a_turn(time_steps: Any) -> int:

@@ -19,6 +19,7 @@ from jlstm.kernels import choice
 from jlstm.kernels.cudnn import calls as cudnn
 from jlstm.kernels.cudnn import layer as cudnn_layer
 from jlstm.kernels.primitives import operation
+from tests.examples import mostly_full
 from tests.networks import assert_close, gradients, loss, make_call, run
 
 PLAIN, WAYS = Config(3, (Layer(4),)), Config(3, (Layer(4, bidirectional=True), Layer(5)))
@@ -69,11 +70,8 @@ def runs(monkeypatch):
 
     for primitive, by in ((rnn.rnn_fwd_p, forward), (rnn.rnn_bwd_p, stand_in_backward)):
         mlir.register_lowering(primitive, mlir.lower_fun(by, multiple_results=True), platform="cpu")
-    meanings = cudnn_layer.meaning_of_run, cudnn_layer.meaning_of_gradients
-    for primitive, meaning in zip(
-        (cudnn_layer.run_p, cudnn_layer.gradients_p), meanings, strict=True
-    ):
-        operation.serve(primitive, meaning, cudnn_layer.LOWERINGS["cuda"], "cpu")
+    for own in (cudnn_layer.run_operation, cudnn_layer.gradients_operation):
+        operation.serve(own, cudnn_layer.LOWERINGS["cuda"], "cpu")
     sizes = "compute_rnn_workspace_reserve_space_sizes"
     monkeypatch.setattr(rnn.gpu_rnn, sizes, lambda *sizes: (7, 5 + index(sizes[3])), raising=False)
     monkeypatch.setattr(cudnn, "absence", lambda: None)
@@ -83,7 +81,7 @@ def runs(monkeypatch):
     jax.clear_caches()
 
 
-@pytest.mark.parametrize("lengths", [None, [6, 1, 0, 4]])
+@pytest.mark.parametrize("lengths", mostly_full([None, [6, 1, 0, 4]], default=[[6, 1, 0, 4]]))
 @pytest.mark.parametrize("config", [PLAIN, WAYS, Config(3, (Layer(4, bias=False),))])
 def test_cudnn_gives_what_the_scan_does(runs, config, lengths):
     """Contracts 5 and 9, sequences without a step among them."""

@@ -14,9 +14,9 @@ from jlstm.kernels.primitives.operands import (
     Backward,
     Forward,
     Gradients,
-    Kept,
     Made,
-    names,
+    ProductsBackward,
+    Residuals,
     result_names,
 )
 from jlstm.layer import Layer
@@ -47,24 +47,21 @@ def lowering(
     """
     if not _serves(ctx):
         return None
-    tree = jax.tree.structure(given)
 
-    def call(*leaves: Any) -> Any:
-        operands = jax.tree.unflatten(tree, leaves)
-        if isinstance(operands, Forward):
-            made: Any = _run(operands, reverse, keep, rounded)
-        else:
-            made = _backward(operands, reverse)
-        return jax.tree.leaves(made)
+    def call(given: Any) -> Any:
+        if isinstance(given, Forward):
+            return _run(given, reverse, keep, rounded)
+        return _backward(given, reverse)
 
     if partition.local(ctx.module_context.axis_context):
         return call
-    results = result_names(given, keep)
-    return partition.over_batch(call, names(given), ctx.avals_in, results, ctx.avals_out)
+    return partition.over_batch(call, given, result_names(given, keep), ctx.avals_out)
 
 
-def gradients(ctx: Any, wanted: tuple[bool, ...]) -> Callable[..., Any] | None:
-    """A function of w_x, w_h, xs, h_before and d_z that returns the gradients `wanted`, or None.
+def gradients(
+    ctx: Any, given: ProductsBackward, wanted: tuple[bool, ...]
+) -> Callable[[ProductsBackward], list[jax.Array]] | None:
+    """A function of the operands that returns the gradients `wanted`, or None.
 
     None for programs over several devices, where XLA's products are used: XLA can sum the devices'
     contributions, which a foreign call cannot.
@@ -72,7 +69,8 @@ def gradients(ctx: Any, wanted: tuple[bool, ...]) -> Callable[..., Any] | None:
     if not partition.local(ctx.module_context.axis_context) or not _serves(ctx):
         return None
 
-    def call(w_x: Any, w_h: Any, xs: Any, h_before: Any, d_z: Any) -> Any:
+    def call(given: ProductsBackward) -> list[jax.Array]:
+        w_x, w_h, xs, h_before, d_z = given
         over_time = (*d_z.shape[:2], int(np.prod(d_z.shape[2:-1])))
         flat = (xs.shape[0], *over_time[1:], xs.shape[-1])
         shapes = (w_x.shape, w_h.shape, w_x.shape[::2], flat)
@@ -102,9 +100,9 @@ def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -
     groups, time, *batch_shape, _ = (given.w_h.shape[0], *given.xs.shape[1:])
     batch, units = int(np.prod(batch_shape)), given.w_h.shape[1]
     state, over_time = (groups, batch, units), (groups, time, batch)
-    kept = [(*over_time, n * units) for n in (4, 1, 1)] if keep else [NOTHING] * 3
+    residuals = [(*over_time, n * units) for n in (4, 1, 1)] if keep else [NOTHING] * 3
     hs = (time, batch, groups, units) if _side_by_side(reverse) else (*over_time, units)
-    out = _foreign("jlstm_forward", [state, state, hs, *kept])(
+    out = _foreign("jlstm_forward", [state, state, hs, *residuals])(
         given.w_x,
         given.w_h,
         _or_nothing(given.b),
@@ -117,7 +115,7 @@ def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -
     )
     out[2] = jnp.moveaxis(out[2], 2, 0) if _side_by_side(reverse) else out[2]
     out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
-    return Made(Carry(*out[:2]), out[2], Kept(*out[3:]) if keep else None)
+    return Made(Carry(*out[:2]), out[2], Residuals(*out[3:]) if keep else None)
 
 
 def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:

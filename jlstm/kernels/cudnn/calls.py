@@ -46,7 +46,7 @@ def absence() -> str | None:
             "JAX does not run on a GPU here, and only there cuDNN can tell how much memory it needs"
         )
     try:
-        kept_size(1, 1, 1, 1, 1, precise=True)
+        reserve_size(1, 1, 1, 1, 1, precise=True)
     except Exception as error:  # the driver, the plugin and cuDNN raise various types
         return f"asking it how much memory it needs failed: {error}"
     return None
@@ -58,7 +58,7 @@ def precise() -> bool:
     return str(asked).lower() not in NARROW
 
 
-def kept_size(
+def reserve_size(
     directions: int, time: int, batch: int, inputs: int, units: int, *, precise: bool
 ) -> int:
     """Size of the residuals that cuDNN saves for the gradients of a run, in numbers."""
@@ -80,10 +80,10 @@ def kept_size(
 
 
 def size_for(given: Layered, precise: bool) -> int:
-    """`kept_size` for the operands of a run."""
+    """`reserve_size` for the operands of a run."""
     directions, inputs, units = (*given.w_x.shape[:2], given.w_h.shape[1])
     time, *batch_shape = given.xs.shape[1:-1]
-    return kept_size(directions, time, math.prod(batch_shape), inputs, units, precise=precise)
+    return reserve_size(directions, time, math.prod(batch_shape), inputs, units, precise=precise)
 
 
 def lowering(ctx: Any, given: Layered | Cotangents, precise: bool) -> Callable[..., Any] | None:
@@ -94,9 +94,7 @@ def lowering(ctx: Any, given: Layered | Cotangents, precise: bool) -> Callable[.
         return None
     if isinstance(given, Cotangents) and not _own(given, precise):
         return None
-    tree = jax.tree.structure(given)
-    call = run if isinstance(given, Layered) else gradients
-    return lambda *leaves: jax.tree.leaves(call(jax.tree.unflatten(tree, leaves), precise))
+    return functools.partial(run if isinstance(given, Layered) else gradients, precise=precise)
 
 
 def _own(given: Cotangents, precise: bool) -> bool:
@@ -104,7 +102,7 @@ def _own(given: Cotangents, precise: bool) -> bool:
     through, batch = given.through, math.prod(given.at.xs.shape[2:-1])
     if through.sequences.shape[0] != batch:
         return False
-    return through.kept.size == size_for(given.at, precise)
+    return through.reserve.size == size_for(given.at, precise)
 
 
 def run(given: Layered, precise: bool) -> Through:
@@ -132,7 +130,7 @@ def gradients(given: Cotangents, precise: bool) -> Layered:
         valid = masking.within(at.lengths, d_hs.shape[1])
         d_hs = masking.where(valid, d_hs, 0.0)
     x, h, c, weights, lengths = _arguments(at)
-    residuals = x, h, c, weights, lengths, _batch_major(through.hs), through.kept
+    residuals = x, h, c, weights, lengths, _batch_major(through.hs), through.reserve
     d_outputs = _batch_major(d_hs), d_carry.h.reshape(h.shape), d_carry.c.reshape(c.shape)
     d_x, d_h, d_c, d_weights, _ = rnn.lstm_bwd(
         inputs, units, 1, 0.0, directions == 2, _precision(precise), residuals, d_outputs

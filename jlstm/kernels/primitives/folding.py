@@ -6,13 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jlstm.kernels.primitives import device_types
+from jlstm.kernels.primitives import device_types, operands
 from jlstm.kernels.primitives.operands import BATCH_AXIS, SHARED
 
 
 def batch(
-    names: Sequence[str], args: Sequence[jax.Array], dims: Sequence[Any], reverse: tuple[bool, ...]
-) -> tuple[list[jax.Array], tuple[bool, ...], bool]:
+    given: Any, dims: Sequence[Any], reverse: tuple[bool, ...]
+) -> tuple[Any, tuple[bool, ...], bool]:
     """Operands that include the mapped axis.
 
     If only data are mapped, the axis becomes a batch axis. If weights are mapped, each member
@@ -20,14 +20,15 @@ def batch(
     shared by all groups.
 
     Args:
-      names: the name of the operand that each array belongs to.
-      args: the arrays.
-      dims: the mapped axis of each array, or None.
+      given: the operands, one of the tuples of `operands`.
+      dims: the mapped axis of each of their arrays, or None.
       reverse: for each group, whether it runs backward in time.
 
     Returns:
       The new operands, `reverse` for their groups, and whether members became groups.
     """
+    names = operands.names(given)
+    args, tree = jax.tree.flatten(given)
     size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
     weights_mapped = any(
         BATCH_AXIS[name] is None and d is not None for name, d in zip(names, dims, strict=True)
@@ -48,17 +49,22 @@ def batch(
                 a = jnp.broadcast_to(a, (size, len(reverse), *a.shape[2:]))
             a = a.reshape(size * a.shape[1], *a.shape[2:])
         made.append(a)
-    return made, reverse * size if weights_mapped else reverse, weights_mapped
+    operands_of_all = jax.tree.unflatten(tree, made)
+    return operands_of_all, reverse * size if weights_mapped else reverse, weights_mapped
 
 
-def unbatch(
-    names: Sequence[str], results: Sequence[jax.Array], groups: int, members: bool
-) -> tuple[list[jax.Array], list[int]]:
-    """Results, and the position of the mapped axis in each; `groups` is their number per member."""
+def unbatch(results: Any, groups: int, members: bool) -> tuple[Any, list[int]]:
+    """Results, and the position of the mapped axis in each of their arrays.
+
+    Args:
+      results: one of the tuples of `operands`.
+      groups: the number of groups of each member.
+      members: whether members became groups.
+    """
     if not members:
-        return list(results), [BATCH_AXIS[name] or 0 for name in names]
-    each = [a.reshape(len(a) // groups, groups, *a.shape[1:]) for a in results]
-    return each, [0] * len(results)
+        return results, [BATCH_AXIS[name] or 0 for name in operands.names(results)]
+    each = jax.tree.map(lambda a: a.reshape(len(a) // groups, groups, *a.shape[1:]), results)
+    return each, [0] * len(jax.tree.leaves(results))
 
 
 def _broadcast(a: jax.Array, axis: int, size: int) -> jax.Array:

@@ -34,7 +34,7 @@ class Forward(NamedTuple):
     resets: jax.Array | None
 
 
-class Kept(NamedTuple):
+class Residuals(NamedTuple):
     """The residuals of a run, which its derivatives need.
 
     Attributes:
@@ -53,19 +53,19 @@ class Made(NamedTuple):
     Attributes:
       carry: the last carry [G, *batch, H].
       hs: hidden states [G, T, *batch, H], zero where not valid.
-      kept: residuals for derivatives, or None.
+      residuals: what derivatives need, or None.
     """
 
     carry: Carry
     hs: jax.Array
-    kept: Kept | None = None
+    residuals: Residuals | None = None
 
 
 class Linear(NamedTuple):
     """Operands of the derivative of a run at a point; linear in `d_z`, `d_carry` and `d_initial`.
 
     Attributes:
-      w_h, gates, c_before: as in Forward and Kept; the point at which the derivative is taken.
+      w_h, gates, c_before: as in Forward and Residuals; the point at which the derivative is taken.
       valid, resets: as in Forward.
       d_z: tangents of the input products [G, T, *batch, 4H].
       d_carry, d_initial: tangents of carry and initial.
@@ -111,7 +111,8 @@ class Products(NamedTuple):
     """Operands of the tangent of the input products; linear in the last four.
 
     Attributes:
-      w_x, w_h, xs, h_before: as in Forward and Kept; the point at which the derivative is taken.
+      w_x, w_h, xs, h_before: as in Forward and Residuals; the point at which the derivative is
+        taken.
       d_w_x, d_w_h, d_b, d_xs: tangents of w_x, w_h, b and xs; None for those that are zero.
     """
 
@@ -123,6 +124,21 @@ class Products(NamedTuple):
     d_w_h: jax.Array | None
     d_b: jax.Array | None
     d_xs: jax.Array | None
+
+
+class ProductsBackward(NamedTuple):
+    """Operands of the transpose of these products.
+
+    Attributes:
+      w_x, w_h, xs, h_before: as in Products.
+      d_z: cotangents of the products [G, T, *batch, 4H].
+    """
+
+    w_x: jax.Array
+    w_h: jax.Array
+    xs: jax.Array
+    h_before: jax.Array
+    d_z: jax.Array
 
 
 class Layered(NamedTuple):
@@ -146,14 +162,27 @@ class Through(NamedTuple):
 
     Attributes:
       carry, hs: as in Made.
-      kept: residuals, in a form that only the kernel can read.
-      sequences: zeros [B]; their shape records that `kept` is of B sequences.
+      reserve: residuals, in a form that only the kernel can read.
+      sequences: zeros [B]; their shape records that `reserve` is of B sequences.
     """
 
     carry: Carry
     hs: jax.Array
-    kept: jax.Array
+    reserve: jax.Array
     sequences: jax.Array
+
+
+class Moved(NamedTuple):
+    """Operands of the derivative of a whole layer; linear in `d_at`.
+
+    Attributes:
+      at, through: operands and results of the run.
+      d_at: tangents of the operands, None for lengths.
+    """
+
+    at: Layered
+    through: Through
+    d_at: Layered
 
 
 class Cotangents(NamedTuple):
@@ -191,12 +220,14 @@ def names(operands: Any) -> list[str]:
     """The name of the field that each leaf of a tuple above belongs to."""
     found = []
     for name, value in operands._asdict().items():
-        found += names(value) if isinstance(value, Kept) else [name] * len(jax.tree.leaves(value))
+        found += (
+            names(value) if isinstance(value, Residuals) else [name] * len(jax.tree.leaves(value))
+        )
     return found
 
 
 def result_names(given: Forward | Backward, keep: bool = False) -> list[str]:
     """The names of the results of an operation with these operands; `keep` as for a run."""
     if isinstance(given, Forward):
-        return ["carry", "carry", "hs", *(Kept._fields if keep else ())]
+        return ["carry", "carry", "hs", *(Residuals._fields if keep else ())]
     return ["d_z", "d_carry", "d_carry", *(["d_initial"] * 2 if given.resets is not None else ())]

@@ -1,9 +1,10 @@
 """JAX primitives that are defined by a function and may have a faster lowering on a platform.
 
-Derivatives, transposes and batching come from the function, called `meaning`, unless another rule
-is set.
+An operation takes one tree of arrays and returns another. JAX's primitives take flat lists. Only
+this module converts between the two: definitions, lowerings and rules all work on trees.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,63 +16,88 @@ from jax.interpreters import ad, batching, mlir
 
 from jlstm.kernels.primitives import device_types, libtpu_form, partition
 
-Arrays = Sequence[jax.Array]
-# (lowering context, **options) -> a function of the operands, or None to lower the meaning.
-Lowering = Callable[..., Callable[..., Arrays] | None]
+# (lowering context, types of the operands, **options) -> a function of the operands, or None to
+# lower the meaning.
+Lowering = Callable[..., Callable[[Any], Any] | None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Operation:
+    """A primitive and its definition; call it with the operands to bind the primitive.
+
+    Attributes:
+      primitive: the primitive. Its parameters are the options, and `tree`, the structure of the
+        operands.
+      meaning: (operands, **options) -> results.
+      result_types: (operands or their types, **options) -> types of the results.
+    """
+
+    primitive: Primitive
+    meaning: Callable[..., Any]
+    result_types: Callable[..., Any]
+
+    def __call__(self, given: Any, **options: Any) -> Any:
+        """The results for the operands `given`."""
+        leaves, tree = jax.tree.flatten(given)
+        results = self.primitive.bind(*leaves, tree=tree, **options)
+        return jax.tree.unflatten(jax.tree.structure(self.result_types(given, **options)), results)
+
+    def flat(self, *leaves: Any, tree: Any, **options: Any) -> list[Any]:
+        """The meaning as a function of the leaves of the operands to those of the results."""
+        return jax.tree.leaves(self.meaning(jax.tree.unflatten(tree, leaves), **options))
 
 
 def operation(
     name: str,
-    meaning: Callable[..., Arrays],
-    result_types: Callable[..., Sequence[Any]],
+    meaning: Callable[..., Any],
+    result_types: Callable[..., Any],
     lowerings: Mapping[str, Lowering] | None = None,
-) -> Primitive:
-    """Defines a primitive.
+) -> Operation:
+    """Defines an operation. Its derivatives, transpose and batching come from its meaning.
 
     Args:
-      name: its name in programs.
-      meaning: (*operands, **options) -> results.
-      result_types: (*types of operands, **options) -> types of results, for operands whose types
-        include no sharding. For others, the types come from the meaning.
+      name: the primitive's name in programs.
+      meaning: (operands, **options) -> results.
+      result_types: (operands or their types, **options) -> types of results, where the operands'
+        types include no sharding. For others, the types come from the meaning.
       lowerings: for each platform, a lowering to use instead of the meaning.
     """
     primitive = Primitive(name)
     primitive.multiple_results = True
+    made = Operation(primitive, meaning, result_types)
 
     @functools.cache
     def compiled(**options: Any) -> Any:
         return jax.jit(functools.partial(primitive.bind, **options))
 
-    def evaluate(*operands: Any, **options: Any) -> Any:
+    def evaluate(*leaves: Any, **options: Any) -> Any:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-            return meaning(*operands, **options)
-        return compiled(**options)(*operands)
+            return made.flat(*leaves, **options)
+        return compiled(**options)(*leaves)
 
-    def abstract(*avals: Any, **options: Any) -> Any:
+    def abstract(*avals: Any, tree: Any, **options: Any) -> Any:
         if not device_types.plain(avals):
-            return device_types.of_results(functools.partial(meaning, **options), avals)
-        return [ShapedArray(a.shape, a.dtype) for a in result_types(*avals, **options)]
+            return device_types.of_results(
+                functools.partial(made.flat, tree=tree, **options), avals
+            )
+        results = result_types(jax.tree.unflatten(tree, avals), **options)
+        return [ShapedArray(a.shape, a.dtype) for a in jax.tree.leaves(results)]
 
-    def jvp(primals: Arrays, tangents: Sequence[Any], **options: Any) -> Any:
-        return through_meaning(primitive, meaning, primals, tangents, **options)
+    def jvp(primals: Sequence[Any], tangents: Sequence[Any], **options: Any) -> Any:
+        results = primitive.bind(*primals, **options)
+        return results, _tangents(made, primals, tangents, **options)
 
-    def transpose(cts: Arrays, *args: Any, **options: Any) -> Any:
+    def transpose(cts: Sequence[Any], *args: Any, **options: Any) -> list[Any]:
         at = [n for n, a in enumerate(args) if ad.is_undefined_primal(a)]
-
-        def of(*some: Any) -> Any:
-            operands = list(args)
-            for n, a in zip(at, some, strict=True):
-                operands[n] = a
-            return meaning(*operands, **options)
-
+        of = _with_others_fixed(functools.partial(made.flat, **options), args, at)
         back = jax.linear_transpose(
             of, *(jax.ShapeDtypeStruct(args[n].aval.shape, args[n].aval.dtype) for n in at)
         )
-        made = dict(zip(at, back([ad.instantiate_zeros(ct) for ct in cts]), strict=True))
-        return [made.get(n) for n in range(len(args))]
+        made_at = dict(zip(at, back([ad.instantiate_zeros(ct) for ct in cts]), strict=True))
+        return [made_at.get(n) for n in range(len(args))]
 
-    def batched(args: Arrays, dims: Sequence[Any], **options: Any) -> Any:
-        out = jax.vmap(functools.partial(meaning, **options), tuple(dims))(*args)
+    def batched(args: Sequence[Any], dims: Sequence[Any], **options: Any) -> Any:
+        out = jax.vmap(functools.partial(made.flat, **options), tuple(dims))(*args)
         return out, [0] * len(out)
 
     primitive.def_impl(evaluate)
@@ -79,42 +105,107 @@ def operation(
     ad.primitive_jvps[primitive] = jvp
     ad.primitive_transposes[primitive] = transpose
     batching.primitive_batchers[primitive] = batched
-    mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
+    mlir.register_lowering(primitive, mlir.lower_fun(made.flat, multiple_results=True))
     for platform, lowering in (lowerings or {}).items():
-        serve(primitive, meaning, lowering, platform)
-    return primitive
+        serve(made, lowering, platform)
+    return made
 
 
-def serve(
-    primitive: Primitive, meaning: Callable[..., Arrays], lowering: Lowering, platform: str
-) -> None:
+def serve(own: Operation, lowering: Lowering, platform: str) -> None:
     """Registers `lowering` for a platform. If it returns None, the meaning is lowered."""
 
-    def lower(ctx: Any, *args: Any, **options: Any) -> Any:
-        function = lowering(ctx, **options) or functools.partial(meaning, **options)
+    def lower(ctx: Any, *args: Any, tree: Any, **options: Any) -> Any:
+        types = jax.tree.unflatten(tree, ctx.avals_in)
+        function = lowering(ctx, types, **options) or functools.partial(own.meaning, **options)
+
+        def flat(*leaves: Any) -> list[Any]:
+            return jax.tree.leaves(function(jax.tree.unflatten(tree, leaves)))
+
         if platform == "tpu":
             ctx = libtpu_form.readable(ctx)
-        return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
+        return mlir.lower_fun(flat, multiple_results=True)(ctx, *args)
 
-    mlir.register_lowering(primitive, lower, platform=platform)
-    partition.needs_devices(primitive)
+    mlir.register_lowering(own.primitive, lower, platform=platform)
+    partition.needs_devices(own.primitive)
 
 
-def through_meaning(
-    primitive: Primitive,
-    meaning: Callable[..., Arrays],
-    primals: Arrays,
-    tangents: Sequence[Any],
-    **options: Any,
-) -> tuple[Arrays, Arrays]:
-    """Results of an operation, and their tangents by its meaning; `tangents` may hold ad.Zero."""
-    at = [n for n, t in enumerate(tangents) if not isinstance(t, ad.Zero)]
+def define_jvp(own: Operation, rule: Callable[..., tuple[Any, Any]]) -> None:
+    """Sets (operands, their tangents, **options) -> (results, their tangents).
 
-    def moving(*some: Any) -> Any:
-        operands = list(primals)
+    Tangents of operands may be of type ad.Zero.
+    """
+
+    def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, tree: Any, **options: Any) -> Any:
+        given, moved = (jax.tree.unflatten(tree, leaves) for leaves in (primals, tangents))
+        results, moved_results = rule(given, moved, **options)
+        return jax.tree.leaves(results), jax.tree.leaves(moved_results)
+
+    ad.primitive_jvps[own.primitive] = jvp
+
+
+def define_transpose(own: Operation, rule: Callable[..., Any]) -> None:
+    """Sets (operands, cotangents of the results, **options) -> operands with cotangents.
+
+    The linear operands are undefined primals. In what the rule returns, their cotangents replace
+    them; all other operands are ignored. Cotangents of results may be of type ad.Zero.
+    """
+
+    def transpose(cts: Sequence[Any], *args: Any, tree: Any, **options: Any) -> list[Any]:
+        undefined = [ad.is_undefined_primal(a) for a in args]
+        types = [a.aval if u else a for a, u in zip(args, undefined, strict=True)]
+        results = own.result_types(jax.tree.unflatten(tree, types), **options)
+        cotangents = jax.tree.unflatten(jax.tree.structure(results), cts)
+        back = jax.tree.leaves(rule(jax.tree.unflatten(tree, args), cotangents, **options))
+        return [ct if u else None for ct, u in zip(back, undefined, strict=True)]
+
+    ad.primitive_transposes[own.primitive] = transpose
+
+
+def define_batching(own: Operation, rule: Callable[..., tuple[Any, list[int | None]]]) -> None:
+    """Sets (operands, the mapped axis of each leaf, **options) -> (results, the same of them)."""
+
+    def batched(args: Sequence[Any], dims: Sequence[Any], *, tree: Any, **options: Any) -> Any:
+        results, at = rule(jax.tree.unflatten(tree, args), dims, **options)
+        return jax.tree.leaves(results), at
+
+    batching.primitive_batchers[own.primitive] = batched
+
+
+def tangents_by_meaning(own: Operation, given: Any, moved: Any, **options: Any) -> Any:
+    """The tangents of an operation's results by its meaning; those in `moved` may be ad.Zero."""
+    primals, tree = jax.tree.flatten(given)
+    tangents = jax.tree.leaves(moved, is_leaf=is_zero)
+    made = _tangents(own, primals, tangents, tree=tree, **options)
+    return jax.tree.unflatten(jax.tree.structure(own.result_types(given, **options)), made)
+
+
+def is_zero(tangent: Any) -> bool:
+    """Whether a tangent or cotangent is JAX's symbolic zero."""
+    return isinstance(tangent, ad.Zero)
+
+
+def instantiated(moved: Any) -> Any:
+    """A tree of tangents or cotangents with arrays in place of symbolic zeros."""
+    return jax.tree.map(ad.instantiate_zeros, moved, is_leaf=is_zero)
+
+
+def _tangents(
+    own: Operation, primals: Sequence[Any], tangents: Sequence[Any], **options: Any
+) -> list[Any]:
+    at = [n for n, t in enumerate(tangents) if not is_zero(t)]
+    moving = _with_others_fixed(functools.partial(own.flat, **options), primals, at)
+    return jax.jvp(moving, [primals[n] for n in at], [tangents[n] for n in at])[1]
+
+
+def _with_others_fixed(
+    flat: Callable[..., Any], args: Sequence[Any], at: Sequence[int]
+) -> Callable[..., Any]:
+    """`flat` as a function of its arguments at the places `at`, with the others as in `args`."""
+
+    def of(*some: Any) -> Any:
+        leaves = list(args)
         for n, a in zip(at, some, strict=True):
-            operands[n] = a
-        return meaning(*operands, **options)
+            leaves[n] = a
+        return flat(*leaves)
 
-    moved = jax.jvp(moving, [primals[n] for n in at], [tangents[n] for n in at])[1]
-    return primitive.bind(*primals, **options), moved
+    return of

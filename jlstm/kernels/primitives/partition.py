@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 from jax._src import dispatch
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec, use_abstract_mesh
 
-from jlstm.kernels.primitives.operands import BATCH_AXIS
+from jlstm.kernels.primitives.operands import BATCH_AXIS, names
 
 
 def needs_devices(primitive: Primitive) -> None:
@@ -28,22 +29,24 @@ def local(axis_context: Any) -> bool:
 
 
 def over_batch(
-    call: Callable[..., Any],
-    operand_names: Sequence[str],
-    operands: Sequence[Any],
+    call: Callable[[Any], Any],
+    given: Any,
     result_names: Sequence[str],
     results: Sequence[Any],
-) -> Callable[..., Any]:
+) -> Callable[[Any], list[Any]]:
     """`call` as an operation that XLA partitions along the batch axes and no others.
 
     Args:
-      call: function of arrays to a list of arrays. A part of the batch gives the same part of the
-        results.
-      operand_names: the name of each operand.
-      operands: their types.
-      result_names: the name of each result.
+      call: function of operands to results. A part of the batch gives the same part of the results.
+      given: the types of the operands, one of the tuples of `operands`.
+      result_names: the name of each array of the results.
       results: their types.
+
+    Returns:
+      A function of the operands that returns the arrays of the results.
     """
+    operand_names = names(given)
+    operands, tree = jax.tree.flatten(given)
     leading = next(n for n, name in enumerate(operand_names) if name in ("carry", "d_last"))
     ranks = [a.ndim for a in operands], [a.ndim for a in results]
 
@@ -52,9 +55,9 @@ def over_batch(
         spec += (None,) * (ranks[0][leading] - len(spec))
         return spec[1:-1]
 
-    def placed(mesh: Any, names: Sequence[str], ranks: Sequence[int], batch: Any) -> list[Any]:
+    def placed(mesh: Any, of: Sequence[str], ranks: Sequence[int], batch: Any) -> list[Any]:
         specs = []
-        for name, rank in zip(names, ranks, strict=True):
+        for name, rank in zip(of, ranks, strict=True):
             axis = BATCH_AXIS[name]
             spec = [None] * rank
             if axis is not None:
@@ -74,15 +77,18 @@ def over_batch(
     def alone(*args: Any) -> Any:
         # This runs on one device. Under an explicit mesh JAX would shard each array again.
         with use_abstract_mesh(AbstractMesh((), ())):
-            return tuple(call(*args))
+            return flat(*args)
 
-    divided = custom_partitioning(lambda *args: tuple(call(*args)))
+    def flat(*args: Any) -> tuple[Any, ...]:
+        return tuple(jax.tree.leaves(call(jax.tree.unflatten(tree, args))))
+
+    divided = custom_partitioning(lambda *args: flat(*args))
     divided.def_partition(
         partition=partition,
         infer_sharding_from_operands=infer,
         sharding_rule=_rule(operand_names, ranks[0]) + " -> " + _rule(result_names, ranks[1], "r"),
     )
-    return lambda *args: list(divided(*args))
+    return lambda given: list(divided(*jax.tree.leaves(given)))
 
 
 def _rule(names: Sequence[str], ranks: Sequence[int], kind: str = "o") -> str:

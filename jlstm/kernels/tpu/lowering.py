@@ -1,5 +1,6 @@
 """Lowers the fused operations for TPU: Pallas kernels, if the weights of a layer fit into VMEM."""
 
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -14,7 +15,7 @@ from jlstm.kernels import plain
 from jlstm.kernels.fused_as_scans import with_rounded_h
 from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import operands, partition
-from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Kept, Made
+from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Made, Residuals
 from jlstm.kernels.tpu import tiling, vmem
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
@@ -59,16 +60,10 @@ def lowering(
     local = partition.local(ctx.module_context.axis_context)
     if not local or not all(_known(a) for a in ctx.avals_in):
         return None
-    tree, chip = jax.tree.structure(given), _chip(ctx.module_context.axis_context)
+    chip = _chip(ctx.module_context.axis_context)
     if _tiles(given, chip, keep, rounded) is None:
         return None
-
-    def call(*leaves: Any) -> Any:
-        return jax.tree.leaves(
-            recurrence(jax.tree.unflatten(tree, leaves), reverse, keep, rounded, chip)
-        )
-
-    return call
+    return functools.partial(recurrence, reverse=reverse, keep=keep, rounded=rounded, chip=chip)
 
 
 def recurrence(
@@ -141,11 +136,12 @@ def _run(
         keep,
         interpret,
     )
-    states, hs, kept = made[:2], made[2], made[3:]
+    states, hs, residuals = made[:2], made[2], made[3:]
     last = Carry(*(tiling.unflat(a, units, batch_shape) for a in states))
     whole = Made(last, tiling.unflat(hs, units, batch_shape))
     if keep:
-        whole = whole._replace(kept=Kept(*(tiling.unflat(a, units, batch_shape) for a in kept)))
+        each = (tiling.unflat(a, units, batch_shape) for a in residuals)
+        whole = whole._replace(residuals=Residuals(*each))
     return with_rounded_h(whole) if rounded else whole
 
 
