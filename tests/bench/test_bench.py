@@ -28,21 +28,22 @@ from tests.planted import OURS, planted
 ROOT = pathlib.Path(__file__).parents[2]
 CASE = Case("small", Config.stack(3, [4, 5]), Shape(6, 2))
 CEILINGS = {"product_gflops_per_s": 100.0, "copy_gbytes_per_s": 10.0}
+# Two rounds, as no time is asserted.
+PACE = compare.Pace(0.0, fewest_rounds=2, pause_s=0.0)
 SKIPPED = {"torch on cuda", "cudnn from jax", "jlstm tpu", "jlstm cudnn"}
 
 
-def measured(case, contenders, seconds=0.0):
+def measured(case, contenders):
     """(outcomes by mode, why contenders do not take part)."""
     workers, missing = compare.started(contenders, 1)
     try:
-        found = compare.compare(case, workers, 1, compare.Pace(seconds), lambda *_: None)
+        found = compare.compare(case, workers, 1, PACE, lambda *_: None)
         return {outcome.mode: outcome for outcome in found}, missing
     finally:
         for each in workers.values():
             each.stop()
 
 
-PACE = compare.Pace(0.0)
 TRAINING = Shape(6, 2, modes=("training",))
 FORWARD = Case("forward", CASE.config, Shape(6, 2, modes=("forward",)))
 # The networks that contenders are asked for: which of them have an equal.
@@ -106,7 +107,7 @@ def test_contenders_agree_or_say_what_they_lack(everyone, shape):
         assert not any("Error" in reason for reason in outcome.left_out.values())
         assert not any("agree" in reason for reason in outcome.left_out.values())
         assert len(outcome.timings) + len(outcome.left_out) == len(CONTENDERS) - len(SKIPPED)
-        assert {len(t.rounds_s) for t in outcome.timings.values()} == {compare.FEWEST_ROUNDS}
+        assert {len(t.rounds_s) for t in outcome.timings.values()} == {PACE.fewest_rounds}
 
 
 def test_cudnn_weights_are_laid_out_as_jax_unpacks_them():
@@ -238,7 +239,7 @@ def test_records_hold_what_it_takes_to_do_it_again(run, tmp_path):
         assert (line["command"], line["threads"]) == ("jlstm bench", 1)
         assert {"jax", "torch", "onnxruntime"} <= line["versions"].keys()
         if "left_out" not in line:
-            assert len(line["rounds_s"]) == compare.FEWEST_ROUNDS
+            assert len(line["rounds_s"]) == PACE.fewest_rounds
             assert {"lower_s", "compile_s", "first_call_s", "memory_bytes"} <= line.keys()
             low, high = line["interval_s"]
             assert low <= line["median_s"] <= high
@@ -258,6 +259,7 @@ def test_a_run_that_fails_leaves_no_empty_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.full
 def test_stopping_in_the_middle_leaves_valid_records_of_what_was_done(tmp_path):
     suite, out = tmp_path / "suite.toml", tmp_path / "records.jsonl"
     suite.write_text(
@@ -279,7 +281,7 @@ def test_stopping_in_the_middle_leaves_valid_records_of_what_was_done(tmp_path):
     words = [sys.executable, script, "bench", suite, "--out", out, "--only", "scan by hand"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        [*words, "--seconds", "20"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        [*words, "--seconds", "4"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
         while not (out.exists() and out.read_text().count("\n") == 2):
             assert process.poll() is None, process.stderr.read()
@@ -360,6 +362,7 @@ def test_two_contenders_agree_within_the_coarser_of_their_formats():
         assert "rounded" in outcome.timings
 
 
+@pytest.mark.full
 def test_a_contender_that_gives_no_answer_is_ended_and_the_others_go_on():
     workers, _ = compare.started([OURS], 1)
     workers |= compare.started([planted("hanging")], 1, limit_s=20.0)[0]
@@ -373,7 +376,8 @@ def test_a_contender_that_gives_no_answer_is_ended_and_the_others_go_on():
             each.stop()
 
 
-def test_the_command_prints_tables_and_appends_records(tmp_path, capsys):
+def test_the_command_prints_tables_and_appends_records(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "_ceilings", lambda threads: CEILINGS)
     suite, out = tmp_path / "suite.toml", tmp_path / "records.jsonl"
     lines = [f"{key} = {value}" for key, value in GOOD.items()]
     suite.write_text("\n".join(["[[case]]", *lines, "time_steps = 4", "batch_size = 1"]))

@@ -10,10 +10,15 @@ from jlstm.kernels import choice
 from tests.examples import mostly_full
 from tests.networks import require_kernel
 
+HERE = [(c, allowed, name) for c, allowed in contracts.CONTRACTS for name in ("cpu", "scan")]
 
-@pytest.mark.parametrize("name", ["cpu", "scan"])
+
 @pytest.mark.parametrize(
-    ("contract", "allowed"), contracts.CONTRACTS, ids=[c.__name__ for c, _ in contracts.CONTRACTS]
+    ("contract", "allowed", "name"),
+    mostly_full(
+        HERE, default=[own for own in HERE if own[2] == "cpu" or own[0] is contracts.lengths]
+    ),
+    ids=lambda given: getattr(given, "__name__", given),
 )
 def test_what_this_machine_has_keeps_its_promises(contract, allowed, name):
     if name == "cpu":

@@ -24,6 +24,7 @@ def test_no_sanitizer_finds_anything():
     assert done.stdout.count("all results agree") >= 6
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("isa", ["avx2", "avx512"])
 def test_no_code_of_one_instruction_set_is_shared(isa, tmp_path):
     """An inline function that the linker may take from any file would crash older processors."""
