@@ -122,7 +122,7 @@ def carry(what: str, value: Any, layer: Layer, batch_shape: tuple[int, ...]) -> 
 
 
 def carries(config: Config, value: Any, batch_shape: tuple[int, ...]) -> None:
-    """Checks the carry of a network: a tuple with one Carry a layer."""
+    """Checks the carry of a network: a tuple with one Carry per layer."""
     if isinstance(value, Carry) or not isinstance(value, tuple):
         raise TypeError(
             f"carry is {type(value).__name__}; expected a tuple with one Carry for each of the "

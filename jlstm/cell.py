@@ -11,7 +11,8 @@ where c', h' are the carry from the step before. This is the LSTM of Hochreiter 
 (1997) with the forget gate of Gers, Schmidhuber & Cummins (2000), in the form of Graves (2013,
 arXiv:1308.0850), equations 7 to 11. The options of a layer change these equations:
 
-    dropout        h' <- d * h', or g <- d * g (Semeniuta et al., 2016, equation 7), where d is a
+    recurrent_dropout
+                   h' <- d * h', or g <- d * g (Semeniuta et al., 2016, equation 7), where d is a
                    0/1 mask divided by 1 - p; with held_masks, d is the same at every step (Gal &
                    Ghahramani, 2016)
     layer_norm     N(a) = scale * (a - mean a) / sqrt(var a + epsilon) + shift (Ba et al., 2016),
@@ -151,13 +152,13 @@ def update(gates: Gates, c: jax.Array) -> Carry:
 
 
 def slopes(gates: Gates) -> Gates:
-    """Derivative of each gate of a plain layer by its pre-activation, from the gates' values."""
+    """Derivative of each gate of a plain layer with respect to its pre-activation."""
     i, f, g, o = gates
     return Gates(i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o))
 
 
 def zoned_out(layer: Layer, before: Carry, after: Carry, masks: Masks) -> Carry:
-    """The carry after zoneout: some units keep theirs from the step before."""
+    """The carry after zoneout, which keeps the old state of some units."""
 
     def mixed(chance: float, kept: jax.Array | None, old: jax.Array, new: jax.Array) -> jax.Array:
         if kept is not None:
@@ -171,7 +172,7 @@ def zoned_out(layer: Layer, before: Carry, after: Carry, masks: Masks) -> Carry:
 
 
 def clipped(a: jax.Array, bound: float | None) -> jax.Array:
-    """`a` clipped to -bound and bound; None is no bound."""
+    """`a` clipped to -bound and bound; None means no bound."""
     return a if bound is None else jnp.clip(a, -bound, bound)
 
 

@@ -17,7 +17,8 @@ class Info:
 class Check:
     """Test every implementation on this machine against the documented guarantees, and time it.
 
-    This takes up to five minutes on 2 cores. Send its output with any report about a TPU or GPU.
+    This takes at most five minutes, and about one minute on 2 idle cores. Send its output with any
+    report about a TPU or GPU.
     """
 
 
@@ -33,7 +34,8 @@ class Bench:
     suite: Annotated[pathlib.Path | None, tyro.conf.Positional] = None
     """TOML file: a suite of [[case]] tables, or a config with [network] and optionally [bench]."""
     out: pathlib.Path | None = None
-    """File to append records to, one JSON line per measurement. By default nothing is saved."""
+    """File to append records to, one JSON line per measurement; compressed if it ends in .gz.
+    By default nothing is saved."""
     seconds: float | None = None
     """Seconds to measure each case and mode; 1 by default. At least five rounds are measured."""
     threads: int | None = None
@@ -56,7 +58,7 @@ class Report:
     """Write a Markdown report with tables and pictures from the records of `jlstm bench --out`."""
 
     records: Annotated[pathlib.Path, tyro.conf.Positional]
-    """Records file to read (.jsonl)."""
+    """Records file to read (.jsonl or .jsonl.gz)."""
     out: pathlib.Path | None = None
     """Markdown file to write; by default the path of the records with the extension .md.
     Pictures go to a folder of the same name without the extension."""

@@ -26,7 +26,7 @@ class Layer:
       reverse: run backward in time. The outputs keep the time order of the inputs.
       bias: add a bias to the gate pre-activations.
       forget_bias: constant that `init` adds to the forget part of the bias. It is used nowhere
-        else, and has no effect if bias=False.
+        else. With bias=False or coupled_gates="forget", values other than 0 and 1 raise ValueError.
       peepholes: let i and f depend on the cell state before the step, and o on the one after it.
       coupled_gates: "input" sets i = 1 - f, "forget" sets f = 1 - i. The columns of the gate that
         is computed from the other stay in w_x, w_h and b, but have no effect.
@@ -51,8 +51,9 @@ class Layer:
       dropout: fraction of the layer's input to zero, at least 0 and below 1. The rest is scaled by
         1/(1-dropout). Only calls with a random key drop anything. The same range and the same rule
         hold for recurrent_dropout and weight_dropout.
-      recurrent_dropout: fraction to drop of what `recurrent_dropout_on` names: "h", the hidden
-        state that a step reads, or "candidate" (Semeniuta et al., 2016).
+      recurrent_dropout: fraction of the hidden state, or of the candidate, to drop at each step.
+      recurrent_dropout_on: what recurrent_dropout drops: "h", the hidden state that a step reads,
+        or "candidate" (Semeniuta et al., 2016).
       held_masks: draw the masks of dropout and recurrent_dropout once per sequence and use them at
         every step (Gal & Ghahramani, 2016), instead of drawing new ones at each step.
       weight_dropout: fraction of w_h to drop, drawn once per sequence (DropConnect in AWD-LSTM).

@@ -52,7 +52,8 @@ class Norms(NamedTuple):
 
 
 class Highway(NamedTuple):
-    """The gate that mixes a layer's input into its output: weights [I, P] and bias [P]."""
+    """The gate that mixes a layer's input into its output: weights [I, O] and
+    bias [O], where O is the size of the output."""
 
     w: jax.Array
     b: jax.Array
@@ -119,8 +120,9 @@ def init(key: jax.Array, config: Config) -> Params:
       config: the network.
 
     Returns:
-      Params with one LayerParams a layer: w_x [I, 4H], w_h [P, 4H], b [4H], and the parameters that
-      its variant adds. All but a highway have a leading axis of 2 if the layer is bidirectional.
+      Params with one LayerParams per layer: w_x [I, 4H], w_h [P, 4H], b [4H], and the parameters
+      that its variant adds. All but a highway have a leading axis of 2 if the layer is
+      bidirectional.
 
     Raises:
       ValueError: param_dtype is "float64" and jax_enable_x64 is off, or an initializer function

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import gzip
 import json
 import os
 import pathlib
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +18,8 @@ from jlstm.bench.statistics import estimate
 from jlstm.files import config_toml
 
 Record = dict[str, Any]
+# The largest file of records that is read, uncompressed. A record has about 2,000 bytes.
+MOST_BYTES = 1 << 28
 PACKAGES = ("dm-haiku", "equinox", "keras", "onnxruntime", "tensorflow", "torch")
 
 
@@ -23,7 +27,7 @@ PACKAGES = ("dm-haiku", "equinox", "keras", "onnxruntime", "tensorflow", "torch"
 def appending(path: pathlib.Path) -> Iterator[Callable[[list[Record]], None]]:
     """Opens a file, and yields a function that appends records to it as whole lines.
 
-    A new file that stays empty is removed.
+    If the name ends in .gz, they are compressed. A new file that stays empty is removed.
 
     Raises:
       ValueError: the file cannot be written.
@@ -36,7 +40,8 @@ def appending(path: pathlib.Path) -> Iterator[Callable[[list[Record]], None]]:
         raise ValueError(f"cannot write records to {path}: {error.strerror}") from None
 
     def write(records: list[Record]) -> None:
-        file.write("".join(json.dumps(record) + "\n" for record in records).encode())
+        lines = "".join(json.dumps(record) + "\n" for record in records).encode()
+        file.write(gzip.compress(lines) if path.suffix == ".gz" else lines)
 
     try:
         with file:
@@ -47,17 +52,24 @@ def appending(path: pathlib.Path) -> Iterator[Callable[[list[Record]], None]]:
 
 
 def read(path: pathlib.Path) -> list[Record]:
-    """The records in a file.
+    """The records in a file, which is compressed if its name ends in .gz.
 
     Raises:
-      ValueError: the file cannot be read, or a line is not a record. The message names the line.
+      ValueError: the file cannot be read or is too large, or a line is not a record. The message
+        names the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        lines = data.decode("utf-8").splitlines()
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is not a whole gzip file: {error}") from None
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file") from None
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"{path} has more than {MOST_BYTES:,} bytes of records")
     records = []
     for n, line in enumerate(lines, 1):
         try:

@@ -12,7 +12,7 @@ class Sequences(NamedTuple):
     """The sequences of a call, with their lengths, mask and resets, each None if not passed.
 
     Attributes:
-      xs: inputs [T, *batch, I], or [*batch, T, I] before `checked` if time_major=False.
+      xs: inputs [T, *batch, I]. If time_major=False, [*batch, T, I] until `checked` moves time.
       lengths: [*batch] whole numbers.
       mask: [T, *batch] booleans, or [*batch, T]; False marks padding.
       resets: booleans like mask; True replaces the carry by the initial one before that step.
@@ -27,8 +27,8 @@ class Sequences(NamedTuple):
 def arrays(xs: Any, lengths: Any, mask: Any, resets: Any, *, time_major: bool) -> Sequences:
     """The arguments of a call as arrays.
 
-    Compares lengths with the number of steps here, outside the compiled function, because only
-    here their values may be known.
+    Lengths are compared with the number of steps here, outside the compiled function, because
+    inside it their values are unknown.
 
     Raises:
       TypeError: an argument is not an array.

@@ -127,8 +127,9 @@ def lstm(
       implementation: "auto", or a name that `implementations` lists.
 
     Returns:
-      The carry after the last step that is not padding, and the outputs [T, *batch, P]
-      ([*batch, T, P]) in the dtype of the products.
+      The carry after the last step that is not padding, and the outputs [T, *batch, O]
+      ([*batch, T, O]) in the dtype of the products, where O is layer.output_size; [.., 2, P] with
+      merge="none".
 
     Raises:
       TypeError, ValueError: arguments do not fit, or the implementation does not support the call.

@@ -1,4 +1,4 @@
-"""Shards the hidden units of a network over devices, for networks too large or slow on one."""
+"""Shards the hidden units of a network over devices, for networks too large or too slow for one."""
 
 import jax
 from jax.sharding import AxisType, Mesh
@@ -37,7 +37,8 @@ def apply_sharded(
     To shard the batch alone, use `apply`, which keeps the sharding of its inputs.
 
     Args:
-      config: the network. Its layers must be plain, in one direction or both. Nothing is dropped.
+      config: the network. Its layers must be plain, in one direction or both. Dropout is not
+        applied.
       params: its parameters.
       carry: as in `apply`.
       xs: inputs [T, *batch, I] ([*batch, T, I] if time_major=False), floating point.

@@ -61,7 +61,7 @@ def step(
     Args:
       config: the network.
       params: its parameters.
-      carry: one Carry a layer; None for the initial carry.
+      carry: one Carry per layer; None for the initial carry.
       x: input [*batch, I], floating point.
       reset: [*batch] booleans. True replaces the carry by the initial carry before the step.
       key: a random key; without one nothing is dropped. `apply` with a key k gives the same results
@@ -71,8 +71,8 @@ def step(
       The carry after the step, and the output [*batch, P] in config.dtype.
 
     Raises:
-      TypeError, ValueError: arguments do not fit, or a layer is bidirectional or runs backward. If
-        there is a key, also if a layer has held_masks or weight_dropout.
+      TypeError, ValueError: arguments do not fit, a layer is bidirectional or runs backward, or a
+        key is passed and a layer has held_masks or weight_dropout.
 
     >>> config = Config.stack(6, [4, 5])
     >>> from jlstm.params import init
@@ -142,8 +142,8 @@ def apply(
     Args:
       config: the network.
       params: its parameters.
-      carry: one Carry(c [*batch, H], h [*batch, P]) a layer, with a leading axis of 2 if the layer
-        is bidirectional; None for the initial carry.
+      carry: one Carry(c [*batch, H], h [*batch, P]) per layer, with a leading axis of 2 if the
+        layer is bidirectional; None for the initial carry.
       xs: inputs [T, *batch, I] ([*batch, T, I] if time_major=False), floating point.
       lengths: [*batch] whole numbers between 0 and T. Other values raise ValueError, or are clamped
         if they are traced.
@@ -156,8 +156,9 @@ def apply(
         backward pass. "sqrt" means about the square root of T. All layers must run forward in time.
 
     Returns:
-      The carry after the last step that is not padding, one Carry a layer, in float32 (float64
-      for a float64 config); and the outputs ys [T, *batch, P] ([*batch, T, P]) in config.dtype.
+      The carry after the last step that is not padding, one Carry per layer, in float32 (float64
+      for a float64 config); and the outputs ys [T, *batch, O] ([*batch, T, O]) in config.dtype,
+      where O is config.output_size; [.., 2, P] if the last layer has merge="none".
 
     Raises:
       TypeError, ValueError: arguments do not fit, or the implementation does not support the call.
@@ -280,8 +281,8 @@ def trace(
     """Computes every gate and state of every layer, for inspection. Arguments as for `apply`.
 
     Returns:
-      A Trace. Time is on the same axis in its arrays as in `ys`: with time_major=False it is the
-      axis before the features.
+      A Trace. With time_major=False, the time axis of its arrays is the one before the features, as
+      in `ys`.
 
     Raises:
       TypeError, ValueError: arguments do not fit.

@@ -226,8 +226,9 @@ def run(faulty):
     return [line for o in faulty[0].values() for line in records.of_case(shared, CASE, o)]
 
 
-def test_records_hold_what_it_takes_to_do_it_again(run, tmp_path):
-    path = tmp_path / "records.jsonl"
+@pytest.mark.parametrize("name", ["records.jsonl", "records.jsonl.gz"])
+def test_records_hold_what_it_takes_to_do_it_again(run, tmp_path, name):
+    path = tmp_path / name
     for _ in range(2):
         with records.appending(path) as write:
             write(run)
@@ -250,6 +251,21 @@ def test_files_that_hold_no_records_are_refused_by_line(tmp_path, text):
     path = tmp_path / "records.jsonl"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"records.jsonl"):
+        records.read(path)
+
+
+def test_a_broken_compressed_file_is_refused(run, tmp_path, monkeypatch):
+    path = tmp_path / "records.jsonl.gz"
+    with records.appending(path) as write:
+        write(run)
+    whole = path.read_bytes()
+    for broken in (whole[:-20], whole[5:], whole[:20] + b"zzzz" + whole[24:]):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"records.jsonl.gz is not a"):
+            records.read(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr(records, "MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match="more than 1,000 bytes of records"):
         records.read(path)
 
 

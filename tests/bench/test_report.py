@@ -86,9 +86,9 @@ def test_contenders_that_noise_does_not_tell_apart_lead_together():
     assert regressions.leaders(made) == {("H 16", "forward"): {"jlstm scan", "torch"}}
 
 
-@pytest.fixture
-def report(tmp_path):
-    path = tmp_path / "records.jsonl"
+@pytest.fixture(params=["records.jsonl", "records.jsonl.gz"])
+def report(tmp_path, request):
+    path = tmp_path / request.param
     with records.appending(path) as write:
         write(run({"jlstm scan": 2e-4, "torch": 1e-4, "slow": 9e-4}, sizes=(16, 32, 64)))
     command.run(path, None)

@@ -12,7 +12,7 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
     """Writes a report on the records at `path`.
 
     Args:
-      path: the .jsonl file.
+      path: the .jsonl file, or one compressed as .jsonl.gz.
       out: the Markdown file. None means the path of the records with the extension .md. Pictures go
         to a folder of the same name without the extension.
 
@@ -21,7 +21,8 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
       ValueError: the records cannot be read, or the report cannot be written.
     """
     found = records.read(path)
-    out = path.with_suffix(".md") if out is None else out
+    if out is None:
+        out = path.with_name(path.name.removesuffix(".gz")).with_suffix(".md")
     folder = out.with_suffix("")
     if folder == out:
         raise ValueError(f"--out is {out}; expected a file name with the extension .md")
