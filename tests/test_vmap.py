@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from jax import export
 
 import jlstm
 from jlstm import Config, Layer
@@ -148,3 +149,15 @@ def test_an_ensemble_over_nothing(shape):
     members = jax.vmap(lambda key: jlstm.init(key, config))(keys)
     _, ys = jax.vmap(lambda params: jlstm.apply(config, params, None, jnp.zeros(shape)))(members)
     assert ys.shape == (3, *shape[:2], 4)
+
+
+def test_an_ensemble_of_symbolic_size_can_be_exported():
+    """Contract 3."""
+    config = Config(3, (Layer(4, bidirectional=True), Layer(4)))
+    call = make_call(config, 4, (2,), 0)
+    outputs = jax.jit(jax.vmap(lambda params: jlstm.apply(config, params, None, call.xs)[1]))
+    (size,) = export.symbolic_shape("members")
+    types = jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape), a.dtype), call.params)
+    program = export.export(outputs, platforms=["cpu", "tpu"])(types)
+    members = jax.tree.map(lambda a: jnp.stack([a, -a, 2 * a]), call.params)
+    assert_close(program.call(members), outputs(members), atol=1e-5)

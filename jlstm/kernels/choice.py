@@ -36,7 +36,7 @@ class RefusedError(ValueError):
     """The implementation that a call names does not support the call."""
 
 
-def _serves_everything(layer: Layer, dtype: str, platform: str) -> None:
+def _refuses_nothing(layer: Layer, dtype: str, platform: str) -> None:
     return None
 
 
@@ -45,7 +45,7 @@ IMPLEMENTATIONS = (
     Implementation("cpu", fused.run, cpu.refusal),
     Implementation("tpu", fused.run, tpu.refusal),
     Implementation("cudnn", cudnn_layer.run, cudnn.refusal, lacks=("mask", "resets")),
-    Implementation("scan", scan.run, _serves_everything),
+    Implementation("scan", scan.run, _refuses_nothing),
 )
 
 

@@ -17,11 +17,11 @@ from jlstm.kernels.cpu import lowering as cpu
 from jlstm.kernels.primitives import device_types, folding, operation
 from jlstm.kernels.primitives.operands import (
     Backward,
+    Derivative,
     Forward,
     Gradients,
-    Linear,
-    Made,
     Residuals,
+    RunResults,
     over_time,
 )
 from jlstm.kernels.primitives.operation import Lowering, Operation
@@ -62,7 +62,7 @@ def _result_types(given: Any, keep: bool = False, **_: Any) -> Any:
     if isinstance(given, Backward):
         initial = None if given.resets is None else Carry(state, state)
         return Gradients(z, Carry(state, state), initial)
-    return Made(Carry(state, state), hs, Residuals(z, hs, hs) if keep else None)
+    return RunResults(Carry(state, state), hs, Residuals(z, hs, hs) if keep else None)
 
 
 def _tpu(ctx: Any, given: Any, **options: Any) -> Any:
@@ -71,29 +71,32 @@ def _tpu(ctx: Any, given: Any, **options: Any) -> Any:
 
 UNROLLED: dict[str, Lowering] = dict.fromkeys(unrolled.PLATFORMS, unrolled.lowering)
 LOWERINGS: dict[str, Lowering] = {**UNROLLED, "cpu": cpu.lowering, "tpu": _tpu}
-run_operation = operation.operation("lstm_run", fused_as_scans.run, _result_types, LOWERINGS)
-derivative_operation = operation.operation(
+run_operation = operation.define("lstm_run", fused_as_scans.run, _result_types, LOWERINGS)
+derivative_operation = operation.define(
     "lstm_derivative", fused_as_scans.derivative, _result_types, UNROLLED
 )
-backward_operation = operation.operation(
+backward_operation = operation.define(
     "lstm_backward", fused_as_scans.backward, _result_types, LOWERINGS
 )
 
 
-def _batched(own: Operation, given: Any, dims: Sequence[Any], **options: Any) -> Any:
+def _batched(op: Operation, given: Any, dims: Sequence[Any], **options: Any) -> Any:
+    if not folding.foldable(given, dims):
+        definition = functools.partial(op.definition, **options)
+        return operation.batched_by_definition(definition, given, dims)
     groups = len(options["reverse"])
     given, options["reverse"], members = folding.batch(given, dims, options["reverse"])
-    return folding.unbatch(own(given, **options), groups, members)
+    return folding.unbatch(op(given, **options), groups, members)
 
 
-def _run_jvp(given: Forward, moved: Forward, **options: Any) -> tuple[Made, Made]:
+def _run_jvp(given: Forward, moved: Forward, **options: Any) -> tuple[RunResults, RunResults]:
     if options["keep"]:  # only this rule binds with keep=True, so this is a second derivative
-        tangents = operation.tangents_by_meaning(run_operation, given, moved, **options)
+        tangents = operation.tangents_by_definition(run_operation, given, moved, **options)
         return run_operation(given, **options), tangents
-    made: Made = run_operation(given, **(options | {"keep": True}))
+    made: RunResults = run_operation(given, **(options | {"keep": True}))
     residuals = made.residuals
     assert residuals is not None
-    linear = Linear(
+    linear = Derivative(
         given.w_h, residuals.gates, residuals.c_before, given.valid, given.resets,
         fused_products.tangent(given, moved, residuals),
         *operation.instantiated((moved.carry, moved.initial)),
@@ -102,33 +105,42 @@ def _run_jvp(given: Forward, moved: Forward, **options: Any) -> tuple[Made, Made
     return made._replace(residuals=None), tangents
 
 
-def _derivative_transpose(given: Linear, cts: Made, *, reverse: Any) -> Linear:
-    back = Backward(*given[:5], *_typed_zeros(cts, given.c_before))
-    made: Gradients = backward_operation(back, reverse=reverse)
-    return given._replace(d_z=made.d_z, d_carry=made.d_carry, d_initial=made.d_initial)
+def _derivative_transpose(given: Derivative, cts: RunResults, *, reverse: Any) -> Derivative:
+    state = Carry(*[_one_step(given.c_before)] * 2)
+    cts = _instantiated(cts, RunResults(state, given.c_before))
+    gradients: Gradients = backward_operation(
+        Backward(*given[:5], cts.carry, cts.hs), reverse=reverse
+    )
+    return given._replace(**gradients._asdict())
 
 
 def _backward_transpose(given: Backward, cts: Gradients, *, reverse: Any) -> Backward:
-    linear = Linear(*given[:5], *operation.instantiated(cts))
-    made: Made = derivative_operation(linear, reverse=reverse)
-    return given._replace(d_last=made.carry, d_hs=made.hs)
+    state = Carry(*[_one_step(given.c_before)] * 2)
+    initial = None if given.resets is None else state
+    cts = _instantiated(cts, Gradients(given.gates, state, initial))
+    tangents: RunResults = derivative_operation(Derivative(*given[:5], *cts), reverse=reverse)
+    return given._replace(d_last=tangents.carry, d_hs=tangents.hs)
 
 
-def _typed_zeros(cts: Made, over_time: jax.Array) -> tuple[Carry, jax.Array]:
-    """Cotangents of the last carry and of the outputs [G, T, *batch, H], with ad.Zero as arrays.
+def _one_step(over_time: jax.Array) -> jax.Array:
+    """Zeros [G, *batch, H], with the sharding type of [G, T, *batch, H]."""
+    return jnp.sum(over_time[:, :0], axis=1)
+
+
+def _instantiated(cts: Any, like: Any) -> Any:
+    """A tree of cotangents, with ad.Zero replaced by zeros with the types of the arrays `like`.
 
     Under an explicit mesh, JAX's own zeros have a sharding that a scan does not accept.
     """
-    state = jnp.sum(over_time[:, :0], axis=1)
 
-    def typed(ct: Any, like: jax.Array) -> jax.Array:
-        return device_types.zeros_like(like) if operation.is_zero(ct) else ct
+    def typed(ct: Any, a: jax.Array) -> jax.Array:
+        return device_types.zeros_like(a) if operation.is_zero(ct) else ct
 
-    return Carry(*(typed(ct, state) for ct in cts.carry)), typed(cts.hs, over_time)
+    return jax.tree.map(typed, cts, like, is_leaf=operation.is_zero)
 
 
-for _own in (run_operation, derivative_operation, backward_operation):
-    operation.define_batching(_own, functools.partial(_batched, _own))
+for _op in (run_operation, derivative_operation, backward_operation):
+    operation.define_batching(_op, functools.partial(_batched, _op))
 operation.define_jvp(run_operation, _run_jvp)
 operation.define_transpose(derivative_operation, _derivative_transpose)
 operation.define_transpose(backward_operation, _backward_transpose)

@@ -11,7 +11,14 @@ from jlstm import cell, masking
 from jlstm.kernels import scan
 from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import device_types
-from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Linear, Made, Residuals
+from jlstm.kernels.primitives.operands import (
+    Backward,
+    Derivative,
+    Forward,
+    Gradients,
+    Residuals,
+    RunResults,
+)
 from jlstm.params import Carry, LayerParams
 
 
@@ -23,7 +30,7 @@ def round_to_bfloat16(a: jax.Array) -> jax.Array:
 
 def run(
     given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool, unroll: int = 1
-) -> Made:
+) -> RunResults:
     """The recurrence of all groups.
 
     Args:
@@ -35,7 +42,7 @@ def run(
       unroll: number of steps in a loop iteration.
     """
 
-    def one(given: Forward, reverse: bool) -> Made:
+    def one(given: Forward, reverse: bool) -> RunResults:
         dtype = jnp.dtype("bfloat16") if rounded else given.w_h.dtype
         params = LayerParams(given.w_x, given.w_h.astype(dtype), given.b)
         z = cell.from_input(PLAIN, params, given.xs, dtype)
@@ -54,21 +61,21 @@ def run(
             stack,
             unroll=unroll,
         )
-        made = Made(last, *stacked)
+        made = RunResults(last, *stacked)
         return with_rounded_h(made) if rounded else made
 
     return _each_group(one, given, reverse)
 
 
-def derivative(given: Linear, reverse: tuple[bool, ...], unroll: int = 1) -> Made:
+def derivative(given: Derivative, reverse: tuple[bool, ...], unroll: int = 1) -> RunResults:
     """The tangents of the last carry and outputs of a run."""
 
-    def one(given: Linear, reverse: bool) -> Made:
-        def body(d: Carry, step: Linear) -> tuple[Carry, jax.Array]:
+    def one(given: Derivative, reverse: bool) -> RunResults:
+        def body(d: Carry, step: Derivative) -> tuple[Carry, jax.Array]:
             return _linear_step(given.w_h, step, reverse, d, step.d_z, given.d_initial)
 
         varying = given._replace(w_h=None, d_carry=None, d_initial=None)
-        return Made(*lax.scan(body, given.d_carry, varying, reverse=reverse, unroll=unroll))
+        return RunResults(*lax.scan(body, given.d_carry, varying, reverse=reverse, unroll=unroll))
 
     return _each_group(one, given, reverse)
 
@@ -101,7 +108,7 @@ def backward(given: Backward, reverse: tuple[bool, ...], unroll: int = 1) -> Gra
 
 def _linear_step(
     w_h: jax.Array,
-    step: Linear | Backward,
+    step: Derivative | Backward,
     reverse: bool,
     d: Carry,
     d_z: jax.Array,
@@ -125,7 +132,7 @@ def _linear_step(
     return after, d_h
 
 
-def with_rounded_h(made: Made) -> Made:
+def with_rounded_h(made: RunResults) -> RunResults:
     """`made` with its outputs and residual h rounded to bfloat16, as products read h."""
     residuals = made.residuals
     if residuals is not None:

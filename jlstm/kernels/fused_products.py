@@ -79,14 +79,14 @@ def _types_of_gradients(given: ProductsBackward, wanted: Wanted) -> list[Any]:
     return [a for a, want in zip((w_x, w_h, b, xs), wanted, strict=True) if want]
 
 
-products_operation = operation.operation("lstm_products", _products, _type_of_products)
-gradients_operation = operation.operation(
+products_operation = operation.define("lstm_products", _products, _type_of_products)
+gradients_operation = operation.define(
     "lstm_gradients", _gradients, _types_of_gradients, {"cpu": cpu.gradients}
 )
 
 
 def _transpose(given: Products, ct: Any) -> Products:
-    # A tangent that is not an undefined primal here is zero, but JAX could not tell.
+    # Operands that are not undefined primals are constants, and have no cotangents.
     wanted = tuple(ad.is_undefined_primal(a) for a in given[4:])
     back = ProductsBackward(*given[:4], operation.instantiated(ct))
     made = iter(gradients_operation(back, wanted=wanted))

@@ -15,17 +15,17 @@ from jax import lax
 
 from jlstm.kernels import fused_as_scans, scan
 from jlstm.kernels.primitives import operands
-from jlstm.kernels.primitives.operands import Backward, Forward, Linear
+from jlstm.kernels.primitives.operands import Backward, Derivative, Forward
 from jlstm.kernels.recurrence import Inputs
 from jlstm.layer import Layer
 from jlstm.params import Carry
 
-STEPS_A_TURN = 8
+UNROLL = 8
 PLATFORMS = ("cuda", "rocm", "tpu")  # unrolled code is slower on a CPU
 
 MEANINGS: dict[type, Callable[..., Any]] = {
     Forward: fused_as_scans.run,
-    Linear: fused_as_scans.derivative,
+    Derivative: fused_as_scans.derivative,
     Backward: fused_as_scans.backward,
 }
 
@@ -38,7 +38,7 @@ def run(
     def by(unroll: int) -> Callable[[Inputs], tuple[Carry, jax.Array]]:
         return functools.partial(scan.run, layer, reverse=reverse, dtype=dtype, unroll=unroll)
 
-    several = by(_steps_a_turn(inputs.xs.shape[0]))
+    several = by(_unroll(inputs.xs.shape[0]))
     there = dict.fromkeys(PLATFORMS, several)
     return lax.platform_dependent(inputs, default=by(1), **there)
 
@@ -48,13 +48,13 @@ def lowering(ctx: Any, given: Any, reverse: Any, **options: bool) -> Callable[..
 
     Args:
       ctx: the context of the lowering.
-      given: the types of the operands: Forward, Linear or Backward.
+      given: the types of the operands: Forward, Derivative or Backward.
       reverse: for each group, whether it runs backward in time.
       options: `keep` and `rounded` of a run.
     """
-    unroll = _steps_a_turn(operands.over_time(given).shape[1])
+    unroll = _unroll(operands.over_time(given).shape[1])
     return functools.partial(MEANINGS[type(given)], reverse=reverse, unroll=unroll, **options)
 
 
-def _steps_a_turn(time_steps: Any) -> int:
-    return STEPS_A_TURN if isinstance(time_steps, int) else 1  # a symbolic size cannot be divided
+def _unroll(time_steps: Any) -> int:
+    return UNROLL if isinstance(time_steps, int) else 1  # a symbolic size cannot be divided

@@ -321,3 +321,61 @@ def test_units_that_cannot_be_divided_are_refused(two_by_four, layer, options, m
         jlstm.apply_sharded(
             config, params, None, np.zeros((3, 2, 5), "float32"), two_by_four, **options
         )
+
+
+EXPLICIT = {
+    "two axes of batch, the second divided": P(None, None, "data"),
+    "the first divided": P(None, "data"),
+}
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("over", EXPLICIT)
+def test_several_axes_of_batch_may_be_divided_by_type(over, bidirectional):
+    """Contract 14: reshapes of sharded axes are not allowed under an explicit mesh."""
+    devices = mesh(AxisType.Explicit)
+    config = Config(3, (Layer(4, bidirectional=bidirectional),))
+    call = make_call(config, 4, (8, 8), 0)
+    whole = jax.grad(lambda xs: (jlstm.apply(config, call.params, None, xs)[1] ** 2).sum())
+    wanted = whole(call.xs)
+    with jax.set_mesh(devices):
+        xs = jax.device_put(call.xs, NamedSharding(devices, EXPLICIT[over]))
+        found = whole(xs)
+        assert jax.typeof(found).sharding.spec == jax.typeof(xs).sharding.spec
+    assert_close(fetched(found), fetched(wanted), atol=1e-5)
+
+
+def test_members_divided_by_type_of_a_bidirectional_layer():
+    """Contract 14: an ensemble over an explicit mesh."""
+    devices = mesh(AxisType.Explicit)
+    config = Config(3, (Layer(4, bidirectional=True),))
+    call = make_call(config, 4, (2,), 0)
+    members = jax.tree.map(lambda a: np.stack([np.asarray(a) * n for n in range(8)]), call.params)
+    outputs = jax.vmap(lambda params: jlstm.apply(config, params, None, call.xs)[1])
+    wanted = outputs(members)
+    with jax.set_mesh(devices):
+        spread = jax.device_put(members, NamedSharding(devices, P("data")))
+        assert_close(fetched(outputs(spread)), fetched(wanted), atol=1e-6)
+
+
+def transposed(xs, params):
+    """The transpose of a gradient: a Jacobian times a vector, as solvers ask for it."""
+    ys, back = jax.vjp(lambda xs: jlstm.apply(CONFIG, params, None, xs)[1], xs)
+    return jax.linear_transpose(lambda ct: back(ct)[0], ys)(xs)[0]
+
+
+@pytest.mark.parametrize("kind", ["explicit", "shard_map"])
+def test_gradients_of_sharded_arrays_can_be_transposed(kind):
+    """Contracts 8 and 14."""
+    devices = mesh(AxisType.Explicit if kind == "explicit" else AxisType.Auto)
+    wanted = transposed(jax.numpy.asarray(CALL.xs), CALL.params)
+    if kind == "explicit":
+        with jax.set_mesh(devices):
+            xs = jax.device_put(CALL.xs, NamedSharding(devices, P(None, "data")))
+            found = transposed(xs, CALL.params)
+    else:
+        over = P(None, "data")
+        found = jax.shard_map(
+            lambda xs: transposed(xs, CALL.params), mesh=devices, in_specs=over, out_specs=over
+        )(CALL.xs)
+    assert_close(fetched(found), fetched(wanted), atol=1e-5)

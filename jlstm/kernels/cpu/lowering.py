@@ -9,14 +9,15 @@ import numpy as np
 
 from jlstm.kernels import plain
 from jlstm.kernels.cpu import library
-from jlstm.kernels.primitives import partition
+from jlstm.kernels.primitives import device_types, partition
 from jlstm.kernels.primitives.operands import (
     Backward,
     Forward,
     Gradients,
-    Made,
     ProductsBackward,
     Residuals,
+    RunResults,
+    over_time,
     result_names,
 )
 from jlstm.layer import Layer
@@ -45,7 +46,7 @@ def lowering(
       keep: whether a run returns the residuals for derivatives.
       rounded: whether its products read h rounded to bfloat16.
     """
-    if not _serves(ctx):
+    if not _supported(ctx):
         return None
 
     def call(given: Any) -> Any:
@@ -55,6 +56,8 @@ def lowering(
 
     if partition.local(ctx.module_context.axis_context):
         return call
+    if over_time(given).ndim > 4 and not device_types.plain(ctx.avals_in):
+        return None  # the kernels flatten the batch, which JAX refuses for sharded axes
     return partition.over_batch(call, given, result_names(given, keep), ctx.avals_out)
 
 
@@ -66,7 +69,7 @@ def gradients(
     None for programs over several devices, where XLA's products are used: XLA can sum the devices'
     contributions, which a foreign call cannot.
     """
-    if not partition.local(ctx.module_context.axis_context) or not _serves(ctx):
+    if not partition.local(ctx.module_context.axis_context) or not _supported(ctx):
         return None
 
     def call(given: ProductsBackward) -> list[jax.Array]:
@@ -89,14 +92,14 @@ def gradients(
     return call
 
 
-def _serves(ctx: Any) -> bool:
+def _supported(ctx: Any) -> bool:
     """Whether the kernels can run an operation. Exported programs must run without them."""
     known = all(a.dtype in (jnp.float32, jnp.bool_) and 0 not in a.shape for a in ctx.avals_in)
     exported = ctx.module_context.lowering_parameters.for_export
     return known and not exported and library.load()[0] is not None
 
 
-def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -> Made:
+def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -> RunResults:
     groups, time, *batch_shape, _ = (given.w_h.shape[0], *given.xs.shape[1:])
     batch, units = int(np.prod(batch_shape)), given.w_h.shape[1]
     state, over_time = (groups, batch, units), (groups, time, batch)
@@ -114,8 +117,8 @@ def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -
         rounded=np.int64(rounded),
     )
     out[2] = jnp.moveaxis(out[2], 2, 0) if _side_by_side(reverse) else out[2]
-    out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
-    return Made(Carry(*out[:2]), out[2], Residuals(*out[3:]) if keep else None)
+    out = [a if a.shape == NOTHING else _batch_restored(a, batch_shape) for a in out]
+    return RunResults(Carry(*out[:2]), out[2], Residuals(*out[3:]) if keep else None)
 
 
 def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
@@ -138,7 +141,7 @@ def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
         *(_flags_or_nothing(a, batch) for a in (given.valid, given.resets)),
         **_directions(reverse),
     )
-    out = [a if a.shape == NOTHING else _unflatten(a, batch_shape) for a in out]
+    out = [a if a.shape == NOTHING else _batch_restored(a, batch_shape) for a in out]
     return Gradients(out[0], Carry(*out[1:3]), None if given.resets is None else Carry(*out[3:]))
 
 
@@ -174,5 +177,5 @@ def _flags_or_nothing(a: jax.Array | None, batch: int) -> jax.Array:
     return a.reshape(*a.shape[:2], batch)
 
 
-def _unflatten(a: jax.Array, batch_shape: Any) -> jax.Array:
+def _batch_restored(a: jax.Array, batch_shape: Any) -> jax.Array:
     return a.reshape(*a.shape[: a.ndim - 2], *batch_shape, a.shape[-1])

@@ -12,7 +12,7 @@ from jax import lax
 from jlstm import masking
 from jlstm.kernels import plain
 from jlstm.kernels.primitives import partition
-from jlstm.kernels.primitives.operands import Cotangents, Layered, Through
+from jlstm.kernels.primitives.operands import LayerBackward, LayerForward, LayerResults
 from jlstm.layer import Layer
 from jlstm.params import Carry
 
@@ -61,7 +61,7 @@ def precise() -> bool:
 def reserve_size(
     directions: int, time: int, batch: int, inputs: int, units: int, *, precise: bool
 ) -> int:
-    """Size of the residuals that cuDNN saves for the gradients of a run, in numbers."""
+    """Size of the reserve space of a run, in numbers. Gradients need it."""
 
     def state() -> Any:
         return jax.ShapeDtypeStruct((directions, batch, units), jnp.float32)
@@ -79,25 +79,27 @@ def reserve_size(
     return residuals[-1].size
 
 
-def size_for(given: Layered, precise: bool) -> int:
+def size_for(given: LayerForward, precise: bool) -> int:
     """`reserve_size` for the operands of a run."""
     directions, inputs, units = (*given.w_x.shape[:2], given.w_h.shape[1])
     time, *batch_shape = given.xs.shape[1:-1]
     return reserve_size(directions, time, math.prod(batch_shape), inputs, units, precise=precise)
 
 
-def lowering(ctx: Any, given: Layered | Cotangents, precise: bool) -> Callable[..., Any] | None:
+def lowering(
+    ctx: Any, given: LayerForward | LayerBackward, precise: bool
+) -> Callable[..., Any] | None:
     """A function of an operation's operands that calls cuDNN, or None if the scan must run."""
     context = ctx.module_context
     exported = getattr(context.lowering_parameters, "for_export", False)
     if exported or not partition.local(context.axis_context):
         return None
-    if isinstance(given, Cotangents) and not _own(given, precise):
+    if isinstance(given, LayerBackward) and not _reserve_fits(given, precise):
         return None
-    return functools.partial(run if isinstance(given, Layered) else gradients, precise=precise)
+    return functools.partial(run if isinstance(given, LayerForward) else gradients, precise=precise)
 
 
-def _own(given: Cotangents, precise: bool) -> bool:
+def _reserve_fits(given: LayerBackward, precise: bool) -> bool:
     """Whether the residuals are of this run, and not of a run over the larger batch of a vmap."""
     through, batch = given.through, math.prod(given.at.xs.shape[2:-1])
     if through.sequences.shape[0] != batch:
@@ -105,7 +107,7 @@ def _own(given: Cotangents, precise: bool) -> bool:
     return through.reserve.size == size_for(given.at, precise)
 
 
-def run(given: Layered, precise: bool) -> Through:
+def run(given: LayerForward, precise: bool) -> LayerResults:
     """Runs a layer with cuDNN."""
     directions, units, inputs = given.w_h.shape[0], given.w_h.shape[1], given.w_x.shape[1]
     forward = functools.partial(_forward, directions, inputs, units, precise)
@@ -115,10 +117,10 @@ def run(given: Layered, precise: bool) -> Through:
     if given.lengths is not None:
         carry = masking.select(given.lengths == 0, given.carry, carry)
         hs = masking.where(masking.within(given.lengths, hs.shape[1]), hs, 0.0)
-    return Through(carry, hs, residuals[-1], jnp.zeros(len(ys), ys.dtype))
+    return LayerResults(carry, hs, residuals[-1], jnp.zeros(len(ys), ys.dtype))
 
 
-def gradients(given: Cotangents, precise: bool) -> Layered:
+def gradients(given: LayerBackward, precise: bool) -> LayerForward:
     """Gradients for the operands of a run, None for lengths."""
     from jax.experimental import rnn  # imported here, because the import registers operations
 
@@ -141,7 +143,7 @@ def gradients(given: Cotangents, precise: bool) -> Layered:
         d_first = masking.select(at.lengths > 0, d_first, given.d_carry)
         d_xs = masking.where(valid, d_xs, 0.0)
     d_w_x, d_w_h, d_b = unflatten(d_weights, directions, inputs, units)
-    return Layered(d_w_x, d_w_h, None if at.b is None else d_b, d_first, d_xs, None)
+    return LayerForward(d_w_x, d_w_h, None if at.b is None else d_b, d_first, d_xs, None)
 
 
 def flatten(w_x: jax.Array, w_h: jax.Array, b: jax.Array | None) -> jax.Array:
@@ -186,7 +188,7 @@ def _precision(precise: bool) -> lax.Precision:
     return lax.Precision.HIGHEST if precise else lax.Precision.HIGH
 
 
-def _arguments(given: Layered) -> tuple[jax.Array, ...]:
+def _arguments(given: LayerForward) -> tuple[jax.Array, ...]:
     """x [B, T, I], h and c [D, B, H], the weight vector and lengths, in cuDNN's order."""
     time = given.xs.shape[1]
     batch = math.prod(given.xs.shape[2:-1])
@@ -211,7 +213,7 @@ def _batch_major(a: jax.Array) -> jax.Array:
     return a.transpose(2, 1, 0, 3).reshape(a.shape[2], time, -1)
 
 
-def _time_major(ys: jax.Array, given: Layered) -> jax.Array:
+def _time_major(ys: jax.Array, given: LayerForward) -> jax.Array:
     """[B, T, D H] as [D, T, *batch, H]."""
     directions, units = given.w_h.shape[:2]
     hs = ys.reshape(*ys.shape[:2], directions, units).transpose(2, 1, 0, 3)

@@ -18,7 +18,13 @@ from jlstm.kernels import fused
 from jlstm.kernels.cudnn import calls
 from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import device_types, folding, operation
-from jlstm.kernels.primitives.operands import Cotangents, Layered, Made, Moved, Through, names
+from jlstm.kernels.primitives.operands import (
+    LayerBackward,
+    LayerDerivative,
+    LayerForward,
+    LayerResults,
+    names,
+)
 from jlstm.kernels.recurrence import Inputs
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
@@ -40,16 +46,16 @@ def run(
     lengths = None if valid is None else jnp.sum(valid, axis=0, dtype=jnp.int32)
     w_x, w_h = (a.astype(dtype) for a in params[:2])
     b = None if params.b is None else params.b.astype(dtype)
-    given = Layered(w_x, w_h, b, carry, xs[None], lengths)
+    given = LayerForward(w_x, w_h, b, carry, xs[None], lengths)
     made = _run(given, precise=calls.precise())
     return made.carry, made.hs
 
 
-def _run(given: Layered, precise: bool) -> Through:
+def _run(given: LayerForward, precise: bool) -> LayerResults:
     return run_operation(given, reserve=calls.size_for(given, precise), precise=precise)
 
 
-def _meant(given: Layered) -> tuple[Carry, jax.Array]:
+def _by_fused(given: LayerForward) -> tuple[Carry, jax.Array]:
     """The last carry and outputs of a run, by the operations of `fused`."""
     lengths = given.lengths
     valid = None if lengths is None else masking.within(lengths, given.xs.shape[1])
@@ -59,16 +65,21 @@ def _meant(given: Layered) -> tuple[Carry, jax.Array]:
     return fused.run(PLAIN, inputs, reverse=reverse, dtype=given.w_h.dtype)
 
 
-def _meaning_of_run(given: Layered, reserve: int, precise: bool) -> Through:
-    """The definition of a run. It has no residuals for a kernel, and returns NaN in their place."""
-    carry, hs = _meant(given)
+def _fused_with(lengths: jax.Array | None) -> Callable[[LayerForward], tuple[Carry, jax.Array]]:
+    """`_by_fused` as a function of the other operands, all of floating point."""
+    return lambda floats: _by_fused(floats._replace(lengths=lengths))
+
+
+def _definition_of_run(given: LayerForward, reserve: int, precise: bool) -> LayerResults:
+    """The definition of a run. Its reserve space is NaN, because only cuDNN can write one."""
+    carry, hs = _by_fused(given)
     zero = jnp.sum(hs[:, :0])  # with the sharding type of hs
     nothing = jnp.full((reserve,), jnp.nan, hs.dtype) + zero
     sequences = jnp.zeros(math.prod(hs.shape[2:-1]), hs.dtype) + zero
-    return Through(carry, hs, nothing, sequences)
+    return LayerResults(carry, hs, nothing, sequences)
 
 
-def _types_of_run(given: Layered, reserve: int, precise: bool) -> Through:
+def _types_of_run(given: LayerForward, reserve: int, precise: bool) -> LayerResults:
     state = given.carry.h.shape
     hs = (*state[:1], given.xs.shape[1], *state[1:])
 
@@ -76,31 +87,25 @@ def _types_of_run(given: Layered, reserve: int, precise: bool) -> Through:
         return jax.ShapeDtypeStruct(shape, given.w_h.dtype)
 
     carry = Carry(type_of(*state), type_of(*state))
-    return Through(carry, type_of(*hs), type_of(reserve), type_of(math.prod(hs[2:-1])))
+    return LayerResults(carry, type_of(*hs), type_of(reserve), type_of(math.prod(hs[2:-1])))
 
 
-def _meaning_of_gradients(given: Cotangents, precise: bool) -> Layered:
-    """The definition of the gradients: they recompute the run instead of reading residuals."""
-
-    def of(floats: Layered) -> Any:
-        return _meant(floats._replace(lengths=given.at.lengths))
-
-    back = jax.vjp(of, given.at._replace(lengths=None))[1]
+def _definition_of_gradients(given: LayerBackward, precise: bool) -> LayerForward:
+    """The definition of the gradients: they recompute the run and read no reserve space."""
+    back = jax.vjp(_fused_with(given.at.lengths), given.at._replace(lengths=None))[1]
     return back((given.d_carry, given.d_hs))[0]
 
 
-def _types_of_gradients(given: Cotangents, precise: bool) -> Layered:
+def _types_of_gradients(given: LayerBackward, precise: bool) -> LayerForward:
     return given.at._replace(lengths=None)
 
 
-def _derivative(given: Moved, precise: bool) -> tuple[Carry, jax.Array]:
-    def of(floats: Layered) -> Any:
-        return _meant(floats._replace(lengths=given.at.lengths))
-
+def _derivative(given: LayerDerivative, precise: bool) -> tuple[Carry, jax.Array]:
+    of = _fused_with(given.at.lengths)
     return jax.jvp(of, (given.at._replace(lengths=None),), (given.d_at,))[1]
 
 
-def _types_of_derivative(given: Moved, precise: bool) -> tuple[Carry, jax.Array]:
+def _types_of_derivative(given: LayerDerivative, precise: bool) -> tuple[Carry, jax.Array]:
     return given.through.carry, given.through.hs
 
 
@@ -109,42 +114,39 @@ def _lowered(ctx: Any, given: Any, *, precise: bool, **_: Any) -> Callable[..., 
 
 
 LOWERINGS = {"cuda": _lowered}
-run_operation = operation.operation("lstm_layer", _meaning_of_run, _types_of_run, LOWERINGS)
-gradients_operation = operation.operation(
-    "lstm_layer_gradients", _meaning_of_gradients, _types_of_gradients, LOWERINGS
+run_operation = operation.define("lstm_layer", _definition_of_run, _types_of_run, LOWERINGS)
+gradients_operation = operation.define(
+    "lstm_layer_gradients", _definition_of_gradients, _types_of_gradients, LOWERINGS
 )
-derivative_operation = operation.operation(
-    "lstm_layer_derivative", _derivative, _types_of_derivative
-)
+derivative_operation = operation.define("lstm_layer_derivative", _derivative, _types_of_derivative)
 
 
 def _run_jvp(
-    given: Layered, moved: Layered, *, reserve: int, precise: bool
-) -> tuple[Through, Through]:
-    made: Through = run_operation(given, reserve=reserve, precise=precise)
+    given: LayerForward, moved: LayerForward, *, reserve: int, precise: bool
+) -> tuple[LayerResults, LayerResults]:
+    made: LayerResults = run_operation(given, reserve=reserve, precise=precise)
     d_given = operation.instantiated(moved._replace(lengths=None))
-    d_carry, d_hs = derivative_operation(Moved(given, made, d_given), precise=precise)
+    d_carry, d_hs = derivative_operation(LayerDerivative(given, made, d_given), precise=precise)
     zeros = map(device_types.zeros_like, (made.reserve, made.sequences))
-    return made, Through(d_carry, d_hs, *zeros)
+    return made, LayerResults(d_carry, d_hs, *zeros)
 
 
-def _derivative_transpose(given: Moved, cts: Any, *, precise: bool) -> Moved:
-    cotangents = Cotangents(given.at, given.through, *operation.instantiated(cts))
+def _derivative_transpose(given: LayerDerivative, cts: Any, *, precise: bool) -> LayerDerivative:
+    cotangents = LayerBackward(given.at, given.through, *operation.instantiated(cts))
     return given._replace(d_at=gradients_operation(cotangents, precise=precise))
 
 
 def _run_batched(
-    given: Layered, dims: Sequence[Any], *, reserve: int, precise: bool
-) -> tuple[Through, list[int | None]]:
+    given: LayerForward, dims: Sequence[Any], *, reserve: int, precise: bool
+) -> tuple[LayerResults, list[int | None]]:
     of = names(given)
     if any(d is not None for name, d in zip(of, dims, strict=True) if name in ("w_x", "w_h", "b")):
-        # The size 0 of its residuals tells `calls.lowering` that no kernel can compute gradients.
-        meaning = functools.partial(_meaning_of_run, reserve=0, precise=precise)
-        axes = jax.tree.unflatten(jax.tree.structure(given), dims)
-        return jax.vmap(meaning, (axes,))(given), [0] * 5
+        # A reserve space of size 0 tells `calls.lowering` that no kernel can compute gradients.
+        definition = functools.partial(_definition_of_run, reserve=0, precise=precise)
+        return operation.batched_by_definition(definition, given, dims)
     folded, _, _ = folding.batch(given, dims, (False,) * len(given.w_h))
-    made = _run(folded, precise)
-    return made, [*folding.unbatch(Made(made.carry, made.hs), 1, False)[1], None, None]
+    axes = [1, 1, 2, None, None]  # of c, h, hs, reserve and sequences
+    return _run(folded, precise), axes
 
 
 operation.define_jvp(run_operation, _run_jvp)

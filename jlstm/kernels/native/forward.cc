@@ -14,12 +14,12 @@ constexpr int64_t kChunk = 96 * 1024;
 
 // How a call packs its weights and groups its steps; the same for all shares.
 struct Layout {
-  int64_t panel_size;  // floats in a row of a panel
-  int64_t panels;      // panels of a group's weights
-  int64_t chunk;       // steps whose input products are computed at once
-  bool packed;         // the kernels read packed weights
-  bool ahead;          // W_x is packed once, before the first step
-  bool beside;         // W_h is packed during the first input products
+  int64_t panel_size = 0;  // floats in a row of a panel
+  int64_t panels = 0;      // panels of a group's weights
+  int64_t chunk = 0;       // steps whose input products are computed at once
+  bool packed = false;     // the kernels read packed weights
+  bool ahead = false;      // W_x is packed once, before the first step
+  bool beside = false;     // W_h is packed during the first input products
 };
 
 // The memory of a call, in the arrays that the kernels read and write.
@@ -117,7 +117,7 @@ size_t bytes_of(const Forward& call, const Plan& plan, const Layout& layout) {
   if (layout.packed) group += Scratch::size(panel * s.units);
   if (call.rounded) group += Scratch::size(states);
   size_t bytes = s.groups * group;
-  if (call.rounded) bytes += 2 * Scratch::size(s.groups * states);
+  if (call.rounded) bytes += (call.initial_h ? 2 : 1) * Scratch::size(s.groups * states);
   for (const auto& share : plan.shares) {
     bytes += Scratch::size(kOwnPanels * s.inputs * layout.panel_size);
     for (const Part& part : share) bytes += Scratch::size(z_size(layout, part));

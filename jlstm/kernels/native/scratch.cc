@@ -1,5 +1,6 @@
 #include "scratch.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -83,6 +84,7 @@ Scratch::~Scratch() {
 float* Scratch::take(int64_t count) {
   float* start = reinterpret_cast<float*>(block_ + used_);
   used_ += size(count);
+  assert(used_ <= bytes_ && "more was taken than asked for");
   return start;
 }
 

@@ -10,6 +10,20 @@ from jlstm.kernels.primitives import device_types, operands
 from jlstm.kernels.primitives.operands import BATCH_AXIS, SHARED
 
 
+def foldable(given: Any, dims: Sequence[Any]) -> bool:
+    """Whether `batch` can fold the mapped axis.
+
+    It cannot repeat groups a symbolic number of times, nor gather members that an explicit mesh
+    distributes over devices.
+    """
+    for name, a, d in zip(operands.names(given), jax.tree.leaves(given), dims, strict=True):
+        if d is None or BATCH_AXIS[name] is not None:
+            continue
+        if not isinstance(a.shape[d], int) or device_types.divided_over(a, d) is not None:
+            return False
+    return True
+
+
 def batch(
     given: Any, dims: Sequence[Any], reverse: tuple[bool, ...]
 ) -> tuple[Any, tuple[bool, ...], bool]:

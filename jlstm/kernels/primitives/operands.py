@@ -47,7 +47,7 @@ class Residuals(NamedTuple):
     h_before: jax.Array
 
 
-class Made(NamedTuple):
+class RunResults(NamedTuple):
     """The results of a run or of its derivative.
 
     Attributes:
@@ -61,7 +61,7 @@ class Made(NamedTuple):
     residuals: Residuals | None = None
 
 
-class Linear(NamedTuple):
+class Derivative(NamedTuple):
     """Operands of the derivative of a run at a point; linear in `d_z`, `d_carry` and `d_initial`.
 
     Attributes:
@@ -85,7 +85,7 @@ class Backward(NamedTuple):
     """Operands of the transpose of the derivative: cotangents of its results replace tangents.
 
     Attributes:
-      w_h, gates, c_before, valid, resets: as in Linear.
+      w_h, gates, c_before, valid, resets: as in Derivative.
       d_last: cotangents of the last carry [G, *batch, H].
       d_hs: cotangents of the outputs [G, T, *batch, H].
     """
@@ -100,7 +100,7 @@ class Backward(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Results of the transpose: cotangents of d_z, d_carry and d_initial of `Linear`."""
+    """Results of the transpose: cotangents of d_z, d_carry and d_initial of `Derivative`."""
 
     d_z: jax.Array
     d_carry: Carry
@@ -141,7 +141,7 @@ class ProductsBackward(NamedTuple):
     d_z: jax.Array
 
 
-class Layered(NamedTuple):
+class LayerForward(NamedTuple):
     """Operands of the recurrence of a whole layer, one or two directions, or gradients for them.
 
     Attributes:
@@ -157,12 +157,12 @@ class Layered(NamedTuple):
     lengths: jax.Array | None
 
 
-class Through(NamedTuple):
+class LayerResults(NamedTuple):
     """The results of the recurrence of a whole layer.
 
     Attributes:
-      carry, hs: as in Made.
-      reserve: residuals, in a form that only the kernel can read.
+      carry, hs: as in RunResults.
+      reserve: cuDNN's reserve space, which has the residuals in a form that only cuDNN can read.
       sequences: zeros [B]; their shape records that `reserve` is of B sequences.
     """
 
@@ -172,7 +172,7 @@ class Through(NamedTuple):
     sequences: jax.Array
 
 
-class Moved(NamedTuple):
+class LayerDerivative(NamedTuple):
     """Operands of the derivative of a whole layer; linear in `d_at`.
 
     Attributes:
@@ -180,12 +180,12 @@ class Moved(NamedTuple):
       d_at: tangents of the operands, None for lengths.
     """
 
-    at: Layered
-    through: Through
-    d_at: Layered
+    at: LayerForward
+    through: LayerResults
+    d_at: LayerForward
 
 
-class Cotangents(NamedTuple):
+class LayerBackward(NamedTuple):
     """Operands of the gradients of a whole layer.
 
     Attributes:
@@ -193,8 +193,8 @@ class Cotangents(NamedTuple):
       d_carry, d_hs: cotangents of the last carry and the outputs.
     """
 
-    at: Layered
-    through: Through
+    at: LayerForward
+    through: LayerResults
     d_carry: Carry
     d_hs: jax.Array
 
@@ -211,7 +211,7 @@ BATCH_AXIS: dict[str, int | None] = {
 SHARED = ("xs", "valid", "resets")
 
 
-def over_time(given: Forward | Linear | Backward) -> jax.Array:
+def over_time(given: Forward | Derivative | Backward) -> jax.Array:
     """An operand [G, T, *batch, features]."""
     return next(getattr(given, n) for n in ("xs", "d_z", "d_hs") if hasattr(given, n))
 

@@ -17,7 +17,7 @@ from jax.interpreters import ad, batching, mlir
 from jlstm.kernels.primitives import device_types, libtpu_form, partition
 
 # (lowering context, types of the operands, **options) -> a function of the operands, or None to
-# lower the meaning.
+# lower the definition.
 Lowering = Callable[..., Callable[[Any], Any] | None]
 
 
@@ -28,12 +28,12 @@ class Operation:
     Attributes:
       primitive: the primitive. Its parameters are the options, and `tree`, the structure of the
         operands.
-      meaning: (operands, **options) -> results.
+      definition: (operands, **options) -> results.
       result_types: (operands or their types, **options) -> types of the results.
     """
 
     primitive: Primitive
-    meaning: Callable[..., Any]
+    definition: Callable[..., Any]
     result_types: Callable[..., Any]
 
     def __call__(self, given: Any, **options: Any) -> Any:
@@ -43,28 +43,28 @@ class Operation:
         return jax.tree.unflatten(jax.tree.structure(self.result_types(given, **options)), results)
 
     def flat(self, *leaves: Any, tree: Any, **options: Any) -> list[Any]:
-        """The meaning as a function of the leaves of the operands to those of the results."""
-        return jax.tree.leaves(self.meaning(jax.tree.unflatten(tree, leaves), **options))
+        """The definition as a function of the leaves of the operands to those of the results."""
+        return jax.tree.leaves(self.definition(jax.tree.unflatten(tree, leaves), **options))
 
 
-def operation(
+def define(
     name: str,
-    meaning: Callable[..., Any],
+    definition: Callable[..., Any],
     result_types: Callable[..., Any],
     lowerings: Mapping[str, Lowering] | None = None,
 ) -> Operation:
-    """Defines an operation. Its derivatives, transpose and batching come from its meaning.
+    """Defines an operation. Its derivatives, transpose and batching come from its definition.
 
     Args:
       name: the primitive's name in programs.
-      meaning: (operands, **options) -> results.
+      definition: (operands, **options) -> results.
       result_types: (operands or their types, **options) -> types of results, where the operands'
-        types include no sharding. For others, the types come from the meaning.
-      lowerings: for each platform, a lowering to use instead of the meaning.
+        types include no sharding. For others, the types come from the definition.
+      lowerings: for each platform, a lowering to use instead of the definition.
     """
     primitive = Primitive(name)
     primitive.multiple_results = True
-    made = Operation(primitive, meaning, result_types)
+    op = Operation(primitive, definition, result_types)
 
     @functools.cache
     def compiled(**options: Any) -> Any:
@@ -72,32 +72,28 @@ def operation(
 
     def evaluate(*leaves: Any, **options: Any) -> Any:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-            return made.flat(*leaves, **options)
+            return op.flat(*leaves, **options)
         return compiled(**options)(*leaves)
 
     def abstract(*avals: Any, tree: Any, **options: Any) -> Any:
         if not device_types.plain(avals):
-            return device_types.of_results(
-                functools.partial(made.flat, tree=tree, **options), avals
-            )
+            return device_types.of_results(functools.partial(op.flat, tree=tree, **options), avals)
         results = result_types(jax.tree.unflatten(tree, avals), **options)
         return [ShapedArray(a.shape, a.dtype) for a in jax.tree.leaves(results)]
 
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], **options: Any) -> Any:
         results = primitive.bind(*primals, **options)
-        return results, _tangents(made, primals, tangents, **options)
+        return results, _tangents(op, primals, tangents, **options)
 
     def transpose(cts: Sequence[Any], *args: Any, **options: Any) -> list[Any]:
         at = [n for n, a in enumerate(args) if ad.is_undefined_primal(a)]
-        of = _with_others_fixed(functools.partial(made.flat, **options), args, at)
-        back = jax.linear_transpose(
-            of, *(jax.ShapeDtypeStruct(args[n].aval.shape, args[n].aval.dtype) for n in at)
-        )
-        made_at = dict(zip(at, back([ad.instantiate_zeros(ct) for ct in cts]), strict=True))
-        return [made_at.get(n) for n in range(len(args))]
+        of = _with_others_fixed(functools.partial(op.flat, **options), args, at)
+        back = jax.linear_transpose(of, *(args[n].aval for n in at))  # types with their sharding
+        linear = dict(zip(at, back([ad.instantiate_zeros(ct) for ct in cts]), strict=True))
+        return [linear.get(n) for n in range(len(args))]
 
     def batched(args: Sequence[Any], dims: Sequence[Any], **options: Any) -> Any:
-        out = jax.vmap(functools.partial(made.flat, **options), tuple(dims))(*args)
+        out = jax.vmap(functools.partial(op.flat, **options), tuple(dims))(*args)
         return out, [0] * len(out)
 
     primitive.def_impl(evaluate)
@@ -105,18 +101,18 @@ def operation(
     ad.primitive_jvps[primitive] = jvp
     ad.primitive_transposes[primitive] = transpose
     batching.primitive_batchers[primitive] = batched
-    mlir.register_lowering(primitive, mlir.lower_fun(made.flat, multiple_results=True))
+    mlir.register_lowering(primitive, mlir.lower_fun(op.flat, multiple_results=True))
     for platform, lowering in (lowerings or {}).items():
-        serve(made, lowering, platform)
-    return made
+        register_lowering(op, lowering, platform)
+    return op
 
 
-def serve(own: Operation, lowering: Lowering, platform: str) -> None:
-    """Registers `lowering` for a platform. If it returns None, the meaning is lowered."""
+def register_lowering(op: Operation, lowering: Lowering, platform: str) -> None:
+    """Registers `lowering` for a platform. If it returns None, the definition is lowered."""
 
     def lower(ctx: Any, *args: Any, tree: Any, **options: Any) -> Any:
         types = jax.tree.unflatten(tree, ctx.avals_in)
-        function = lowering(ctx, types, **options) or functools.partial(own.meaning, **options)
+        function = lowering(ctx, types, **options) or functools.partial(op.definition, **options)
 
         def flat(*leaves: Any) -> list[Any]:
             return jax.tree.leaves(function(jax.tree.unflatten(tree, leaves)))
@@ -125,58 +121,67 @@ def serve(own: Operation, lowering: Lowering, platform: str) -> None:
             ctx = libtpu_form.readable(ctx)
         return mlir.lower_fun(flat, multiple_results=True)(ctx, *args)
 
-    mlir.register_lowering(own.primitive, lower, platform=platform)
-    partition.needs_devices(own.primitive)
+    mlir.register_lowering(op.primitive, lower, platform=platform)
+    partition.needs_devices(op.primitive)
 
 
-def define_jvp(own: Operation, rule: Callable[..., tuple[Any, Any]]) -> None:
+def define_jvp(op: Operation, rule: Callable[..., tuple[Any, Any]]) -> None:
     """Sets (operands, their tangents, **options) -> (results, their tangents).
 
     Tangents of operands may be of type ad.Zero.
     """
 
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, tree: Any, **options: Any) -> Any:
-        given, moved = (jax.tree.unflatten(tree, leaves) for leaves in (primals, tangents))
-        results, moved_results = rule(given, moved, **options)
-        return jax.tree.leaves(results), jax.tree.leaves(moved_results)
+        given, tangents_given = (jax.tree.unflatten(tree, leaves) for leaves in (primals, tangents))
+        results, tangents_of_results = rule(given, tangents_given, **options)
+        return jax.tree.leaves(results), jax.tree.leaves(tangents_of_results, is_leaf=is_zero)
 
-    ad.primitive_jvps[own.primitive] = jvp
+    ad.primitive_jvps[op.primitive] = jvp
 
 
-def define_transpose(own: Operation, rule: Callable[..., Any]) -> None:
+def define_transpose(op: Operation, rule: Callable[..., Any]) -> None:
     """Sets (operands, cotangents of the results, **options) -> operands with cotangents.
 
     The linear operands are undefined primals. In what the rule returns, their cotangents replace
-    them; all other operands are ignored. Cotangents of results may be of type ad.Zero.
+    them; all other operands are ignored. LayerBackward of results may be of type ad.Zero.
     """
 
     def transpose(cts: Sequence[Any], *args: Any, tree: Any, **options: Any) -> list[Any]:
         undefined = [ad.is_undefined_primal(a) for a in args]
         types = [a.aval if u else a for a, u in zip(args, undefined, strict=True)]
-        results = own.result_types(jax.tree.unflatten(tree, types), **options)
+        results = op.result_types(jax.tree.unflatten(tree, types), **options)
         cotangents = jax.tree.unflatten(jax.tree.structure(results), cts)
         back = jax.tree.leaves(rule(jax.tree.unflatten(tree, args), cotangents, **options))
         return [ct if u else None for ct, u in zip(back, undefined, strict=True)]
 
-    ad.primitive_transposes[own.primitive] = transpose
+    ad.primitive_transposes[op.primitive] = transpose
 
 
-def define_batching(own: Operation, rule: Callable[..., tuple[Any, list[int | None]]]) -> None:
+def define_batching(op: Operation, rule: Callable[..., tuple[Any, list[int | None]]]) -> None:
     """Sets (operands, the mapped axis of each leaf, **options) -> (results, the same of them)."""
 
     def batched(args: Sequence[Any], dims: Sequence[Any], *, tree: Any, **options: Any) -> Any:
         results, at = rule(jax.tree.unflatten(tree, args), dims, **options)
         return jax.tree.leaves(results), at
 
-    batching.primitive_batchers[own.primitive] = batched
+    batching.primitive_batchers[op.primitive] = batched
 
 
-def tangents_by_meaning(own: Operation, given: Any, moved: Any, **options: Any) -> Any:
-    """The tangents of an operation's results by its meaning; those in `moved` may be ad.Zero."""
+def tangents_by_definition(op: Operation, given: Any, moved: Any, **options: Any) -> Any:
+    """The tangents of an operation's results by its definition; those in `moved` may be ad.Zero."""
     primals, tree = jax.tree.flatten(given)
     tangents = jax.tree.leaves(moved, is_leaf=is_zero)
-    made = _tangents(own, primals, tangents, tree=tree, **options)
-    return jax.tree.unflatten(jax.tree.structure(own.result_types(given, **options)), made)
+    made = _tangents(op, primals, tangents, tree=tree, **options)
+    return jax.tree.unflatten(jax.tree.structure(op.result_types(given, **options)), made)
+
+
+def batched_by_definition(
+    definition: Callable[[Any], Any], given: Any, dims: Sequence[int | None]
+) -> tuple[Any, list[int | None]]:
+    """The results of a definition that is mapped over an axis of each leaf; and their own axes."""
+    axes = jax.tree.unflatten(jax.tree.structure(given), dims)
+    results = jax.vmap(definition, (axes,))(given)
+    return results, [0] * len(jax.tree.leaves(results))
 
 
 def is_zero(tangent: Any) -> bool:
@@ -190,10 +195,10 @@ def instantiated(moved: Any) -> Any:
 
 
 def _tangents(
-    own: Operation, primals: Sequence[Any], tangents: Sequence[Any], **options: Any
+    op: Operation, primals: Sequence[Any], tangents: Sequence[Any], **options: Any
 ) -> list[Any]:
     at = [n for n, t in enumerate(tangents) if not is_zero(t)]
-    moving = _with_others_fixed(functools.partial(own.flat, **options), primals, at)
+    moving = _with_others_fixed(functools.partial(op.flat, **options), primals, at)
     return jax.jvp(moving, [primals[n] for n in at], [tangents[n] for n in at])[1]
 
 

@@ -74,15 +74,15 @@ def over_batch(
         before = tuple(placed(mesh, operand_names, ranks[0], batch))
         return mesh, alone, after, before
 
+    def flat(*args: Any) -> tuple[Any, ...]:
+        return tuple(jax.tree.leaves(call(jax.tree.unflatten(tree, args))))
+
     def alone(*args: Any) -> Any:
         # This runs on one device. Under an explicit mesh JAX would shard each array again.
         with use_abstract_mesh(AbstractMesh((), ())):
             return flat(*args)
 
-    def flat(*args: Any) -> tuple[Any, ...]:
-        return tuple(jax.tree.leaves(call(jax.tree.unflatten(tree, args))))
-
-    divided = custom_partitioning(lambda *args: flat(*args))
+    divided = custom_partitioning(flat)
     divided.def_partition(
         partition=partition,
         infer_sharding_from_operands=infer,

@@ -34,7 +34,7 @@ def backward(
       interpret: as for the run.
 
     Returns:
-      Cotangents of z [G, T, B, 4H], of the carry and, with resets, of the initial carry.
+      LayerBackward of z [G, T, B, 4H], of the carry and, with resets, of the initial carry.
     """
     units = w_h.shape[2]
 

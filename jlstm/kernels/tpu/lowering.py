@@ -15,7 +15,7 @@ from jlstm.kernels import plain
 from jlstm.kernels.fused_as_scans import with_rounded_h
 from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import operands, partition
-from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Made, Residuals
+from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Residuals, RunResults
 from jlstm.kernels.tpu import tiling, vmem
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
@@ -105,7 +105,7 @@ def recurrence(
 
 def _run(
     given: Forward, backwards: bool, keep: bool, rounded: bool, chip: str | None, interpret: Any
-) -> Made:
+) -> RunResults:
     from jlstm.kernels.tpu import forward, grid  # imported here, because they import Pallas
 
     batch_shape, units = given.xs.shape[2:-1], given.w_h.shape[1]
@@ -138,7 +138,7 @@ def _run(
     )
     states, hs, residuals = made[:2], made[2], made[3:]
     last = Carry(*(tiling.unflat(a, units, batch_shape) for a in states))
-    whole = Made(last, tiling.unflat(hs, units, batch_shape))
+    whole = RunResults(last, tiling.unflat(hs, units, batch_shape))
     if keep:
         each = (tiling.unflat(a, units, batch_shape) for a in residuals)
         whole = whole._replace(residuals=Residuals(*each))
