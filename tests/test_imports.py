@@ -13,8 +13,8 @@ from jlstm.__main__ import NEEDED
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 
-# Of each folder what stands in it, lowest first. A module imports only what stands below it: where
-# its path and that of the imported module part, the folder's order decides.
+# The modules and folders of each folder, lowest first. A module may import only lower ones. For
+# modules of different folders, the order of the last folder that contains both decides.
 RANKS = {
     "": [
         ("dtypes", "initializers", "keys", "validation"),

@@ -21,7 +21,7 @@ from rich.table import Table
 from jlstm.bench import launches, old_libtpu, targets
 from jlstm.bench.cases import Case
 from jlstm.files import config_toml
-from jlstm.kernels.unrolled import STEPS_A_TURN
+from jlstm.kernels.unrolled import UNROLL
 
 IMPLEMENTATIONS = {"scan": "scan", "tpu": "auto", "gpu": "auto", "divided": "divided"}
 _LIMIT = 600
@@ -56,7 +56,7 @@ def compile_one(
         step for a GPU are always included.
     """
     steps = case.shape.time_steps
-    turn = STEPS_A_TURN if IMPLEMENTATIONS[name] == "auto" else 1
+    turn = UNROLL if IMPLEMENTATIONS[name] == "auto" else 1
     asked = {
         "target": target,
         "network": config_toml.dumps(case.config),
@@ -85,7 +85,7 @@ def compile_one(
 
 
 def cycles_a_step(
-    found: dict[str, Any], estimates: dict[str, int], steps: int, steps_a_turn: int
+    found: dict[str, Any], estimates: dict[str, int], steps: int, unroll: int
 ) -> float | None:
     """The estimated cycles per step of the recurrence; None if an estimate is missing.
 
@@ -98,7 +98,7 @@ def cycles_a_step(
         own = [estimates.get(name) or None for name in found["kernels"]]
         return None if None in own else sum(n for n in own if n is not None) / steps
     own = [estimates[name] for name in found["in_loops"] if name in estimates]
-    return sum(own) / steps_a_turn if own else None
+    return sum(own) / unroll if own else None
 
 
 def run(suite: Sequence[Case], target: str) -> bool:

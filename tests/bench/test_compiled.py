@@ -40,14 +40,14 @@ def test_a_step_of_a_loop_costs_what_stands_in_its_body():
     found = {"kernels": [], "in_loops": compile_worker.in_loops(HLO)}
     assert found["in_loops"] == ["copy.2", "fusion.3"]
     estimates = {"copy.2": 10, "fusion.3": 100, "fusion.5": 1000}
-    assert compiled.cycles_a_step(found, estimates, 64, steps_a_turn=1) == 110
-    assert compiled.cycles_a_step(found, estimates, 64, steps_a_turn=8) == 110 / 8
+    assert compiled.cycles_a_step(found, estimates, 64, unroll=1) == 110
+    assert compiled.cycles_a_step(found, estimates, 64, unroll=8) == 110 / 8
 
 
 @pytest.mark.parametrize(("estimates", "cycles"), [({"run.7": 640}, 10), ({"run.7": 0}, None)])
 def test_a_kernel_runs_once_for_all_steps_and_an_estimate_of_nothing_is_none(estimates, cycles):
     found = {"kernels": compile_worker.kernels(HLO), "in_loops": []}
-    assert compiled.cycles_a_step(found, estimates, 64, steps_a_turn=8) == cycles
+    assert compiled.cycles_a_step(found, estimates, 64, unroll=8) == cycles
 
 
 @pytest.mark.parametrize("target", ["v5", "", "v5:2x2", "h200", "a100"])

@@ -10,14 +10,13 @@ from jlstm.kernels import choice
 from tests.examples import mostly_full
 from tests.networks import require_kernel
 
-HERE = [(c, allowed, name) for c, allowed in contracts.CONTRACTS for name in ("cpu", "scan")]
+CASES = [(*contract, name) for contract in contracts.CONTRACTS for name in ("cpu", "scan")]
+QUICK = [case for case in CASES if case[2] == "cpu" or case[0] is contracts.lengths]
 
 
 @pytest.mark.parametrize(
     ("contract", "allowed", "name"),
-    mostly_full(
-        HERE, default=[own for own in HERE if own[2] == "cpu" or own[0] is contracts.lengths]
-    ),
+    mostly_full(CASES, default=QUICK),
     ids=lambda given: getattr(given, "__name__", given),
 )
 def test_what_this_machine_has_keeps_its_promises(contract, allowed, name):

@@ -42,19 +42,19 @@ def stand_in_forward(*args, cudnn_allow_tf32, **options):
     return *reference_of_jax(*args, **options), mark(args)
 
 
-def stand_in_backward(dy, dh, dc, x, h, c, w, y, kept, lengths, *, cudnn_allow_tf32, **options):
+def stand_in_backward(dy, dh, dc, x, h, c, w, y, reserve, lengths, *, cudnn_allow_tf32, **options):
     def of(x, h, c, w):
         return reference_of_jax(x, h, c, w, lengths, **options)
 
     made, back = jax.vjp(of, x, h, c, w)
     # The step that a sequence without any takes is no output.
-    same = jnp.allclose(kept, mark((x, h, c, w, lengths)), atol=1e-4)
+    same = jnp.allclose(reserve, mark((x, h, c, w, lengths)), atol=1e-4)
     same &= jnp.all(jnp.isclose(y, made[0], atol=1e-5) | (y == 0))
     return jax.tree.map(lambda a: jnp.where(same, a, jnp.nan), back((dy, dh, dc)))
 
 
 def mark(args):
-    """What is kept of a run, by which to know it again; as much more as it has sequences."""
+    """Stands in for the reserve space: sums of the arguments, and as many zeros as sequences."""
     sums = jnp.stack([jnp.sum(a.astype(jnp.float32)) for a in args])
     return jnp.pad(sums, (0, len(args[0])))
 
@@ -70,8 +70,8 @@ def runs(monkeypatch):
 
     for primitive, by in ((rnn.rnn_fwd_p, forward), (rnn.rnn_bwd_p, stand_in_backward)):
         mlir.register_lowering(primitive, mlir.lower_fun(by, multiple_results=True), platform="cpu")
-    for own in (cudnn_layer.run_operation, cudnn_layer.gradients_operation):
-        operation.serve(own, cudnn_layer.LOWERINGS["cuda"], "cpu")
+    for op in (cudnn_layer.run_operation, cudnn_layer.gradients_operation):
+        operation.register_lowering(op, cudnn_layer.LOWERINGS["cuda"], "cpu")
     sizes = "compute_rnn_workspace_reserve_space_sizes"
     monkeypatch.setattr(rnn.gpu_rnn, sizes, lambda *sizes: (7, 5 + index(sizes[3])), raising=False)
     monkeypatch.setattr(cudnn, "absence", lambda: None)
@@ -159,7 +159,7 @@ def test_derivatives_of_every_kind(runs):
 
 
 def test_gradients_trust_no_run_but_their_own(runs):
-    """The gradient of one sequence, at what a run over several has kept."""
+    """The gradient of one sequence, with the reserve space of a run over several."""
     call = make_call(PLAIN, 4, (3,), 0)._replace(carry=None)
     several = jnp.stack([call.xs, -call.xs])
     members = jax.tree.map(lambda a: jnp.stack([a, -a]), call.params)

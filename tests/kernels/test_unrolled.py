@@ -38,15 +38,15 @@ def test_plain_layers_give_what_they_do_in_single_steps(way):
 def test_variants_give_what_they_do_in_single_steps(call):
     """With numbers of steps that are no multiple of a turn's."""
 
-    def total(args, steps_a_turn):
-        several = functools.partial(scan.run, unroll=steps_a_turn)
+    def total(args, unroll):
+        several = functools.partial(scan.run, unroll=unroll)
         times = {"lengths": None, "mask": None, "resets": None, "time_major": True, **call.times}
         out = stack.apply_with(several, call.config, *args, **times)
         return loss(out), out
 
-    def both(steps_a_turn):
+    def both(unroll):
         args = call.params, call.carry, call.xs
-        return jax.grad(total, has_aux=True)(args, steps_a_turn)
+        return jax.grad(total, has_aux=True)(args, unroll)
 
     slopes, out = both(3)
     wanted_slopes, wanted = both(1)
@@ -57,7 +57,7 @@ def test_variants_give_what_they_do_in_single_steps(call):
 @pytest.mark.parametrize(
     ("platform", "expected"), [("cpu", 88), ("cuda", 11), ("rocm", 11), ("tpu", 11)]
 )
-def test_a_turn_takes_several_steps_where_turns_are_dear(platform, expected):
+def test_loops_are_unrolled_on_gpus_and_tpus_alone(platform, expected):
     config = Config(3, (Layer(4, peepholes=True),))
     params = jax.eval_shape(lambda: jlstm.init(jax.random.key(0), config))
     outputs = jax.jit(lambda params, xs: jlstm.apply(config, params, None, xs))
