@@ -18,8 +18,11 @@ def write(records: list[Record], pictures: dict[str, str], source: str, folder: 
       folder: folder of the pictures, relative to the report.
     """
     lines = [f"# Measurements in {source}", ""]
+    installed: dict[str, list[str]] = {}
     for run in _runs(records):
-        lines += [*_machine(run), ""]
+        installed.setdefault(_versions(run), []).append(_machine(run))
+    for versions, machines in installed.items():
+        lines += [*(line for machine in machines for line in (machine, "")), versions, ""]
     lines += _summary(records)
     for name, caption in pictures.items():
         lines += [f"![{caption}]({folder}/{name})", "", caption, ""]
@@ -42,17 +45,19 @@ def _runs(records: list[Record]) -> list[Record]:
     return list(runs.values())
 
 
-def _machine(run: Record) -> list[str]:
+def _versions(run: Record) -> str:
     installed = [f"{k} {v}" for k, v in run["versions"].items() if v != "not installed"]
+    return f"Versions: {', '.join(installed)}."
+
+
+def _machine(run: Record) -> str:
     ceilings = run["ceilings"]
-    return [
+    return (
         f"`{run['command']}` on {run['started'][:10]}: {run['processor']}, {run['threads']} of "
         f"{run['cpus']} processors; a large matrix product ran at "
         f"{ceilings['product_gflops_per_s']:.0f} GFLOP/s, a copy at "
-        f"{ceilings['copy_gbytes_per_s']:.0f} GB/s.",
-        "",
-        f"Versions: {', '.join(installed)}.",
-    ]
+        f"{ceilings['copy_gbytes_per_s']:.0f} GB/s."
+    )
 
 
 def _summary(records: list[Record]) -> list[str]:

@@ -1,5 +1,6 @@
 """Pictures of recorded measurements: scaling, compile times, memory and the roofline."""
 
+import io
 import itertools
 import pathlib
 from collections.abc import Callable
@@ -34,6 +35,7 @@ COLORS = (
     "#8c613c", "#7f7f7f", "#b2df3a", "#e4002b",
 )  # fmt: skip
 DOTS_PER_INCH = 90
+PALETTE = 128  # colours of a picture
 
 
 def require() -> None:
@@ -112,9 +114,15 @@ def _figure(columns: int = 1) -> Any:
 
 def _save(figure: Any, path: pathlib.Path) -> None:
     from matplotlib import pyplot
+    from PIL import Image
 
-    figure.savefig(path, dpi=DOTS_PER_INCH, pil_kwargs={"optimize": True})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=DOTS_PER_INCH)
     pyplot.close(figure)
+    # A palette makes the file a third as large, and plots have few colours.
+    Image.open(drawn).convert("RGB").quantize(PALETTE, Image.Quantize.MAXCOVERAGE).save(
+        path, optimize=True
+    )
 
 
 def _styles(records: list[Record]) -> dict[str, dict[str, Any]]:
