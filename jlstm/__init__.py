@@ -8,7 +8,8 @@ from jlstm.files.models import load, save
 from jlstm.kernels.choice import implementations
 from jlstm.network.sequence import lstm
 from jlstm.network.sharded import apply_sharded
-from jlstm.network.stack import LayerTrace, Trace, apply, apply_truncated, step, trace
+from jlstm.network.stack import LayerTrace, Trace, apply, apply_truncated, trace
+from jlstm.network.step import step
 from jlstm.packing import Packed, pack, unpack
 from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, init, initial_carry
 

@@ -29,6 +29,10 @@ class Carry(NamedTuple):
     h: jax.Array
 
 
+# The carry of a network: one for each layer.
+Carries = tuple[Carry, ...]
+
+
 class Affine(NamedTuple):
     """Learned scale and shift after a normalisation: a * scale + shift; no shift if None."""
 

@@ -51,7 +51,7 @@ RANKS = {
     "kernels/cpu": [("library",), ("lowering",)],
     "kernels/tpu": [("vmem",), ("tiling",), ("grid",), ("backward", "forward"), ("lowering",)],
     "kernels/cudnn": [("calls",), ("layer",)],
-    "network": [("intake",), ("sequence",), ("spans",), ("stack",), ("sharded",)],
+    "network": [("intake", "step"), ("sequence",), ("spans",), ("stack",), ("sharded",)],
     "files": [("aligned", "config_toml", "writing"), ("tensor_file",), ("models",), ("export",)],
     "interop": [
         ("needs", "protobuf", "report"),

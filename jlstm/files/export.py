@@ -13,7 +13,8 @@ from jlstm.config import Config, require_config
 from jlstm.dtypes import state_dtype
 from jlstm.files.models import load, named
 from jlstm.files.writing import write_bytes
-from jlstm.network.stack import apply, step
+from jlstm.network.stack import apply
+from jlstm.network.step import step
 from jlstm.params import Carry, Params, shaped
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

@@ -9,8 +9,9 @@ from jlstm.bench.peers import Program, UnsupportedError, jax_program
 from jlstm.bench.problem import LayerWeights, Problem
 from jlstm.config import Config
 from jlstm.kernels.choice import implementations
-from jlstm.network.stack import apply, initial_carry, step
-from jlstm.params import LayerParams, Params
+from jlstm.network.stack import apply
+from jlstm.network.step import step
+from jlstm.params import LayerParams, Params, initial_carry
 
 
 def requirement(implementation: str, precision: str | None = None) -> str:

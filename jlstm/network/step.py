@@ -1,0 +1,80 @@
+"""Runs the stack of layers for one step."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jlstm import arguments, cell, masking, randomness
+from jlstm.config import Config, require_config
+from jlstm.keys import require_key
+from jlstm.params import Carries, Params, initial_carry
+
+
+def step(
+    config: Config,
+    params: Params,
+    carry: Carries | None,
+    x: jax.Array,
+    *,
+    reset: jax.Array | None = None,
+    key: jax.Array | None = None,
+) -> tuple[Carries, jax.Array]:
+    """Runs the stack for one step, as `apply` does at each step of a sequence.
+
+    Args:
+      config: the network.
+      params: its parameters.
+      carry: one Carry per layer; None for the initial carry.
+      x: input [*batch, I], floating point.
+      reset: [*batch] booleans. True replaces the carry by the initial carry before the step.
+      key: a random key; without one nothing is dropped. `apply` with a key k gives the same results
+        as T steps with the keys jax.random.split(k, T).
+
+    Returns:
+      The carry after the step, and the output [*batch, P] in config.dtype.
+
+    Raises:
+      TypeError, ValueError: arguments do not fit, a layer is bidirectional or runs backward, or a
+        key is passed and a layer has held_masks or weight_dropout.
+
+    >>> config = Config.stack(6, [4, 5])
+    >>> from jlstm.params import init
+    >>> carry, y = step(config, init(jax.random.key(0), config), None, jnp.ones((2, 6)))
+    >>> y.shape
+    (2, 5)
+    """
+    require_config(config)
+    if key is not None:
+        require_key(key)
+    x = arguments.as_array("x", x)
+    reset = None if reset is None else arguments.as_array("reset", reset)
+    return _step(config, params, carry, x, reset, key)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, key: Any) -> Any:
+    arguments.forward_in_time(config.layers)
+    if key is not None:
+        arguments.nothing_held(config.layers)
+    arguments.params(config, params)
+    arguments.features("x", x, ("*batch", "I"), config.input_size)
+    batch_shape, dtype = x.shape[:-1], jnp.dtype(config.dtype)
+    start = initial_carry(config, params, batch_shape)
+    carry = start if carry is None else carry
+    arguments.carries(config, carry, batch_shape)
+    if reset is not None:
+        arguments.flags("reset", reset, batch_shape, f"batch {batch_shape}")
+    first = y = x.astype(dtype)
+    after = []
+    for n, layer in enumerate(config.layers):
+        before = cell.like_data(carry[n], x, dtype)
+        if reset is not None:
+            before = masking.select(reset, cell.like_data(start[n], x, dtype), before)
+        y = jnp.concatenate([y, first], axis=-1) if layer.skip else y
+        y = y if key is None else randomness.drop_input(key, n, layer, y)
+        masks = randomness.step_masks(key, n, layer, batch_shape, dtype)
+        after.append(cell.one_step(layer, params.layers[n], before, y, dtype, masks))
+        y = cell.output(layer, params.layers[n], y, after[-1].h, dtype)
+    return tuple(after), y
