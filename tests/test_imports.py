@@ -44,7 +44,7 @@ RANKS = {
         ("choice",),
     ],
     "kernels/primitives": [
-        ("device_types", "libtpu_form", "operands"),
+        ("device_types", "float_checks", "libtpu_form", "operands"),
         ("folding", "partition"),
         ("operation",),
     ],

@@ -14,7 +14,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jlstm.kernels.primitives import device_types, libtpu_form, partition
+from jlstm.kernels.primitives import device_types, float_checks, libtpu_form, partition
 
 # (lowering context, types of the operands, **options) -> a function of the operands, or None to
 # lower the definition.
@@ -71,7 +71,8 @@ def define(
         return jax.jit(functools.partial(primitive.bind, **options))
 
     def evaluate(*leaves: Any, **options: Any) -> Any:
-        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+        # While JAX looks for NaN, compiling would end in the same search again, without end.
+        if jax.config.jax_disable_jit or float_checks.repeating():  # type: ignore[attr-defined]
             return op.flat(*leaves, **options)
         return compiled(**options)(*leaves)
 
@@ -98,6 +99,7 @@ def define(
 
     primitive.def_impl(evaluate)
     primitive.def_abstract_eval(abstract)
+    float_checks.register(primitive)
     ad.primitive_jvps[primitive] = jvp
     ad.primitive_transposes[primitive] = transpose
     batching.primitive_batchers[primitive] = batched
