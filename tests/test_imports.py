@@ -51,7 +51,13 @@ RANKS = {
     "kernels/cpu": [("library",), ("lowering",)],
     "kernels/tpu": [("vmem",), ("tiling",), ("grid",), ("backward", "forward"), ("lowering",)],
     "kernels/cudnn": [("calls",), ("layer",)],
-    "network": [("intake", "step"), ("sequence",), ("spans",), ("stack",), ("sharded",)],
+    "network": [
+        ("gathering", "intake"),
+        ("sequence", "step"),
+        ("spans",),
+        ("stack",),
+        ("sharded",),
+    ],
     "files": [("aligned", "config_toml", "writing"), ("tensor_file",), ("models",), ("export",)],
     "interop": [
         ("needs", "protobuf", "report"),

@@ -13,6 +13,7 @@ from jlstm.kernels.recurrence import Inputs, Recurrence
 from jlstm.keys import require_key
 from jlstm.layer import Layer
 from jlstm.network import intake
+from jlstm.network.gathering import gathered
 from jlstm.network.intake import Sequences
 from jlstm.params import Carry, LayerParams, start_of_layer
 from jlstm.randomness import Keys
@@ -144,6 +145,7 @@ def lstm(
         require_key(key)
     given = intake.arrays(xs, lengths, mask, resets, time_major=time_major)
     given = intake.checked(given, params.w_x.shape[-2], time_major=time_major)
+    params = gathered(params, given.xs)
     batch_shape = given.xs.shape[1:-1]
     dtype = cell.common_dtype(params, given.xs)
     draws = key is not None

@@ -13,6 +13,7 @@ from jlstm.kernels import choice, scan
 from jlstm.kernels.recurrence import Recurrence
 from jlstm.keys import require_key
 from jlstm.network import intake, sequence, spans
+from jlstm.network.gathering import gathered
 from jlstm.network.intake import Sequences
 from jlstm.params import Carries, Params, initial_carry
 
@@ -253,6 +254,7 @@ def _run_network(
     """The compiled part of a call: checks the arguments, then runs all layers."""
     arguments.params(config, params)
     given = intake.checked(given, config.input_size, time_major=time_major)
+    params = gathered(params, given.xs)
     batch_shape, dtype = given.xs.shape[1:-1], jnp.dtype(config.dtype)
     carry = initial_carry(config, params, batch_shape) if carry is None else carry
     arguments.carries(config, carry, batch_shape)

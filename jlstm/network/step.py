@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jlstm import arguments, cell, masking, randomness
 from jlstm.config import Config, require_config
 from jlstm.keys import require_key
+from jlstm.network.gathering import gathered
 from jlstm.params import Carries, Params, initial_carry
 
 
@@ -60,6 +61,7 @@ def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, key: A
         arguments.nothing_held(config.layers)
     arguments.params(config, params)
     arguments.features("x", x, ("*batch", "I"), config.input_size)
+    params = gathered(params, x)
     batch_shape, dtype = x.shape[:-1], jnp.dtype(config.dtype)
     start = initial_carry(config, params, batch_shape)
     carry = start if carry is None else carry

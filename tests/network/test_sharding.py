@@ -379,3 +379,59 @@ def test_gradients_of_sharded_arrays_can_be_transposed(kind):
             lambda xs: transposed(xs, CALL.params), mesh=devices, in_specs=over, out_specs=over
         )(CALL.xs)
     assert_close(fetched(found), fetched(wanted), atol=1e-5)
+
+
+FSDP = {
+    "a stack, both ways": Config(8, (Layer(8, bidirectional=True), Layer(8))),
+    "a learned carry": Config(8, (Layer(8),), learn_initial_carry=True),
+    "a projection without a bias": Config(8, (Layer(16, projection_size=8, bias=False),)),
+}
+
+
+def over_last_axis(params, mesh, name):
+    """Parameters whose last axes are sharded."""
+
+    def place(a):
+        return jax.device_put(a, NamedSharding(mesh, P(*[None] * (a.ndim - 1), name)))
+
+    return jax.tree.map(place, params)
+
+
+@pytest.mark.parametrize("implementation", ["auto", "scan"])
+@pytest.mark.parametrize("name", FSDP)
+def test_parameters_sharded_over_the_axis_of_the_batch(name, implementation):
+    """Contract 14: fully sharded data parallelism under an explicit mesh."""
+    devices = mesh(AxisType.Explicit)
+    config = FSDP[name]
+    call = make_call(config, 4, (8,), 0)
+
+    def loss(params, xs):
+        ys = jlstm.apply(config, params, None, xs, implementation=implementation)[1]
+        return (ys**2).sum()
+
+    wanted = jax.value_and_grad(loss, (0, 1))(call.params, call.xs)
+    with jax.set_mesh(devices):
+        params = over_last_axis(call.params, devices, "data")
+        xs = jax.device_put(call.xs, NamedSharding(devices, P(None, "data")))
+        value, found = jax.value_and_grad(loss, (0, 1))(params, xs)
+        for own, gradient in zip(*map(jax.tree.leaves, ((params, xs), found)), strict=True):
+            assert jax.typeof(gradient).sharding.spec == jax.typeof(own).sharding.spec
+    assert_close(fetched((value, found)), fetched(wanted), atol=1e-4)
+
+
+def test_units_sharded_over_an_axis_of_their_own_are_told_of_apply_sharded():
+    explicit = jax.make_mesh((2, 4), ("batch", "units"), axis_types=(AxisType.Explicit,) * 2)
+    call = make_call(Config(8, (Layer(8),)), 4, (8,), 0)
+    with jax.set_mesh(explicit):
+        params = over_last_axis(call.params, explicit, "units")
+        xs = jax.device_put(call.xs, NamedSharding(explicit, P(None, "batch")))
+        message = r"params.layers\[0\].w_x is sharded over the mesh axis units.*apply_sharded"
+        for call_of in (
+            lambda: jlstm.apply(call.config, params, None, xs),
+            lambda: jlstm.step(call.config, params, None, xs[0]),
+            lambda: jlstm.lstm(params.layers[0], None, xs),
+        ):
+            with pytest.raises(
+                ValueError, match=message.replace(r"layers\[0\].", r"(layers\[0\].)?")
+            ):
+                call_of()
