@@ -83,7 +83,7 @@ def from_input(layer: Layer, params: LayerParams, x: jax.Array, dtype: jnp.dtype
         z = normalised(layer, z, params.norms.x)
     # This form normalises the sum of both products and adds the bias after that.
     waits = layer.layer_norm == "gates_and_cell"
-    return z if params.b is None or waits else z + params.b.astype(z.dtype)
+    return z if params.b is None or waits else z + of_rank(params.b.astype(z.dtype), z)
 
 
 def read(carry: Carry, masks: Masks) -> jax.Array:
@@ -105,7 +105,7 @@ def pre_activations(layer: Layer, params: LayerParams, z_x: jax.Array, z_h: jax.
     affine = jax.tree.map(lambda a: jnp.split(a, 4, axis=-1), norms.z)
     scaled = [normalised(layer, a, Affine(*own)) for a, *own in zip(gates, *affine, strict=True)]
     z = jnp.concatenate(scaled, axis=-1)
-    return z if params.b is None else z + params.b.astype(z.dtype)
+    return z if params.b is None else z + of_rank(params.b.astype(z.dtype), z)
 
 
 def advance(
@@ -123,7 +123,7 @@ def advance(
     gate = activations.function(layer.recurrent_activation)
     z_i, z_f, z_g, z_o = jnp.split(z, 4, axis=-1)
     if params.peepholes is not None:
-        p_i, p_f, p_o = params.peepholes.astype(z.dtype)
+        p_i, p_f, p_o = (of_rank(p, z) for p in params.peepholes.astype(z.dtype))
         z_i, z_f = z_i + p_i * carry.c, z_f + p_f * carry.c
     i, f = gate(clipped(z_i, layer.gate_clip)), gate(clipped(z_f, layer.gate_clip))
     if layer.coupled_gates is not None:
@@ -182,8 +182,16 @@ def normalised(layer: Layer, a: jax.Array, affine: Affine) -> jax.Array:
     mean = jnp.mean(a, axis=-1, keepdims=True)
     variance = jnp.mean(jnp.square(a - mean), axis=-1, keepdims=True)
     a = (a - mean) * jax.lax.rsqrt(variance + EPSILON[layer.layer_norm])
-    a = a * affine.scale.astype(a.dtype)
-    return a if affine.shift is None else a + affine.shift.astype(a.dtype)
+    a = a * of_rank(affine.scale.astype(a.dtype), a)
+    return a if affine.shift is None else a + of_rank(affine.shift.astype(a.dtype), a)
+
+
+def of_rank(a: jax.Array, like: jax.Array) -> jax.Array:
+    """`a` with new leading axes of size 1, up to the rank of `like`.
+
+    Programs that set `jax_numpy_rank_promotion="raise"` do not let JAX add them.
+    """
+    return jax.lax.expand_dims(a, range(like.ndim - a.ndim))
 
 
 def projected(
@@ -231,7 +239,8 @@ def output(
         return x + h
     if params.highway is None:
         return h
-    z = product(x, params.highway.w, dtype) + params.highway.b.astype(state_dtype(dtype))
+    z = product(x, params.highway.w, dtype)
+    z = z + of_rank(params.highway.b.astype(z.dtype), z)
     passed = jax.nn.sigmoid(z).astype(dtype)
     return passed * x + (1 - passed) * h
 
@@ -292,4 +301,4 @@ def like_data(carry: Carry, x: jax.Array, dtype: jnp.dtype) -> Carry:
     shard_map that type includes how the batch is sharded. Plain zeros do not have it.
     """
     zero = jnp.sum(x[..., :0], axis=-1, keepdims=True, dtype=state_dtype(dtype))
-    return Carry(*(a.astype(zero.dtype) + zero for a in carry))
+    return Carry(*(of_rank(a.astype(zero.dtype), zero) + of_rank(zero, a) for a in carry))

@@ -126,7 +126,9 @@ def _each_step(draw: Callable[..., Any], keys: jax.Array, *of_steps: jax.Array) 
 def _drop(key: jax.Array, dropped: float, a: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """`a` times a dropout mask of this shape."""
     # In bfloat16 the rounding of 1/(1-p) would shift the mean of `a`.
-    return (a * _scaled(key, dropped, shape, state_dtype(a.dtype))).astype(a.dtype)
+    mask = _scaled(key, dropped, shape, state_dtype(a.dtype))
+    wide = a.astype(mask.dtype)
+    return (wide * jax.lax.expand_dims(mask, range(a.ndim - mask.ndim))).astype(a.dtype)
 
 
 def _scaled(key: jax.Array, dropped: float, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:

@@ -199,7 +199,8 @@ def _recurrence_jvp(
     added_h = device_types.zeros_like(steps.z) if apart else None
     added_m = None
     if params.projection is not None:
-        added_m = device_types.zeros_like(steps.z[..., :1]) + jnp.zeros_like(params.projection[0])
+        zero = device_types.zeros_like(steps.z[..., :1])
+        added_m = zero + cell.of_rank(jnp.zeros_like(params.projection[0], zero.dtype), zero)
     out, push, (hs_read, units) = jax.linearize(
         from_products, small, carry, initial, steps.z, (added_h, added_m), has_aux=True
     )
