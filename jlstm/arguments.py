@@ -112,9 +112,9 @@ def carry(what: str, value: Any, layer: Layer, batch_shape: tuple[int, ...]) -> 
     sizes = Carry(layer.hidden_size, layer.state_size)  # type: ignore[arg-type]
     for name, array, size in zip(value._fields, value, sizes, strict=True):
         expected = (*directions, *batch_shape, size)
-        if jnp.shape(array) != expected:
+        if np.shape(array) != expected:
             raise ValueError(
-                f"{what}.{name} has shape {jnp.shape(array)}; expected {expected}: "
+                f"{what}.{name} has shape {np.shape(array)}; expected {expected}: "
                 f"{'2 directions, ' if directions else ''}batch {batch_shape}, "
                 f"{size} features. initial_carry(config, params, batch_shape) returns such a carry"
             )
@@ -193,9 +193,9 @@ def _shaped_like(what: str, value: Any, shape: Any, directions: tuple[int, ...])
             f"{what} is {'missing' if value is None else 'present'}; this form of layer_norm "
             f"{'needs' if value is None else 'does not use'} it"
         )
-    if jnp.shape(value) != (*directions, *shape):
+    if np.shape(value) != (*directions, *shape):
         raise ValueError(
-            f"{what} has shape {jnp.shape(value)}; expected {(*directions, *shape)}"
+            f"{what} has shape {np.shape(value)}; expected {(*directions, *shape)}"
             f"{', 2 directions first' if directions else ''}, from the sizes of the layer and of "
             "its input"
         )
@@ -212,9 +212,9 @@ def layer_of(value: Any, layer: Layer | None) -> Layer:
     if layer is not None and not isinstance(layer, Layer):
         raise TypeError(f"layer is {_short(layer)}; expected a Layer such as Layer(4), or None")
     if layer is None:
-        if jnp.ndim(value.w_h) != 2:
+        if np.ndim(value.w_h) != 2:
             raise ValueError(
-                f"params.w_h has shape {jnp.shape(value.w_h)}; expected [H, 4H]. For parameters "
+                f"params.w_h has shape {np.shape(value.w_h)}; expected [H, 4H]. For parameters "
                 "of two directions pass layer=Layer(..., bidirectional=True)"
             )
         for name in ("norms", "highway"):
@@ -234,7 +234,7 @@ def layer_of(value: Any, layer: Layer | None) -> Layer:
             "layer has skip=True, which joins the network's input to the layer's input; a single "
             "layer has no second input: concatenate the two and leave skip out, or use apply"
         )
-    size = jnp.shape(value.w_x)[-2] if jnp.ndim(value.w_x) > 1 else 0
+    size = np.shape(value.w_x)[-2] if np.ndim(value.w_x) > 1 else 0
     layer_params("params", value, layer, size)
     require_joinable("layer", layer, size)
     return layer

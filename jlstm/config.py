@@ -7,6 +7,7 @@ from typing import Any
 from jax.core import Tracer
 
 from jlstm import validation
+from jlstm.dtypes import dtype_name
 from jlstm.layer import Layer, require_joinable
 
 DTYPES = ("float32", "bfloat16", "float64")
@@ -20,11 +21,12 @@ class Config:
     Attributes:
       input_size: features I of the input.
       layers: the layers, lowest first; at least one.
-      dtype: dtype of the outputs, and of the operands of products: inputs and weights are rounded
-        to it before they are multiplied. "float32", "bfloat16" or "float64" (which needs
-        jax_enable_x64). With "bfloat16", products accumulate in float32, and the carry and the
-        gates stay in float32.
-      param_dtype: dtype of the parameters: one of the same three names.
+      dtype: name of the dtype of the outputs, and of the operands of products: inputs and weights
+        are rounded to it before they are multiplied. "float32", "bfloat16" or "float64" (which
+        needs jax_enable_x64). With "bfloat16", products accumulate in float32, and the carry and
+        the gates stay in float32. If a dtype such as jnp.bfloat16 is passed, the config holds its
+        name.
+      param_dtype: the same for the parameters.
       initializer: "keras", "torch", "flax", "haiku", or a function (key, shape, dtype) -> array
         for w_x and w_h, such as those in jax.nn.initializers.
       learn_initial_carry: make the initial carry a parameter. It starts at zero.
@@ -48,8 +50,9 @@ class Config:
         size = validation.positive_int("input_size", self.input_size)
         object.__setattr__(self, "input_size", size)
         object.__setattr__(self, "layers", _layers(self.layers))
-        validation.known_name("dtype", self.dtype, DTYPES)
-        validation.known_name("param_dtype", self.param_dtype, DTYPES)
+        for name in ("dtype", "param_dtype"):
+            dtype = dtype_name(getattr(self, name))
+            object.__setattr__(self, name, validation.known_name(name, dtype, DTYPES))
         if not callable(self.initializer):
             validation.known_name("initializer", self.initializer, INITIALIZERS)
         validation.boolean("learn_initial_carry", self.learn_initial_carry)

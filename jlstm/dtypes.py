@@ -1,7 +1,25 @@
 """Which dtype is used where, and checks of dtypes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+
+def dtype_name(dtype: Any) -> Any:
+    """The name of a dtype of NumPy or JAX. Other values, names among them, come back unchanged.
+
+    Python's float is among the others: to NumPy it is float64, and to JAX usually float32.
+    """
+    of_numpy = isinstance(dtype, type) and issubclass(dtype, np.generic)
+    if (
+        isinstance(dtype, np.dtype)
+        or of_numpy
+        or isinstance(getattr(dtype, "dtype", None), np.dtype)
+    ):
+        return jnp.dtype(dtype).name
+    return dtype
 
 
 def state_dtype(dtype: str | jnp.dtype) -> jnp.dtype:

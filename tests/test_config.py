@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,7 +91,7 @@ class Unhashable:
         (lambda: Config(3, (4, 5)), TypeError, "layers holds 4"),
         (lambda: Config(3, (Layer(4, residual=True),)), ValueError, "3 inputs and 4 outputs"),
         (lambda: Config(3, (Layer(4),), dtype="float16"), ValueError, "dtype is 'float16'"),
-        (lambda: Config(3, (Layer(4),), dtype=np.float32), TypeError, "expected a name"),
+        (lambda: Config(3, (Layer(4),), dtype=float), TypeError, "expected a name"),
         (lambda: Config(3, (Layer(4),), initializer="kers"), ValueError, "did you mean 'keras'"),
         (lambda: Config.stack(3, 4), TypeError, "one size a layer"),
         (lambda: Config.stack(3, [4], biass=False), ValueError, "did you mean 'bias'"),
@@ -129,3 +131,10 @@ def test_a_function_cannot_be_written_down():
     config = Config(3, (Layer(4),), initializer=lambda key, shape, dtype: None)
     with pytest.raises(ValueError, match="cannot be written as text"):
         config_toml.dumps(config)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.dtype("bfloat16"), ml_dtypes.bfloat16])
+def test_dtypes_are_held_by_name(dtype):
+    config = Config(3, (Layer(4),), dtype=dtype, param_dtype=dtype)
+    assert config == Config(3, (Layer(4),), dtype="bfloat16", param_dtype="bfloat16")
+    assert hash(config) == hash(dataclasses.replace(config, dtype="bfloat16"))
