@@ -8,10 +8,13 @@ from jax.experimental import checkify
 
 import jlstm
 from jlstm import Config, Layer
+from tests.examples import mostly_full
 from tests.networks import assert_close, make_call
 
 CALL = make_call(Config(3, (Layer(4, bidirectional=True), Layer(4))), 5, (2,), 0)
-IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["auto", "scan"])
+IMPLEMENTATIONS = pytest.mark.parametrize(
+    "implementation", mostly_full(["auto", "scan"], default=["auto"])
+)
 
 
 def outputs(params, xs, implementation):

@@ -121,7 +121,7 @@ def test_per_example_gradients_are_those_of_each_example(jitted):
     )
 
 
-@settings(max_examples=examples(6))
+@settings(max_examples=6 if examples(6) == 6 else 2)  # single operations are slow
 @given(calls())
 def test_compiled_gradients_are_those_of_single_operations(call):
     """Contract 8: the compiler's fusions have been wrong before."""

@@ -6,6 +6,7 @@ import pytest
 
 import jlstm
 from jlstm import Config, Layer
+from tests.examples import mostly_full
 from tests.networks import make_call
 from tests.test_variants import NETWORKS
 
@@ -18,7 +19,7 @@ def strict():
         yield
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", mostly_full(["float32", "bfloat16"], default=["bfloat16"]))
 @pytest.mark.parametrize("name", ALL)
 def test_every_option_names_its_ranks_and_dtypes(name, dtype):
     config = Config(3, ALL[name], learn_initial_carry=True, dtype=dtype)

@@ -169,6 +169,7 @@ def test_nothing_is_timed_if_the_first_contender_gives_no_numbers():
         assert "nothing to compare it with" in outcome.left_out[OURS.name]
 
 
+@pytest.mark.full
 def test_compiling_is_a_mode_of_its_own():
     case = Case("small", CASE.config, Shape(6, 2, modes=("compile",)))
     outcomes, _ = measured(case, [OURS, *(c for c in CONTENDERS if c.name == "torch")])
@@ -369,6 +370,7 @@ def test_rounding_is_allowed_for_by_dtype():
     assert agreement.TOLERANCE.keys() >= set(DTYPES)
 
 
+@pytest.mark.full
 def test_two_contenders_agree_within_the_coarser_of_their_formats():
     """TensorFloat-32 is wrong by more than float32 is allowed, beside a contender that has none."""
     exact, rounded = planted("rounded", rounding=""), planted("rounded", rounding="tfloat32")

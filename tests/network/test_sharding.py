@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 import jlstm
 from jlstm import Carry, Config, Layer
+from tests.examples import mostly_full
 from tests.networks import assert_close, make_call, require_kernel
 
 CONFIG = Config(5, (Layer(6, bidirectional=True), Layer(4)), learn_initial_carry=True)
@@ -329,7 +330,7 @@ EXPLICIT = {
 }
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bidirectional", mostly_full([False, True], default=[True]))
 @pytest.mark.parametrize("over", EXPLICIT)
 def test_several_axes_of_batch_may_be_divided_by_type(over, bidirectional):
     """Contract 14: reshapes of sharded axes are not allowed under an explicit mesh."""
@@ -397,7 +398,7 @@ def over_last_axis(params, mesh, name):
     return jax.tree.map(place, params)
 
 
-@pytest.mark.parametrize("implementation", ["auto", "scan"])
+@pytest.mark.parametrize("implementation", mostly_full(["auto", "scan"], default=["auto"]))
 @pytest.mark.parametrize("name", FSDP)
 def test_parameters_sharded_over_the_axis_of_the_batch(name, implementation):
     """Contract 14: fully sharded data parallelism under an explicit mesh."""
