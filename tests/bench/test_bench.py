@@ -22,7 +22,6 @@ from jlstm.bench.contenders import CONTENDERS
 from jlstm.bench.peers import jax_program
 from jlstm.config import DTYPES
 from jlstm.files import config_toml
-from tests.examples import mostly_full
 from tests.planted import OURS, planted
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -91,13 +90,15 @@ def everyone():
             each.stop()
 
 
+@pytest.mark.full
 def test_all_contenders_take_part_but_those_that_need_an_accelerator(everyone):
     assert set(everyone[1]) == SKIPPED
     wanted = ("needs an NVIDIA GPU", "needs a TPU")
     assert all(reason.startswith(wanted) for reason in everyone[1].values())
 
 
-@pytest.mark.parametrize("shape", mostly_full(SHAPES, default=["stack"]))
+@pytest.mark.full
+@pytest.mark.parametrize("shape", SHAPES)
 def test_contenders_agree_or_say_what_they_lack(everyone, shape):
     for mode, outcome in everyone[0](shape).items():
         lacking = set(LACKING[shape])
@@ -309,15 +310,26 @@ def test_stopping_in_the_middle_leaves_valid_records_of_what_was_done(tmp_path):
     assert {line["case"] for line in records.read(out)} == {"first"}
 
 
+def assert_table_fits(case, outcome, width):
+    console = Console(width=width, record=True, file=io.StringIO())
+    tables.show(console, case, outcome, CEILINGS)
+    text = console.export_text()
+    assert all(name in text for name in outcome.timings)
+    assert "ratio" in text and "…" not in text
+
+
 @pytest.mark.parametrize("width", [80, 120])
-@pytest.mark.parametrize("shape", mostly_full(["stack", "steps"], default=["stack"]))
-def test_tables_fit_the_terminal(everyone, shape, width):
+def test_tables_fit_the_terminal(faulty, width):
+    for outcome in faulty[0].values():
+        assert_table_fits(CASE, outcome, width)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("shape", ["stack", "steps"])
+def test_tables_of_all_contenders_fit_the_terminal(everyone, shape, width):
     for outcome in everyone[0](shape).values():
-        console = Console(width=width, record=True, file=io.StringIO())
-        tables.show(console, SHAPES[shape], outcome, CEILINGS)
-        text = console.export_text()
-        assert all(name in text for name in outcome.timings)
-        assert "ratio" in text and "…" not in text
+        assert_table_fits(SHAPES[shape], outcome, width)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.toml")), ids=lambda p: p.stem)
