@@ -12,14 +12,9 @@ def dtype_name(dtype: Any) -> Any:
 
     Python's float is among the others: to NumPy it is float64, and to JAX usually float32.
     """
-    of_numpy = isinstance(dtype, type) and issubclass(dtype, np.generic)
-    if (
-        isinstance(dtype, np.dtype)
-        or of_numpy
-        or isinstance(getattr(dtype, "dtype", None), np.dtype)
-    ):
-        return jnp.dtype(dtype).name
-    return dtype
+    of_numpy = isinstance(dtype, type) and issubclass(dtype, np.generic)  # np.float32
+    of_jax = isinstance(dtype, type) and hasattr(dtype, "dtype")  # jnp.float32
+    return jnp.dtype(dtype).name if isinstance(dtype, np.dtype) or of_numpy or of_jax else dtype
 
 
 def state_dtype(dtype: str | jnp.dtype) -> jnp.dtype:

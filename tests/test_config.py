@@ -92,6 +92,7 @@ class Unhashable:
         (lambda: Config(3, (Layer(4, residual=True),)), ValueError, "3 inputs and 4 outputs"),
         (lambda: Config(3, (Layer(4),), dtype="float16"), ValueError, "dtype is 'float16'"),
         (lambda: Config(3, (Layer(4),), dtype=float), TypeError, "expected a name"),
+        (lambda: Config(3, (Layer(4),), dtype=np.ones(3)), TypeError, "expected a name"),
         (lambda: Config(3, (Layer(4),), initializer="kers"), ValueError, "did you mean 'keras'"),
         (lambda: Config.stack(3, 4), TypeError, "one size a layer"),
         (lambda: Config.stack(3, [4], biass=False), ValueError, "did you mean 'bias'"),

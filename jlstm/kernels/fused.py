@@ -106,8 +106,8 @@ def _run_jvp(given: Forward, moved: Forward, **options: Any) -> tuple[RunResults
 
 
 def _derivative_transpose(given: Derivative, cts: RunResults, *, reverse: Any) -> Derivative:
-    state = Carry(*[_one_step(given.c_before)] * 2)
-    cts = _instantiated(cts, RunResults(state, given.c_before))
+    state = _zero_state(given.c_before)
+    cts = _instantiated_like(cts, RunResults(state, given.c_before))
     gradients: Gradients = backward_operation(
         Backward(*given[:5], cts.carry, cts.hs), reverse=reverse
     )
@@ -115,19 +115,20 @@ def _derivative_transpose(given: Derivative, cts: RunResults, *, reverse: Any) -
 
 
 def _backward_transpose(given: Backward, cts: Gradients, *, reverse: Any) -> Backward:
-    state = Carry(*[_one_step(given.c_before)] * 2)
+    state = _zero_state(given.c_before)
     initial = None if given.resets is None else state
-    cts = _instantiated(cts, Gradients(given.gates, state, initial))
+    cts = _instantiated_like(cts, Gradients(given.gates, state, initial))
     tangents: RunResults = derivative_operation(Derivative(*given[:5], *cts), reverse=reverse)
     return given._replace(d_last=tangents.carry, d_hs=tangents.hs)
 
 
-def _one_step(over_time: jax.Array) -> jax.Array:
-    """Zeros [G, *batch, H], with the sharding type of [G, T, *batch, H]."""
-    return jnp.sum(over_time[:, :0], axis=1)
+def _zero_state(over_time: jax.Array) -> Carry:
+    """Zeros [G, *batch, H], with the sharding type of an array [G, T, *batch, H]."""
+    zero = jnp.sum(over_time[:, :0], axis=1)
+    return Carry(zero, zero)
 
 
-def _instantiated(cts: Any, like: Any) -> Any:
+def _instantiated_like(cts: Any, like: Any) -> Any:
     """A tree of cotangents, with ad.Zero replaced by zeros with the types of the arrays `like`.
 
     Under an explicit mesh, JAX's own zeros have a sharding that a scan does not accept.
