@@ -73,8 +73,12 @@ RANKS = {
         ("conversion",),
     ],
     "interop/onnx": [
-        ("builder", "constants", "file", "names", "node", "values"),
-        ("graph", "layers", "states"),
+        ("builder", "constants", "file", "joining", "names", "node", "sizes"),
+        ("bodies", "operators", "quantized"),
+        ("evaluation",),
+        ("graph", "level"),
+        ("layers", "outputs", "stacks", "states"),
+        ("levels",),
         ("conversion",),
     ],
     "interop/tensorflow": [

@@ -150,7 +150,7 @@ def require(
     """
     require_config(config)
     arguments.params(config, params)
-    if config.learn_initial_carry:
+    if config.learn_initial_carry and "learn_initial_carry" not in can:
         raise ValueError(
             f"{framework} has no learned initial carry; convert a config with "
             "learn_initial_carry=False, and pass the carry at each call"

@@ -8,70 +8,20 @@ import jlstm
 from jlstm import Config, Layer
 from jlstm.interop import Report, from_onnx, to_onnx
 from tests.interop.frameworks import assert_close, assert_same
-
-onnx = pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
-helper = onnx.helper
-FLOAT, FLOAT16, DOUBLE, INT64 = (
-    getattr(onnx.TensorProto, name) for name in ("FLOAT", "FLOAT16", "DOUBLE", "INT64")
+from tests.interop.onnx_models import (
+    DOUBLE,
+    FLOAT,
+    FLOAT16,
+    INT64,
+    XS,
+    handmade,
+    helper,
+    ints,
+    onnx,
+    ort,
+    run_of,
+    two,
 )
-XS = np.random.default_rng(1).normal(size=(6, 2, 5)).astype("float32")
-
-
-def model_of(nodes, arrays, outputs):
-    constants = [onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in arrays.items()]
-    first = helper.make_tensor_value_info("X", FLOAT, [None, None, 5])
-    made = [helper.make_tensor_value_info(name, FLOAT, None) for name in outputs]
-    graph = helper.make_graph(nodes, "g", [first], made, constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
-
-
-def handmade(attributes=None, *, initial=None, names=("Y", "Y_h", "Y_c"), count=1):
-    """A model of one node with random weights, written without this library."""
-    draw = np.random.default_rng(0)
-    arrays = {
-        "W": draw.normal(size=(count, 16, 5)) / 2,
-        "R": draw.normal(size=(count, 16, 4)) / 2,
-        "B": draw.normal(size=(count, 32)) / 2,
-        "P": draw.normal(size=(count, 12)) / 2,
-    }
-    arrays = {name: a.astype("float32") for name, a in arrays.items()}
-    states = ["", ""]
-    if initial is not None:
-        arrays |= {"h": initial, "c": initial * 2}
-        states = ["h", "c"]
-    given = {"hidden_size": 4} | (attributes or {})
-    node = helper.make_node("LSTM", ["X", "W", "R", "B", "", *states, "P"], names, **given)
-    return model_of([node], arrays, names)
-
-
-def two(between, directions=1, layout=0):
-    """Two LSTMs with nodes between that make "mid" of "Y0": (kind, other inputs, attributes)."""
-    draw, width = np.random.default_rng(0), 4
-    if directions == 2 and not between[-1][0].startswith("Reduce"):
-        width = 8
-    arrays, nodes = {}, []
-    for n, (count, size) in enumerate([(directions, 5), (1, width)]):
-        for name, shape in (("W", (16, size)), ("R", (16, 4)), ("B", (32,))):
-            arrays[f"{name}{n}"] = (draw.normal(size=(count, *shape)) / 2).astype("float32")
-        direction = "bidirectional" if count == 2 else "forward"
-        inputs = [["X", "mid"][n], f"W{n}", f"R{n}", f"B{n}"]
-        given = {"hidden_size": 4, "direction": direction} | ({"layout": layout} if layout else {})
-        nodes.append(helper.make_node("LSTM", inputs, [f"Y{n}"], name=f"lstm{n}", **given))
-    value = "Y0"
-    for n, (kind, others, attributes) in enumerate(between):
-        made = "mid" if n + 1 == len(between) else f"m{n}"
-        names = [f"a{n}_{k}" for k in range(len(others))]
-        arrays |= dict(zip(names, others, strict=True))
-        nodes.insert(-1, helper.make_node(kind, [value, *names], [made], **attributes))
-        value = made
-    return model_of(nodes, arrays, ["Y1"])
-
-
-def run_of(model):
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"X": XS})
-
 
 HANDMADE = {
     "plain": {},
@@ -107,16 +57,13 @@ def test_models_of_others(name):
     assert_close((own, carry.h, carry.c), (wanted, h if both else h[0], c if both else c[0]))
 
 
-def ints(*values):
-    return np.array(values, np.int64)
-
-
 SQUEEZE = ("Squeeze", [ints(1)], {})
 ROWS = ("Transpose", [], {"perm": [0, 2, 1, 3]})
 SWAP = ("Transpose", [], {"perm": [1, 0, 2]})
 JOINED = ("Reshape", [ints(0, 0, -1)], {})
 
 STACKS = {
+    "all axes of one squeezed": (1, [("Squeeze", [], {})]),
     "squeezed": (1, [SQUEEZE]),
     "squeezed, counted from the last axis": (1, [("Squeeze", [ints(-3)], {})]),
     "squeezed after directions moved": (1, [ROWS, ("Squeeze", [ints(2)], {})]),
@@ -164,42 +111,45 @@ def reshape(*shape, **attributes):
 
 
 NO_STACKS = {
-    "batch and time swapped": (1, [SQUEEZE, SWAP], r"as \['B', 'T', 'F'\]"),
+    "batch and time swapped": (1, [SQUEEZE, SWAP], "axes B, T, F where"),
     "batch and features swapped": (
         1,
         [SQUEEZE, ("Transpose", [], {"perm": [0, 2, 1]})],
-        "'F', 'B'",
+        "axes T, F, B where",
     ),
-    "all axes reversed": (1, [SQUEEZE, ("Transpose", [], {})], r"as \['F', 'B', 'T'\]"),
-    "no permutation": (1, [SQUEEZE, ("Transpose", [], {"perm": [0, 0, 2]})], "through Transpose"),
+    "all axes reversed": (1, [SQUEEZE, ("Transpose", [], {})], "axes F, B, T where"),
+    "no permutation": (1, [SQUEEZE, ("Transpose", [], {"perm": [0, 0, 2]})], "through .*Transpose"),
     "units before directions": (
         2,
         [("Transpose", [], {"perm": [0, 2, 3, 1]}), JOINED],
-        "through Reshape",
+        "through .*Reshape",
     ),
-    "batch beside units": (2, [JOINED], "through Reshape"),
-    "time and batch mixed": (2, [ROWS, reshape(2, 6, 8)], "through Reshape"),
-    "time and batch inferred": (2, [ROWS, reshape(-1, 2, 8)], "through Reshape"),
-    "zeros that are zeros": (2, [ROWS, reshape(0, 0, 8, allowzero=1)], "through Reshape"),
-    "of two axes": (1, [SQUEEZE, reshape(-1, 4)], "through Reshape"),
-    "all axes of one squeezed": (1, [("Squeeze", [], {})], "through Squeeze"),
-    "another axis squeezed": (1, [("Squeeze", [ints(0)], {})], "through Squeeze"),
-    "summed over time": (2, [("ReduceSum", [ints(0)], {"keepdims": 0})], "through ReduceSum"),
-    "summed, the axis kept": (2, [("ReduceSum", [ints(1)], {}), JOINED], "through ReduceSum"),
-    "whole numbers": (1, [SQUEEZE, ("Cast", [], {"to": INT64})], "through Cast"),
-    "narrower numbers": (1, [SQUEEZE, ("Cast", [], {"to": FLOAT16})], "through Cast"),
-    "no such numbers": (1, [SQUEEZE, ("Cast", [], {"to": 99})], "through Cast"),
+    "batch beside units": (2, [JOINED], "through .*Reshape"),
+    "time and batch mixed": (2, [ROWS, reshape(2, 6, 8)], "through .*Reshape"),
+    "time and batch inferred": (2, [ROWS, reshape(-1, 2, 8)], "through .*Reshape"),
+    "zeros that are zeros": (2, [ROWS, reshape(0, 0, 8, allowzero=1)], "through .*Reshape"),
+    "of two axes": (1, [SQUEEZE, reshape(-1, 4)], "through .*Reshape"),
+    "another axis squeezed": (1, [("Squeeze", [ints(0)], {})], "through .*Squeeze"),
+    "summed over time": (2, [("ReduceSum", [ints(0)], {"keepdims": 0})], "through .*ReduceSum"),
+    "summed, the axis kept": (2, [("ReduceSum", [ints(1)], {}), JOINED], "through .*ReduceSum"),
+    "whole numbers": (1, [SQUEEZE, ("Cast", [], {"to": INT64})], "through .*Cast"),
+    "narrower numbers": (1, [SQUEEZE, ("Cast", [], {"to": FLOAT16})], "through .*Cast"),
+    "no such numbers": (1, [SQUEEZE, ("Cast", [], {"to": 99})], "through .*Cast"),
     "dropout in training": (
         1,
         [SQUEEZE, ("Dropout", [np.float32(0.5), np.True_], {})],
-        "through Dropout",
+        "through .*Dropout",
     ),
-    "another function": (1, [SQUEEZE, ("Relu", [], {})], "through Relu"),
-    "something added": (1, [SQUEEZE, ("Add", [np.float32(1)], {})], "through Add"),
-    "an unknown attribute": (1, [SQUEEZE, ("Identity", [], {"scale": 2.0})], "through Identity"),
-    "an attribute of another type": (1, [("Squeeze", [], {"axes": "a"})], "through Squeeze"),
-    "an operator of others": (1, [SQUEEZE, ("Identity", [], {"domain": "my"})], "through Identity"),
-    "control characters": (1, [SQUEEZE, ("\x1b[2J", [], {})], r"through '\\x1b\[2J'"),
+    "another function": (1, [SQUEEZE, ("Relu", [], {})], "through .*Relu"),
+    "something added": (1, [SQUEEZE, ("Add", [np.float32(1)], {})], "through .*Add"),
+    "an unknown attribute": (1, [SQUEEZE, ("Identity", [], {"scale": 2.0})], "through .*Identity"),
+    "an attribute of another type": (1, [("Squeeze", [], {"axes": "a"})], "through .*Squeeze"),
+    "an operator of others": (
+        1,
+        [SQUEEZE, ("Identity", [], {"domain": "my"})],
+        "through .*Identity",
+    ),
+    "control characters": (1, [SQUEEZE, ("\x1b[2J", [], {})], r"through .*'\\x1b\[2J'"),
 }
 
 
@@ -272,10 +222,10 @@ def test_constant_initial_states_become_a_learned_initial_carry():
     [
         ({}, np.eye(2, 4, dtype="float32")[None], "differs between sequences"),
         ({"layout": 1}, np.eye(2, 4, dtype="float32")[:, None], "differs between sequences"),
-        ({}, np.zeros((1, 0, 4), "float32"), r"initial_c is \[1, 0, 4\].* B of at least 1"),
-        ({}, np.zeros((1, 2, 3), "float32"), r"initial_c is \[1, 2, 3\]; expected \[1, B, 4\]"),
-        ({}, np.zeros(4, "float32"), r"initial_c is \[4\]"),
-        ({}, np.zeros((1, 2, 4), "int64"), "initial_c is int64; expected float32"),
+        ({}, np.zeros((1, 0, 4), "float32"), r"initial_h is \[1, 0, 4\].* B of at least 1"),
+        ({}, np.zeros((1, 2, 3), "float32"), r"initial_h is \[1, 2, 3\]; expected \[1, B, 4\]"),
+        ({}, np.zeros(4, "float32"), r"initial_h is \[4\]"),
+        ({}, np.zeros((1, 2, 4), "int64"), "initial_h is int64; expected float32"),
     ],
 )
 def test_constants_that_are_no_initial_carry(attributes, initial, words):
@@ -388,7 +338,7 @@ def no_name(model):
 
 
 def computed(model):
-    model.graph.node.insert(0, helper.make_node("Neg", ["W"], ["V"]))
+    model.graph.node.insert(0, helper.make_node("Relu", ["W"], ["V"]))
     model.graph.node[1].input[1] = "V"
 
 

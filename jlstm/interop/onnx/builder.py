@@ -38,7 +38,10 @@ class Builder:
         given = [self._constant(f"{key}{n}", arrays[key]) for key in ("W", "R")]
         given.append(self._constant(f"B{n}", arrays["B"]) if "B" in arrays else "")
         names = [f"h{n}", f"c{n}"] if self._carry else ["", ""]
-        given += [self._lengths, *names]
+        states = names
+        if not self._carry and "h" in arrays:
+            states = [self._for_each_sequence(f"{state}{n}", arrays[state]) for state in "hc"]
+        given += [self._lengths, *states]
         given.append(self._constant(f"P{n}", arrays["P"]) if "P" in arrays else "")
         while given[-1] == "":
             given.pop()
@@ -90,6 +93,20 @@ class Builder:
         zero = self._constant("zero", np.zeros((), "float32"))
         self._add("Where", ["valid", name, zero], [f"{name}_valid"])
         return f"{name}_valid"
+
+    def _for_each_sequence(self, name: str, state: np.ndarray) -> str:
+        """A state [D, 1, H] as [D, B, H], the same for all sequences."""
+        if not any("batch" in node.output for node in self._nodes):
+            self._add("Shape", [self._root], ["shape_xs"])
+            self._add("Slice", ["shape_xs", *map(self._axis, (1, 2))], ["batch"])
+        sizes = [self._axis(size) for size in state.shape[::2]]
+        self._add("Concat", [sizes[0], "batch", sizes[1]], [f"{name}_shape"], axis=0)
+        self._add("Expand", [self._constant(name, state), f"{name}_shape"], [f"{name}_each"])
+        return f"{name}_each"
+
+    def _axis(self, value: int) -> str:
+        """A whole number [1]."""
+        return self._integers(f"int_{value}", [value])
 
     def _held(self, made: str, given: str, last: str) -> None:
         """The last state; the initial state for empty sequences, where ONNX Runtime returns 0."""

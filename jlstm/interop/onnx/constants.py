@@ -32,35 +32,40 @@ class Constants:
         self._read: dict[int, np.ndarray] = {}  # by the id of the value in _found
         self._files: dict[str, int] = {}  # sizes of the external files that were read
         self._loaded = 0  # bytes read from external files
+        self._size = sum(len(data) for data in large.values())
         for tensor in tensors:
             if tensor.name in self._found:
                 raise ValueError(f"the model has two arrays {tensor.name!r:.80}; expected one")
             self._found[tensor.name] = tensor
+            self._size += tensor.ByteSize()
 
     def __contains__(self, name: str) -> bool:
         return name in self._found
-
-    def has(self, names: Any) -> bool:
-        """Whether all `names`, at least one, are names of constants."""
-        return bool(names) and all(name in self._found for name in names)
 
     def add(self, name: str, attributes: dict[str, tuple[str, Any]]) -> None:
         """Adds the output of a Constant node with these attributes, if it is a dense array."""
         for key, (_, value) in attributes.items():
             if key == "value" and isinstance(value, self._onnx.TensorProto):
                 self._found[name] = value
+                self._size += value.ByteSize()
             elif key in _PLAIN:
                 self._found[name] = np.array(value, _PLAIN[key])
 
-    def alias(self, name: str, other: str) -> None:
-        """Adds a second name for a constant."""
-        self._found[name] = self._found[other]
-        if other in self._large:
-            self._large[name] = self._large[other]
+    @property
+    def size(self) -> int:
+        """Bytes of the model's arrays, and of the external files that were read."""
+        return self._size + sum(self._files.values())
 
-    def type_of(self, name: str) -> int:
-        """ONNX's number for the data type of a constant; 0 if the constant is not known."""
-        return getattr(self._found.get(name), "data_type", 0)
+    def kind(self, name: str) -> tuple[tuple[int, ...], np.dtype] | None:
+        """Shape and dtype of a constant by the model, without reading its data; None if unknown."""
+        found = self._found.get(name)
+        if found is None or isinstance(found, np.ndarray):
+            return None if found is None else (found.shape, found.dtype)
+        if found.data_type not in self._onnx.helper.get_all_tensor_dtypes():
+            return None
+        return tuple(found.dims), np.dtype(
+            self._onnx.helper.tensor_dtype_to_np_dtype(found.data_type)
+        )
 
     def array(self, name: str) -> np.ndarray | None:
         """The constant array `name`, or None if the value is an input or computed by the model.

@@ -8,9 +8,10 @@ import jax
 from jlstm import validation
 from jlstm.config import Config
 from jlstm.interop import needs
-from jlstm.interop.onnx import builder, states
+from jlstm.interop.onnx import builder, stacks, states
 from jlstm.interop.onnx import layers as onnx_layers
 from jlstm.interop.onnx.graph import Graph
+from jlstm.interop.onnx.levels import levels_of
 from jlstm.interop.onnx.node import shown
 from jlstm.interop.report import Report
 from jlstm.interop.sides import network, require
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _OPTIONS = (
     *("bidirectional", "merge", "reverse", "bias", "peepholes", "coupled_gates", "gate_clip"),
     *("activation", "recurrent_activation", "cell_activation", "residual", "skip"),
+    "learn_initial_carry",
 )
 
 # Errors that malformed models may cause beyond those that are checked.
@@ -36,6 +38,7 @@ def from_onnx(
 ) -> tuple[Config, Params]:
     """Converts the LSTM nodes of an ONNX model. A chain of LSTM nodes becomes one stack.
 
+    A forward and a reverse node that read the same value become one bidirectional layer.
     ONNX stores W [D, 4H, I] and R [D, 4H, H] in the gate order i, o, f, g, and two biases in
     B [D, 8H], which are summed. Its clip bounds the pre-activations. Its input_forget sets
     f = 1 - i.
@@ -47,10 +50,11 @@ def from_onnx(
 
     Returns:
       Config and params. The report names the model's values that are the network's input and
-      outputs. Between two LSTMs of a stack there may be nodes that join directions, add an LSTM's
-      input to its output, concatenate the network's input, or leave values unchanged. Two
-      directions that no node joins become concatenated. Constant initial states, the same for all
-      sequences, become a learned initial carry. Initial states that are inputs of the model
+      outputs. Between two LSTMs of a stack there may be any nodes that join directions, add an
+      LSTM's input to its output, concatenate the network's input, or leave values unchanged. Two
+      directions that no node joins become concatenated. Weights may be computed from constants.
+      Initial states that are the same for all sequences become a learned initial carry.
+      DynamicQuantizeLSTM nodes become float32. Initial states that are inputs of the model
       correspond to the `carry` of apply, and sequence_lens to its `lengths`. For layout=1 pass
       time_major=False to apply.
 
@@ -98,7 +102,7 @@ def to_onnx(
       params: its parameters, in float32.
       lengths: add an input "lengths" [B], int32, to the model.
       carry: add inputs "c0", "h0", "c1", ... [D, B, H], one pair per layer, and outputs "c0_last",
-        "h0_last", .... Without them the model starts from zeros.
+        "h0_last", .... Without them the model starts from the learned initial carry, or from zeros.
       time_major: whether the input "xs" and the output "ys" are [T, B, ..] or [B, T, ..].
       report: receives lines that say what the conversion did.
 
@@ -129,8 +133,10 @@ def to_onnx(
         )
     build = builder.Builder(onnx, config, lengths, carry, time_major)
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
-        arrays = onnx_layers.arrays_of(layer, own)
+        arrays = onnx_layers.arrays_of(layer, own) | onnx_layers.states_of(layer, own)
         build.layer(n, layer, arrays, onnx_layers.attributes_of(layer))
+    if config.learn_initial_carry and carry:
+        report.add("the learned initial carry was left out: the model takes a carry as its inputs")
     report.add("gates were reordered from i, f, g, o to i, o, f, g")
     return build.model()
 
@@ -139,23 +145,33 @@ def _read(
     source: "onnx.ModelProto | str | os.PathLike", node: str | None, report: Report
 ) -> tuple[Config, Params]:
     graph = Graph(source)
-    chain = graph.chain(node)
-    around, output = graph.around(chain)
-    layers = [onnx_layers.layer_of(*pair) for pair in zip(chain, around, strict=True)]
-    sides = [onnx_layers.sides_from(lstm) for lstm in chain]
+    chain = stacks.chain_of(graph, levels_of(graph), node)
+    # The level above says how a level's output is joined; the nodes that follow say it for the top.
+    gives = [*[level.reads for level in chain[1:]], chain[-1].gives]
+    layers = [
+        onnx_layers.layer_of(level, own, level.reads.skip)
+        for level, own in zip(chain, gives, strict=True)
+    ]
+    sides = [onnx_layers.sides_from(level) for level in chain]
     graph.constants.require_held(sum(array.nbytes for array in jax.tree.leaves(sides)))
-    root = chain[0]
-    # The axes of the model's input, in the model's order.
-    axes = [name for _, name in sorted(zip(root.reads.axes, root.x_axes, strict=True))]
+    name, axes = stacks.source_of(graph, chain[0])
     if axes == ["B", "T", "F"]:
         report.add("the input is batch-major: pass time_major=False to apply")
-    report.add(f"the input is the model's {shown(root.reads.origin)}, axes {', '.join(axes)}")
-    if output:
-        report.add(f"the outputs are the model's {shown(output)}")
-    states.require_same_lengths(chain, report)
+    report.add(f"the input is the model's {shown(name)}, axes {', '.join(axes)}")
+    if chain[-1].output:
+        report.add(f"the outputs are the model's {shown(chain[-1].output)}")
+    states.require_same_lengths(chain, graph, report)
+    for level in chain:
+        if level.lstms[0] in graph.quantized:
+            report.add(
+                f"{level.title}: its int8 weights became float32; ONNX Runtime also rounds the "
+                "inputs of its products, so its outputs differ by about 1 in 100"
+            )
+    if graph.nested:
+        report.add(f"LSTMs outside the main graph were left out: {', '.join(graph.nested)}")
     if any(own[0].b is not None for own in sides):
         report.add("ONNX's two biases were summed")
     report.add("gates were reordered from i, o, f, g to i, f, g, o")
     inputs = sides[0][0].w_x.i.shape[0]
-    config, params = network(inputs, layers, sides, report, [lstm.title for lstm in chain])
-    return states.with_states(config, params, chain, report)
+    config, params = network(inputs, layers, sides, report, [level.title for level in chain])
+    return states.with_states(config, params, chain, graph, report)

@@ -1,5 +1,6 @@
-"""Options and weights of one LSTM node to one layer, and back."""
+"""Options and weights of LSTM nodes to one layer, and back."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,20 +8,53 @@ import numpy as np
 
 from jlstm.config import Layer
 from jlstm.interop.onnx import names as onnx_names
+from jlstm.interop.onnx.joining import Joined
+from jlstm.interop.onnx.level import Level
 from jlstm.interop.onnx.node import Lstm
-from jlstm.interop.sides import Side, join, sides_of, split
+from jlstm.interop.sides import Side, bias_of, join, sides_of, split
 from jlstm.params import LayerParams
 
 ORDER = "iofg"  # of the gates in W, R and B
 _ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")
 
 
-def layer_of(lstm: Lstm, around: dict[str, Any]) -> Layer:
-    """The layer of a node. `around` holds the options that the nodes around it imply.
+def layer_of(level: Level, gives: Joined, skip: bool) -> Layer:
+    """The layer of a level, whose output is joined as `gives`, and which reads the input if `skip`.
 
     Raises:
-      ValueError: the node has options that Layer does not support.
+      ValueError: a node has options that Layer does not support, or two nodes differ in them.
     """
+    around: dict[str, Any] = {"merge": gives.merge} if gives.merge else {}
+    around |= {"residual": True} if gives.residual else {}
+    around |= {"skip": True} if skip else {}
+    layers = [_layer(lstm, {}) for lstm in level.lstms]
+    if len(layers) == 1:
+        return _layer(level.lstms[0], around)
+    plain = [dataclasses.replace(layer, reverse=False, bias=True) for layer in layers]
+    if plain[0] != plain[1]:
+        raise ValueError(
+            f"{level.title} are the two directions of one layer, but differ: {plain[0]} and "
+            f"{plain[1]}; expected the same options"
+        )
+    bias = any(layer.bias for layer in layers)
+    own = {"bidirectional": True, "bias": bias, "forget_bias": float(not bias)}
+    return dataclasses.replace(plain[0], **own, **around)
+
+
+def sides_from(level: Level) -> list[Side]:
+    """The weights of a level, one side per direction.
+
+    Raises:
+      ValueError: shapes or dtypes do not fit each other.
+    """
+    sides = [side for lstm in level.lstms for side in _sides(lstm)]
+    if any(side.b for side in sides):
+        sides = [side._replace(b=bias_of(side)) for side in sides]
+    return sides
+
+
+def _layer(lstm: Lstm, around: dict[str, Any]) -> Layer:
+    """The layer of a node. `around` holds the options that the nodes around it imply."""
     named = _activations(lstm)
     if lstm.both and named[:3] != named[3:]:
         raise ValueError(
@@ -49,12 +83,8 @@ def layer_of(lstm: Lstm, around: dict[str, Any]) -> Layer:
         raise ValueError(f"{lstm.title}: {error}") from None
 
 
-def sides_from(lstm: Lstm) -> list[Side]:
-    """The weights of a node, one side per direction.
-
-    Raises:
-      ValueError: shapes or dtypes do not fit each other.
-    """
+def _sides(lstm: Lstm) -> list[Side]:
+    """The weights of a node, one side per direction."""
     w, r, b, p = lstm.required("W"), lstm.required("R"), lstm.array("B"), lstm.array("P")
     lead, units = 2 if lstm.both else 1, lstm.units
     shapes = {
@@ -99,6 +129,15 @@ def arrays_of(layer: Layer, params: LayerParams) -> dict[str, np.ndarray]:
         rows = [side.peepholes for side in sides if side.peepholes is not None]
         made["P"] = np.stack([np.concatenate([i, o, f]) for i, f, o in rows])
     return made
+
+
+def states_of(layer: Layer, params: LayerParams) -> dict[str, np.ndarray]:
+    """The learned initial carry as h and c, [D, 1, H] each; empty if the layer has none."""
+    if params.initial_carry is None:
+        return {}
+    rows = {name: np.asarray(getattr(params.initial_carry, name)) for name in "hc"}
+    lead = 2 if layer.bidirectional else 1
+    return {name: row.reshape(lead, 1, layer.hidden_size) for name, row in rows.items()}
 
 
 def attributes_of(layer: Layer) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from jlstm import validation
 
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 DIRECTIONS = ("forward", "reverse", "bidirectional")
+_MOST_UNITS = 1 << 24
+Kind = tuple[tuple[int, ...], np.dtype]  # shape and dtype of an array
 # The attributes of ONNX's LSTM and their types. Only the oldest version has output_sequence.
 _ATTRIBUTES = {
     **dict.fromkeys(("hidden_size", "input_forget", "layout", "output_sequence"), "INT"),
@@ -51,28 +53,28 @@ def attributes(onnx: Any, node: Any) -> dict[str, tuple[str, Any]]:
 
 
 class Lstm:
-    """One LSTM node: its attributes, its constants and its place in the graph.
+    """One LSTM node: its attributes and its constants.
 
-    `array_of` returns the constant of a name, or None. The graph sets the other attributes:
-
-    - `reads`: the value that the node reads;
-    - `root`: the number of the lowest LSTM of its chain;
-    - `cut`: why the node is in no chain with the LSTM whose output it reads;
-    - `starts`: the LSTMs that its initial states come from.
+    Args:
+      node: the node.
+      array_of: returns the array of a constant, or None for other values.
+      kind_of: returns shape and dtype of a constant without reading it, or None.
 
     Raises:
       ValueError: ONNX's LSTM does not have an attribute, or not with that type or value.
     """
 
-    reads: Any
-    root: int
-    cut: str = ""
-
-    def __init__(self, onnx: Any, node: Any, array_of: Callable[[str], np.ndarray | None]) -> None:
+    def __init__(
+        self,
+        onnx: Any,
+        node: Any,
+        array_of: Callable[[str], np.ndarray | None],
+        kind_of: Callable[[str], Kind | None],
+    ) -> None:
         self.name = node.name or (node.output[0] if node.output else "LSTM")
         self.title = shown(self.name)
-        self.starts: dict[str, Lstm] = {}
-        self._array_of = array_of
+        self.output = node.output[0] if node.output else ""
+        self._array_of, self._kind_of = array_of, kind_of
         if not node.input or not node.input[0]:
             raise ValueError(f"the LSTM node {self.title} has no inputs; expected X, W and R")
         if len(node.input) > len(INPUTS):
@@ -128,6 +130,15 @@ class Lstm:
         """The axes of its output Y: time T, batch B, directions D and units H."""
         return ("B", "T", "D", "H") if self.batch_first else ("T", "D", "B", "H")
 
+    @property
+    def sizes(self) -> tuple[int | None, int | None, np.dtype]:
+        """The sizes of its input and of one direction, None if not known, and the dtype of both."""
+        w, r = (self._kind(name) for name in ("W", "R"))
+        inputs = w[0][-1] if w and w[0] else None
+        units = self.attribute("hidden_size", r[0][-1] if r and r[0] else 0)
+        dtype = w[1] if w and w[1].kind == "f" else np.dtype("float32")
+        return inputs, units if 0 < units < _MOST_UNITS else None, dtype
+
     @functools.cached_property
     def units(self) -> int:
         """The units per direction: the last axis of R, which hidden_size must equal."""
@@ -150,8 +161,9 @@ class Lstm:
         found = self._array_of(self.inputs[name])
         if found is None:
             raise ValueError(
-                f"{self.title}: {name} is computed by the model; expected a constant: export the "
-                "model with constant folding"
+                f"{self.title}: {name} is computed by the model, not from constants alone, or not "
+                "by nodes that fit each other; expected a constant: check that the model runs, "
+                "and export it with constant folding"
             )
         return found
 
@@ -163,18 +175,13 @@ class Lstm:
             raise ValueError(f"{self.title}: {name} is {shape}; expected three axes [D, 4H, ..]")
         return found
 
-    def state(self, name: str) -> np.ndarray | None:
-        """A constant initial state [D, B, H], or None if it is not constant."""
-        found = self._array_of(self.inputs[name])
-        if found is None:
+    def _kind(self, name: str) -> Kind | None:
+        """Shape and dtype of a constant input; None if it is not constant or cannot be read."""
+        kind = self._kind_of(self.inputs[name])
+        if kind:
+            return kind
+        try:
+            found = self._array_of(self.inputs[name]) if self.inputs[name] else None
+        except ValueError:
             return None
-        if found.ndim == 3 and self.batch_first:
-            found = found.swapaxes(0, 1)
-        lead = 2 if self.both else 1
-        if found.ndim != 3 or found.shape[::2] != (lead, self.units) or found.shape[1] < 1:
-            raise ValueError(
-                f"{self.title}: {name} is {list(found.shape)}"
-                f"{' with its first two axes swapped' if self.batch_first else ''}; expected "
-                f"[{lead}, B, {self.units}] with a B of at least 1"
-            )
-        return found
+        return None if found is None else (found.shape, found.dtype)
