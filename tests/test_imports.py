@@ -86,7 +86,7 @@ RANKS = {
         ("cells",),
         ("conversion",),
     ],
-    "interop/torch": [("files", "states"), ("conversion",)],
+    "interop/torch": [("files", "names"), ("forms",), ("states",), ("conversion",)],
     "train": [("classify", "data"), ("loop",), ("command",)],
     "check": [("calls",), ("contracts",), ("command",)],
     "bench": [

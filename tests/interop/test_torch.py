@@ -215,37 +215,6 @@ def test_arguments_in_the_wrong_order():
         to_torch(jlstm.init(jax.random.key(0), config), config)
 
 
-U = torch.nn.utils
-P = U.parametrizations
-prune = pytest.importorskip("torch.nn.utils.prune")
-OTHER_FORMS = {
-    "weight norm": lambda m: P.weight_norm(m, "weight_ih_l1"),
-    "weight norm below": lambda m: P.weight_norm(m, "weight_ih_l0"),
-    "weight norm of old": lambda m: U.weight_norm(m, "weight_hh_l1"),
-    "spectral norm": lambda m: P.spectral_norm(m, "weight_ih_l1"),
-    "spectral norm of old": lambda m: U.spectral_norm(m, "weight_ih_l1"),
-    "weight norm of a bias": lambda m: P.weight_norm(m, "bias_hh_l0"),
-    "pruning": lambda m: prune.l1_unstructured(m, "weight_ih_l1", 0.5),
-}
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.parametrize("form", OTHER_FORMS)
-def test_weights_in_another_form_are_refused(form):
-    module = torch.nn.LSTM(4, 4, 2)
-    OTHER_FORMS[form](module)
-    for source in (module, module.state_dict(), {"model": module.state_dict()}):
-        with pytest.raises(ValueError, match="weight norm, spectral norm, pruning"):
-            from_torch(source)
-
-
-def test_the_only_weight_in_another_form_is_found():
-    module = torch.nn.LSTM(4, 4)
-    P.weight_norm(module, "weight_ih_l0")
-    with pytest.raises(ValueError, match="weight norm"):
-        from_torch({"model": module.state_dict()})
-
-
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("proj_size", [0, 3])
 @pytest.mark.parametrize("layers", [2, 3])

@@ -10,7 +10,7 @@ from jlstm.config import Config, Layer
 from jlstm.interop import needs
 from jlstm.interop.report import Report
 from jlstm.interop.sides import join, network, require, sides_of
-from jlstm.interop.torch import files, states
+from jlstm.interop.torch import files, forms, names, states
 from jlstm.params import Params
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def from_torch(
     """Converts the weights of a torch LSTM.
 
     torch stores weights as [4H, I] and [4H, H] in the gate order i, f, g, o, and a projection as
-    [P, H]. It has two biases, which are summed.
+    [P, H]. It has two biases, which are summed. Weights under weight norm and pruning are computed.
+    Under weight dropout (AWD-LSTM), the weight that is trained is read: weight_hh_l0_raw.
 
     Args:
       source: a torch.nn.LSTM or LSTMCell; a state dict that contains one, possibly nested in a
@@ -43,8 +44,8 @@ def from_torch(
 
     Raises:
       TypeError: source is none of these, or a subclass that overrides forward.
-      ValueError: `source` has no LSTM, or several and no `prefix`; weights are missing or
-        reparametrized, as by weight norm; or arrays do not fit each other.
+      ValueError: `source` has no LSTM, or several and no `prefix`; weights are missing or under
+        another parametrization, such as spectral norm; or arrays do not fit each other.
       ImportError: torch is not installed.
 
     >>> import torch
@@ -69,11 +70,13 @@ def from_torch(
             f"source is {type(state).__name__}; expected a torch.nn.LSTM or LSTMCell, its state "
             "dict, or a file of a state dict"
         )
-    state = dict(states.flat(state))
-    prefix = states.prefix_of(state, prefix)
-    arrays = states.arrays_of(state, prefix)
+    state = dict(names.flat(state))
+    found = names.lstms(state)
+    prefix = names.prefix_of(state, found, prefix)
+    tensors = states.tensors_of(state, prefix, found[prefix])
     if isinstance(source, (str, os.PathLike)):
-        files.require_room(source, arrays.values())
+        files.require_room(source, (tensor for own in tensors.values() for tensor in own))
+    arrays = states.arrays_of(tensors, found[prefix], report)
     sides = states.sides_of(arrays, prefix)
     both = len(sides[0]) == 2
     if sides[0][0].b is not None:
@@ -168,6 +171,8 @@ def _require_plain(torch: Any, module: Any) -> None:
             f"{type(module).__name__} overrides forward, so it may compute something else than "
             f"torch.nn.{kind.__name__}; pass its state_dict() to convert the weights anyway"
         )
+    for weight, own in getattr(module, "parametrizations", {}).items():
+        forms.require_weight_norm(weight, own)
 
 
 def _tensor(torch: Any, array: np.ndarray) -> Any:

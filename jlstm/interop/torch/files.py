@@ -6,8 +6,6 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from jlstm.interop import needs
 
 _LARGEST_RECORD = 1 << 20  # bytes outside the tensors' data; a tensor needs some 100
@@ -38,9 +36,9 @@ def read(path: str | os.PathLike) -> Any:
         ) from None
 
 
-def require_room(path: str | os.PathLike, arrays: Iterable[np.ndarray]) -> None:
-    """ValueError if arrays are larger than their file, as expanded tensors can be."""
-    claimed, size = sum(array.nbytes for array in arrays), os.path.getsize(path)
+def require_room(path: str | os.PathLike, tensors: Iterable[Any]) -> None:
+    """ValueError if tensors are larger than their file, as expanded tensors can be."""
+    claimed, size = sum(tensor.nbytes for tensor in tensors), os.path.getsize(path)
     if claimed > size:
         raise ValueError(
             f"{path} has {size} bytes, but its LSTM's weights would take {claimed}: they are "

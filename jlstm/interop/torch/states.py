@@ -1,71 +1,50 @@
-"""Finds an LSTM in a state dict of torch, and reads its weights."""
+"""Reads the weights of an LSTM from a state dict of torch."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jlstm.interop import needs
+from jlstm.interop.report import Report
 from jlstm.interop.sides import Gates, Side, split
-
-_DEEPEST = 4  # levels of nested mappings that are searched
-# The first name of an LSTM, also under weight norm, pruning and other parametrizations.
-_WEIGHT = re.compile(
-    r"(?P<prefix>.*?)(?:parametrizations\.)?weight_ih(?:_l\d{1,4})?(?:_reverse)?"
-    r"(?:_g|_v|_u|_orig|_mask|\.original\d*)?"
-)
-_OWN = re.compile(r"(weight|bias)(_|$)|parametrizations\.")
+from jlstm.interop.torch import forms, names
+from jlstm.interop.torch.names import Forms
 
 
-def flat(state: Mapping[Any, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The named values of nested mappings: {"model": {"a.b": ...}} has the name "model.a.b"."""
-    for name, value in state.items():
-        if not isinstance(name, str):
-            continue
-        if isinstance(value, Mapping) and depth < _DEEPEST:
-            yield from flat(value, f"{above}{name}.", depth + 1)
-        else:
-            yield f"{above}{name}", value
-
-
-def prefix_of(state: Mapping[str, Any], prefix: str | None) -> str:
-    """The prefix of the names of the LSTM in a state dict."""
-    names = list(state)
-    found = {m["prefix"] for name in names if (m := _WEIGHT.fullmatch(name))}
-    if prefix is not None and prefix not in found and f"{prefix}." in found:
-        return f"{prefix}."
-    if prefix is not None and prefix not in found:
-        raise ValueError(
-            f"no LSTM has the prefix {prefix!r}; the prefixes are {sorted(found) or 'none'}"
-        )
-    if prefix is None and len(found) != 1:
-        hint = f"several LSTMs; choose one by its prefix=, one of {sorted(found)}"
-        nothing = f"no LSTM (names like weight_ih_l0) among {sorted(names)[:8]}"
-        raise ValueError(f"the state dict holds {hint if found else nothing}")
-    return found.pop() if prefix is None else prefix
-
-
-def arrays_of(state: Mapping[str, Any], prefix: str) -> dict[str, np.ndarray]:
-    """The weights of the LSTM with that prefix, by name without the prefix.
+def tensors_of(
+    state: Mapping[str, Any], prefix: str, weights: Mapping[str, Forms]
+) -> dict[str, list[Any]]:
+    """The tensors of each weight of the LSTM with that prefix, as `forms.value` takes them.
 
     Raises:
       TypeError, ValueError: a weight is not one of a plain LSTM, or is not a dense tensor.
     """
-    own = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
-    names = [name for name in own if _OWN.match(name)]
-    plain = r"(weight_(ih|hh|hr)|bias_(ih|hh))"
-    cell = "weight_ih" in names
-    plain += "" if cell else r"_l\d{1,4}(_reverse)?"
-    other = [own[name] for name in names if not re.fullmatch(plain, name)]
-    if other:
+    cell = "weight_ih" in weights
+    plain = r"(weight_(ih|hh|hr)|bias_(ih|hh))" + ("" if cell else r"_l\d{1,4}(_reverse)?")
+    odd = [forms for weight, forms in weights.items() if not re.fullmatch(plain, weight)]
+    other = [name for forms in odd for name in forms.values()]
+    if other := sorted([*other, *names.others(state, prefix, weights)]):
         raise ValueError(
-            f"{', '.join(sorted(other)[:4])}: not weights of a plain "
-            f"torch.nn.LSTM{'Cell' if cell else ''}; if they come from weight norm, spectral norm, "
-            "pruning or another parametrization, remove it first: "
-            "torch.nn.utils.parametrize.remove_parametrizations(module, name)"
+            f"{', '.join(other[:4])}: not weights of a plain torch.nn.LSTM{'Cell' if cell else ''}"
+            "; expected names like weight_hh_l0, those of weight norm, pruning and weight dropout, "
+            "and nothing else that begins with weight or bias: remove or rename these"
         )
-    return {name: _array(own[name], state[own[name]]) for name in names}
+    return {
+        weight: [_dense(name, state[name]) for name in forms.sources(weight, own)]
+        for weight, own in weights.items()
+    }
+
+
+def arrays_of(
+    tensors: Mapping[str, Sequence[Any]], weights: Mapping[str, Forms], report: Report
+) -> dict[str, np.ndarray]:
+    """The weights of an LSTM by name, from the result of `tensors_of`."""
+    return {
+        weight: _array(forms.value(weight, weights[weight], own, report))
+        for weight, own in tensors.items()
+    }
 
 
 def sides_of(arrays: Mapping[str, np.ndarray], prefix: str) -> list[list[Side]]:
@@ -116,7 +95,7 @@ def _side(arrays: Mapping[str, np.ndarray], prefix: str, end: str) -> Side:
     return Side(w_x, w_h, b, None, matrix(name) if (name := f"weight_hr{end}") in arrays else None)
 
 
-def _array(name: str, value: Any) -> np.ndarray:
+def _dense(name: str, value: Any) -> Any:
     torch = needs.module("torch")
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} is {type(value).__name__}; expected a torch.Tensor")
@@ -125,7 +104,11 @@ def _array(name: str, value: Any) -> np.ndarray:
             f"{name} has no dense values ({value.layout}, {value.device}); "
             "expected a dense tensor that holds its values"
         )
-    value = value.detach().cpu()
+    return value.detach().cpu()
+
+
+def _array(value: Any) -> np.ndarray:
+    torch = needs.module("torch")
     if value.dtype == torch.bfloat16:
         import ml_dtypes
 

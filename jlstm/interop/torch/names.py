@@ -1,0 +1,91 @@
+"""Finds LSTMs among the names of a state dict of torch."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+_DEEPEST = 4  # levels of nested mappings that are searched
+# A weight of an LSTM, plain or in one of the forms that weight dropout, weight norm, pruning and
+# other parametrizations store instead. DOTALL bounds the time that a crafted name takes.
+_NAME = re.compile(
+    r"(?P<prefix>.*?)(?:parametrizations\.)?"
+    r"(?P<weight>(?:weight_(?:ih|hh|hr)|bias_(?:ih|hh))(?:_l\d{1,4})?(?:_reverse)?)"
+    r"(?P<form>(?:_raw|_g|_v|_u|_orig|_mask)+|\.original\d*|\.\d+\..+)?",
+    re.DOTALL,
+)
+_OWN = re.compile(r"(weight|bias)(_|$)|parametrizations\.")
+
+# The full names of one weight by form; {"": ...} is a plain weight.
+Forms = dict[str, str]
+
+
+def flat(state: Mapping[Any, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The named values of nested mappings: {"model": {"a.b": ...}} has the name "model.a.b"."""
+    for name, value in state.items():
+        if not isinstance(name, str):
+            continue
+        if isinstance(value, Mapping) and depth < _DEEPEST:
+            yield from flat(value, f"{above}{name}.", depth + 1)
+        else:
+            yield f"{above}{name}", value
+
+
+def lstms(names: Iterable[str]) -> dict[str, dict[str, Forms]]:
+    """The weights of each LSTM, by prefix and weight: {"rnn.": {"weight_ih_l0": {"": ...}}}.
+
+    Raises:
+      ValueError: a weight of weight dropout could belong to several LSTMs.
+    """
+    found: dict[str, dict[str, Forms]] = {}
+    for name in names:
+        if m := _NAME.fullmatch(name):
+            found.setdefault(m["prefix"], {}).setdefault(m["weight"], {})[m["form"] or ""] = name
+    _lower(found)
+    return {prefix: own for prefix, own in found.items() if any("weight_ih" in w for w in own)}
+
+
+def prefix_of(names: Iterable[str], found: Iterable[str], prefix: str | None) -> str:
+    """The prefix of the names of the LSTM in a state dict, among the prefixes `found`."""
+    found = sorted(found)
+    if prefix is not None and prefix not in found and f"{prefix}." in found:
+        return f"{prefix}."
+    if prefix is not None and prefix not in found:
+        raise ValueError(f"no LSTM has the prefix {prefix!r}; the prefixes are {found or 'none'}")
+    if prefix is None and len(found) != 1:
+        hint = f"several LSTMs; choose one by its prefix=, one of {found}"
+        nothing = f"no LSTM (names like weight_ih_l0) among {sorted(names)[:8]}"
+        raise ValueError(f"the state dict holds {hint if found else nothing}")
+    return found[0] if prefix is None else prefix
+
+
+def others(names: Iterable[str], prefix: str, known: Mapping[str, Forms]) -> list[str]:
+    """Names with that prefix that look like weights of its LSTM, but are not among the `known`."""
+    forms = {name for own in known.values() for name in own.values()}
+    own = [name for name in names if name.startswith(prefix) and name not in forms]
+    return sorted(name for name in own if _OWN.match(name.removeprefix(prefix)))
+
+
+def _lower(found: dict[str, dict[str, Forms]]) -> None:
+    """Gives weights that a wrapper holds, as that of weight dropout does, to the LSTM in it.
+
+    fastai's WeightDropout holds "rnn.weight_hh_l0_raw", and its LSTM has the prefix "rnn.module.".
+    """
+    below: dict[str, list[str]] = {}
+    for prefix in found:
+        above = prefix.removesuffix(".").rpartition(".")[0]
+        if prefix:
+            below.setdefault(f"{above}." if above else "", []).append(prefix)
+    for above, inner in below.items():
+        held = found.get(above, {})
+        if not held or any(set(forms) != {"_raw"} for forms in held.values()):
+            continue
+        if len(inner) > 1:
+            names = sorted(name for forms in held.values() for name in forms.values())
+            raise ValueError(
+                f"{names[0]} could belong to each of the LSTMs {sorted(inner)[:8]}; rename it to "
+                f"the name that it has within its LSTM, such as {inner[0]}{next(iter(held))}, "
+                "and remove a weight of that name"
+            )
+        for weight, forms in held.items():
+            found[inner[0]].setdefault(weight, {}).update(forms)
+        del found[above]
