@@ -86,7 +86,12 @@ RANKS = {
         ("cells",),
         ("conversion",),
     ],
-    "interop/torch": [("files", "names"), ("forms",), ("states",), ("conversion",)],
+    "interop/torch": [
+        ("files", "names", "tensor_files"),
+        ("forms",),
+        ("states",),
+        ("conversion",),
+    ],
     "train": [("classify", "data"), ("loop",), ("command",)],
     "check": [("calls",), ("contracts",), ("command",)],
     "bench": [

@@ -106,6 +106,9 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
         )
     if kind == "torch":
         state = torch.to_torch(config, params, report=report).state_dict()
+        if path.name.lower().endswith(".safetensors"):
+            save = needs.module("safetensors.torch").save_file
+            return writing.write_by(path, lambda beside: save(state, beside, {"format": "pt"}))
         return writing.write_by(path, lambda beside: needs.module("torch").save(state, beside))
     if kind == "keras":
         made: Any = keras.to_keras(config, params, report=report)

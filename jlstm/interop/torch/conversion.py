@@ -10,7 +10,7 @@ from jlstm.config import Config, Layer
 from jlstm.interop import needs
 from jlstm.interop.report import Report
 from jlstm.interop.sides import join, network, require, sides_of
-from jlstm.interop.torch import files, forms, names, states
+from jlstm.interop.torch import files, forms, names, states, tensor_files
 from jlstm.params import Params
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def from_torch(
 
     Args:
       source: a torch.nn.LSTM or LSTMCell; a state dict that contains one, possibly nested in a
-        mapping such as {"model": ...}; or a file of a state dict, written by `torch.save`. Files
-        are read with weights_only=True: no code in them runs.
+        mapping such as {"model": ...}; or a file of a state dict: .safetensors, or one that
+        `torch.save` wrote, which is read with weights_only=True. No code in files runs.
       prefix: prefix of the LSTM's names in the state dict, such as "encoder.". It is needed only if
         the state dict contains several LSTMs.
       report: receives lines that say what the conversion did.
@@ -58,7 +58,8 @@ def from_torch(
     dropout = 0.0
     state: Any = source
     if isinstance(source, (str, os.PathLike)):
-        state = files.read(source)
+        named = str(source).lower().endswith(".safetensors")
+        state = tensor_files.read(source) if named else files.read(source)
     elif isinstance(source, (torch.nn.LSTM, torch.nn.LSTMCell)):
         _require_plain(torch, source)
         dropout = getattr(source, "dropout", 0.0)
@@ -66,9 +67,10 @@ def from_torch(
             report.add("batch_first=True: pass time_major=False to apply")
         state = source.state_dict()  # type: ignore[union-attr]
     if not isinstance(state, Mapping):
+        hint = "; pass its state_dict()" if isinstance(state, torch.nn.Module) else ""
         raise TypeError(
-            f"source is {type(state).__name__}; expected a torch.nn.LSTM or LSTMCell, its state "
-            "dict, or a file of a state dict"
+            f"source is {type(state).__name__}; expected a torch.nn.LSTM or LSTMCell, a state "
+            f"dict, or a file of a state dict{hint}"
         )
     state = dict(names.flat(state))
     found = names.lstms(state)

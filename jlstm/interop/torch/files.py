@@ -11,11 +11,15 @@ from jlstm.interop import needs
 _LARGEST_RECORD = 1 << 20  # bytes outside the tensors' data; a tensor needs some 100
 
 
+class _Program(Exception):
+    """A file holds a program of TorchScript."""
+
+
 def read(path: str | os.PathLike) -> Any:
     """The content of a file: tensors in mappings and lists.
 
     Raises:
-      ValueError: the file cannot be read, is damaged, or holds other objects.
+      ValueError: the file cannot be read, is damaged, holds a program or other objects.
     """
     torch = needs.module("torch")
     try:
@@ -25,6 +29,13 @@ def read(path: str | os.PathLike) -> Any:
         return made
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    except _Program:
+        load = f'torch.jit.load({str(path)!r}, map_location="cpu")'
+        raise ValueError(
+            f"{path} is a program of TorchScript, which torch.jit.save wrote. If you trust it, load "
+            "it in torch, and convert a file of its state dict: "
+            f'torch.save({load}.state_dict(), "weights.pt")'
+        ) from None
     except Exception as error:  # a damaged file can make torch's reader raise anything
         if "Unsupported global" in str(error) or "Unsupported class" in str(error):
             why = "it holds objects, perhaps a whole module; loading them would run their code"
@@ -54,6 +65,8 @@ def _sizes(path: str | os.PathLike) -> collections.Counter[int]:
     """
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise _Program
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ValueError("it is compressed, which torch.save never does")
     size = sum(entry.file_size for entry in entries if "/data/" not in entry.filename)

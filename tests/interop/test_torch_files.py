@@ -1,0 +1,95 @@
+"""Files of torch that are not plain files of a state dict."""
+
+import json
+import re
+import struct
+
+import numpy as np
+import pytest
+
+import jlstm
+from jlstm.interop import from_torch
+from jlstm.interop.command import convert
+from tests.interop.frameworks import assert_same
+from tests.interop.test_bad_files import mutated, refused
+
+torch = pytest.importorskip("torch")
+safetensors_torch = pytest.importorskip("safetensors.torch")
+
+
+def as_it_says(refusal, save):
+    """Runs what an error says, in which torch.save writes weights.pt; returns its path."""
+    call = re.search(r"torch\.save\(.*\)", str(refusal.value))[0]
+    eval(call, {"torch": torch}, {})
+    return save / "weights.pt"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("make", [torch.jit.script, "trace"], ids=["script", "trace"])
+def test_programs_of_torchscript(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lstm = torch.nn.LSTM(5, 4)
+    made = torch.jit.trace(lstm, torch.zeros(3, 2, 5)) if make == "trace" else make(lstm)
+    made.save("a.pt")
+    with pytest.raises(ValueError, match=r"a\.pt is a program of TorchScript") as refusal:
+        from_torch("a.pt")
+    assert_same(from_torch(as_it_says(refusal, tmp_path))[1], from_torch(lstm)[1])
+    with pytest.raises(TypeError, match=r"ScriptModule|TracedModule.*pass its state_dict\(\)"):
+        from_torch(torch.jit.load("a.pt"))
+    assert_same(from_torch(torch.jit.load("a.pt").state_dict())[1], from_torch(lstm)[1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_safetensors_of_torch(dtype, tmp_path):
+    lstm = torch.nn.LSTM(5, 4, 2, bidirectional=True, dtype=getattr(torch, dtype))
+    state = {f"encoder.{name}": a for name, a in lstm.state_dict().items()}
+    state |= {"ids": torch.arange(3), "low": torch.zeros(3, dtype=torch.float8_e4m3fn)}
+    safetensors_torch.save_file(state, tmp_path / "a.safetensors")
+    config, params = from_torch(tmp_path / "a.safetensors")
+    assert_same(params, from_torch(lstm)[1])
+    (tmp_path / "a.safetensors").rename(tmp_path / "A.SAFETENSORS")
+    convert(tmp_path / "A.SAFETENSORS", tmp_path / "b.safetensors", "torch", prefix="encoder")
+    found = jlstm.load(tmp_path / "b.safetensors")
+    assert found[0] == config
+    assert_same(found[1], params)
+
+
+def test_safetensors_there_and_back(tmp_path):
+    lstm = torch.nn.LSTM(5, 4)
+    safetensors_torch.save_file(lstm.state_dict(), tmp_path / "a.safetensors")
+    convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", "torch")
+    convert(tmp_path / "b.safetensors", tmp_path / "c.safetensors", to="torch")
+    state = safetensors_torch.load_file(tmp_path / "c.safetensors")
+    lstm.load_state_dict(state)
+    assert_same(from_torch(lstm)[1], jlstm.load(tmp_path / "b.safetensors")[1])
+
+
+def test_safetensors_of_the_other_kind(tmp_path):
+    safetensors_torch.save_file(torch.nn.LSTM(5, 4).state_dict(), tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"jlstm did not write it.*from_torch\(path\).*--from tor"):
+        convert(tmp_path / "a.safetensors", tmp_path / "b.onnx")
+    convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", "torch")
+    with pytest.raises(ValueError, match=r"jlstm saved; read it with jlstm\.load.*leave out --fr"):
+        convert(tmp_path / "b.safetensors", tmp_path / "c.pt", "torch")
+
+
+def test_safetensors_that_are_damaged(tmp_path):
+    path, draw = tmp_path / "a.safetensors", np.random.default_rng(0)
+    safetensors_torch.save_file(torch.nn.LSTM(5, 4).state_dict(), path)
+    whole, found = path.read_bytes(), 0
+    for _ in range(60):
+        path.write_bytes(mutated(whole, draw))
+        found += refused(from_torch, path)
+    assert found > 6
+    huge = {"weight_ih_l0": {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 8]}}
+    header = json.dumps(huge).encode()
+    for content in (
+        b"",
+        struct.pack("<Q", 2**62) + b"{}",
+        struct.pack("<Q", len(header)) + header + bytes(8),
+        struct.pack("<Q", 3 << 20) + b" " * (4 << 20),
+    ):
+        path.write_bytes(content)
+        assert refused(from_torch, path)
+    with pytest.raises(ValueError, match=r"cannot read .*missing\.safetensors"):
+        from_torch(tmp_path / "missing.safetensors")
