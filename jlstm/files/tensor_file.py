@@ -64,7 +64,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Config, Any]]:
             if held.get("format") != FORMAT or "config" not in held:
                 raise ValueError(
                     f"{path} is a safetensors file, but jlstm did not write it: its metadata has "
-                    "no jlstm config; convert torch's weights by jlstm.interop.from_torch(path), or "
+                    "no jlstm config; convert torch's weights by jlstm.interop.from_torch(path) or "
                     "jlstm convert --from torch"
                 )
             if held.get("format_version") != VERSION:

@@ -1,8 +1,10 @@
 """Files of torch that are not plain files of a state dict."""
 
 import json
+import os
 import re
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 
 def as_it_says(refusal, save):
     """Runs what an error says, in which torch.save writes weights.pt; returns its path."""
-    call = re.search(r"torch\.save\(.*\)", str(refusal.value))[0]
+    call = re.search(r"torch\.save\(torch.*\)", str(refusal.value))[0]
     eval(call, {"torch": torch}, {})
     return save / "weights.pt"
 
@@ -93,3 +95,57 @@ def test_safetensors_that_are_damaged(tmp_path):
         assert refused(from_torch, path)
     with pytest.raises(ValueError, match=r"cannot read .*missing\.safetensors"):
         from_torch(tmp_path / "missing.safetensors")
+
+
+class Settings:
+    """What a program of Lightning might hold as hyper_parameters."""
+
+
+HELD = {
+    "lightning": (lambda state: {"state_dict": state, "hyper_parameters": Settings()}, "Settings"),
+    "module": (lambda _: torch.nn.LSTM(5, 4), r"torch\.nn\.modules\.rnn\.LSTM"),
+    "function": (lambda state: {"model": state, "run": exit}, "builtins|_sitebuiltins"),
+    "blocked": (lambda state: {"model": state, "run": os.getcwd}, "posix.getcwd"),
+}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_the_class_of_other_objects_is_named(kind, tmp_path):
+    make, named = HELD[kind]
+    path, state = tmp_path / "a.pt", torch.nn.LSTM(5, 4).state_dict()
+    torch.save(make(state), path)
+    with pytest.raises(ValueError, match=f"it holds an object of .*({named})") as refusal:
+        from_torch(path)
+    held = torch.load(path, weights_only=False)
+    for word in ("held = torch.load(path, weights_only=False)", "torch.save(held, path)"):
+        assert word in str(refusal.value)
+    if kind == "lightning":
+        assert 'held["state_dict"]' in str(refusal.value)
+        torch.save(held["state_dict"], path)
+    elif kind == "module":
+        assert "held.state_dict()" in str(refusal.value)
+        torch.save(held.state_dict(), path)
+    else:
+        return
+    from_torch(path)
+
+
+def test_files_of_torch_before_1_6(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lstm = torch.nn.LSTM(5, 4)
+    torch.save(lstm.state_dict(), "a.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match=r"torch before 1\.6 wrote it") as refusal:
+        from_torch("a.pt")
+    assert_same(from_torch(as_it_says(refusal, tmp_path))[1], from_torch(lstm)[1])
+
+
+def test_what_torch_says_of_a_file_is_passed_on(tmp_path):
+    torch.save({"a": torch.zeros(3), "b": 1 + 2j}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as file, zipfile.ZipFile(tmp_path / "b.pt", "w") as to:
+        for entry in file.infolist():
+            data = file.read(entry)
+            if entry.filename.endswith("data.pkl"):
+                data = data.replace(b"}", b"\xff", 1)
+            to.writestr(entry.filename, data)
+    with pytest.raises(ValueError, match=r"newer: Unsupported operand 255$"):
+        from_torch(tmp_path / "b.pt")
