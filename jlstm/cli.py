@@ -7,6 +7,9 @@ from typing import Annotated
 
 import tyro
 
+# Names after one flag, or after several of them: --scope a b, --scope a --scope b.
+_Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
+
 
 @dataclasses.dataclass(frozen=True)
 class Info:
@@ -105,11 +108,12 @@ class Convert:
     to: str | None = None
     """Format of the file to write, if its extension does not tell.
     One of jlstm, keras, onnx, tensorflow, torch."""
-    prefix: str | None = None
-    """torch: prefix of the LSTM's weight names in the state dict, such as "encoder."."""
+    prefix: _Names = ()
+    """torch: prefix of the LSTM's weight names in the state dict, such as "encoder.".
+    Several prefixes form one stack, lowest first."""
     node: str | None = None
     """onnx: name of an LSTM node; the stack with that node is read."""
-    scope: tuple[str, ...] | None = None
+    scope: _Names = ()
     """tensorflow: variable scope of the cells. Several scopes form one stack, lowest first."""
     forget_bias: float | None = None
     """tensorflow: forget_bias of the cells; by default 1, or 0 for CudnnLSTM."""
@@ -219,7 +223,10 @@ def _run(command: object) -> None:
     elif isinstance(command, Convert):
         from jlstm.interop import command as interop
 
-        interop.convert(**vars(command))
+        options = dict(vars(command))
+        for name in ("prefix", "scope"):
+            options[name] = [own for given in options[name] for own in given] or None
+        interop.convert(**options)
     elif isinstance(command, Export):
         from jlstm.files.export import write
 

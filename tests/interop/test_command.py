@@ -78,6 +78,25 @@ def test_one_of_several_networks_is_chosen(tmp_path):
         convert(tmp_path / "two.pt", tmp_path / "c.safetensors", forget_bias=1.0)
 
 
+@pytest.mark.parametrize("way", [["--{0}", "a", "--{0}", "b"], ["--{0}", "a", "b"]])
+def test_names_of_a_stack_on_the_command_line(way, tmp_path, monkeypatch, capsys):
+    import torch
+
+    from jlstm import cli
+
+    monkeypatch.chdir(tmp_path)
+    two = torch.nn.ModuleDict({"a": torch.nn.LSTM(5, 4), "b": torch.nn.LSTM(4, 2)})
+    torch.save(two.state_dict(), "two.pt")
+    cells = {f"{own}/lstm_cell/kernel": np.ones((8, 16), "float32") for own in "ab"}
+    cells |= {f"{own}/lstm_cell/bias": np.ones(16, "float32") for own in "ab"}
+    np.savez("two.npz", **cells)
+    for source, option, sizes in (("two.pt", "prefix", "4, 2"), ("two.npz", "scope", "4, 4")):
+        flags = [word.format(option) for word in way]
+        monkeypatch.setattr("sys.argv", ["jlstm", "convert", source, "out.safetensors", *flags])
+        cli.main()
+        assert f"hidden sizes {sizes}" in capsys.readouterr().out
+
+
 def test_endings_may_be_in_capitals(tmp_path):
     config = Config.stack(5, [4])
     jlstm.save(tmp_path / "A.SAFETENSORS", config, jlstm.init(jax.random.key(0), config))

@@ -259,3 +259,72 @@ def test_tensors_beside_an_lstm_may_be_of_any_kind(other, tmp_path):
     own = torch.nn.LSTM(5, 4)
     torch.save({"model": own.state_dict(), "other": kinds[other]}, tmp_path / "a.pt")
     assert_same(from_torch(tmp_path / "a.pt")[1], from_torch(own)[1])
+
+
+def stacked(kind, sizes, **options):
+    """A ModuleList of single layers, and what it gives."""
+    torch.manual_seed(0)
+    made = torch.nn.ModuleList(kind(i, h, **options) for i, h in itertools.pairwise(sizes))
+    xs = np.random.default_rng(0).normal(size=(6, 2, sizes[0])).astype("float32")
+    ys = torch.tensor(xs)
+    for own in made:
+        if kind is torch.nn.LSTM:
+            ys = own(ys)[0]
+        else:
+            state, steps = None, []
+            for x in ys:
+                state = own(x, state)
+                steps.append(state[0])
+            ys = torch.stack(steps)
+    return made, xs, ys.detach().numpy()
+
+
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.LSTMCell])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_list_of_prefixes_is_a_stack(kind, bias, tmp_path):
+    module, xs, wanted = stacked(kind, [5, 4, 3, 3], bias=bias)
+    torch.save({"rnns": module.state_dict()}, tmp_path / "a.pt")
+    chosen = ["rnns.0", "rnns.1.", "rnns.2"]
+    for source in ({"rnns": module.state_dict()}, tmp_path / "a.pt"):
+        with pytest.raises(ValueError, match=r"'rnns\.2\.'\]. If they form one stack, pass a list"):
+            from_torch(source)
+        config, params = from_torch(source, prefix=chosen, report=(report := Report()))
+        assert_close(run(config, params, xs)[1], wanted, atol=1e-5)
+        assert "3 LSTMs were stacked, lowest first: rnns.0., rnns.1., rnns.2." in str(report)
+    only = from_torch(tmp_path / "a.pt", prefix=("rnns.1",))
+    assert_same(only[1], from_torch(module[1])[1])
+
+
+def test_a_stack_of_stacks_in_both_directions():
+    torch.manual_seed(0)
+    lower, upper = torch.nn.LSTM(5, 4, 2, bidirectional=True), torch.nn.LSTM(8, 3, 2)
+    xs = np.random.default_rng(0).normal(size=(6, 2, 5)).astype("float32")
+    wanted = upper(lower(torch.tensor(xs))[0])[0].detach().numpy()
+    state = torch.nn.ModuleDict({"a": lower, "b": upper}).state_dict()
+    assert_close(run(*from_torch(state, prefix=["a", "b"]), xs)[1], wanted, atol=1e-5)
+    with pytest.raises(ValueError, match=r"layer 0 of 'a\.': the input weight has shape \[5, 4\]"):
+        from_torch(state, prefix=["b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "error", "words"),
+    [
+        ([], ValueError, "prefix is an empty list"),
+        (3, TypeError, "prefix is 3; expected a string"),
+        (["a", None], TypeError, r"prefix is \['a', None\]"),
+        (["a", "a."], ValueError, r"an LSTM twice: \['a\.', 'a\.'\]"),
+        (["a", "c"], ValueError, "no LSTM has the prefix 'c'"),
+        ("x", ValueError, r"several LSTMs have the prefix 'x'; .* \['x\.e\.', 'x\.f\.'\]"),
+    ],
+)
+def test_prefixes_that_choose_nothing(prefix, error, words):
+    state = {name: torch.nn.LSTM(5, 5).state_dict() for name in ("a", "b", "x.e", "x.f")}
+    with pytest.raises(error, match=words):
+        from_torch(state, prefix=prefix)
+
+
+def test_a_prefix_may_be_that_of_the_module_around_the_only_lstm():
+    state = {f"{name}.module": torch.nn.LSTM(5, 5).state_dict() for name in ("a", "b")}
+    wanted = from_torch(state["b.module"])[1]
+    for prefix in ("b", "b.", "b.module", ["b"]):
+        assert_same(from_torch(state, prefix=prefix)[1], wanted)

@@ -1,7 +1,7 @@
 """Conversion from and to nn.LSTM and nn.LSTMCell of PyTorch, and their state dicts."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from jlstm.config import Config, Layer
 from jlstm.interop import needs
 from jlstm.interop.report import Report
-from jlstm.interop.sides import join, network, require, sides_of
+from jlstm.interop.sides import Side, join, network, require, sides_of
 from jlstm.interop.torch import files, forms, names, states, tensor_files
 from jlstm.params import Params
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def from_torch(
     source: "torch.nn.LSTM | torch.nn.LSTMCell | Mapping[str, torch.Tensor] | str | os.PathLike",
     *,
-    prefix: str | None = None,
+    prefix: str | Sequence[str] | None = None,
     report: Report | None = None,
 ) -> tuple[Config, Params]:
     """Converts the weights of a torch LSTM.
@@ -34,7 +34,8 @@ def from_torch(
         mapping such as {"model": ...}; or a file of a state dict: .safetensors, or one that
         `torch.save` wrote, which is read with weights_only=True. No code in files runs.
       prefix: prefix of the LSTM's names in the state dict, such as "encoder.". It is needed only if
-        the state dict contains several LSTMs.
+        the state dict contains several LSTMs. A list of prefixes, lowest layer first, forms one
+        stack, as of the LSTMs or LSTMCells in a ModuleList: ["rnns.0", "rnns.1"].
       report: receives lines that say what the conversion did.
 
     Returns:
@@ -43,7 +44,8 @@ def from_torch(
       layer above.
 
     Raises:
-      TypeError: source is none of these, or a subclass that overrides forward.
+      TypeError: source is none of these, or a subclass that overrides forward, or prefix is not
+        text.
       ValueError: `source` has no LSTM, or several and no `prefix`; weights are missing or under
         another parametrization, such as spectral norm; or arrays do not fit each other.
       ImportError: torch is not installed.
@@ -74,27 +76,27 @@ def from_torch(
         )
     state = dict(names.flat(state))
     found = names.lstms(state)
-    prefix = names.prefix_of(state, found, prefix)
-    tensors = states.tensors_of(state, prefix, found[prefix])
+    prefixes = names.prefixes_of(state, found, prefix)
+    tensors = [states.tensors_of(state, own, found[own]) for own in prefixes]
     if isinstance(source, (str, os.PathLike)):
-        files.require_room(source, (tensor for own in tensors.values() for tensor in own))
-    arrays = states.arrays_of(tensors, found[prefix], report)
-    sides = states.sides_of(arrays, prefix)
-    both = len(sides[0]) == 2
-    if sides[0][0].b is not None:
+        files.require_room(source, (t for own in tensors for some in own.values() for t in some))
+    layers, sides, labels = [], [], []
+    for own, held in zip(prefixes, tensors, strict=True):
+        arrays = states.arrays_of(held, found[own], report)
+        below = len(sides)
+        sides += states.sides_of(arrays, own)
+        labels += [f"layer {n} of {own!r}" for n in range(len(sides) - below)]
+        layers += [_layer(side, dropout if n else 0.0) for n, side in enumerate(sides[below:])]
+    if any(own[0].b is not None for own in sides):
         report.add("torch's two biases were summed")
-    layers = [
-        Layer(
-            own[0].w_x.i.shape[-1],
-            projection_size=None if own[0].projection is None else own[0].projection.shape[-1],
-            bidirectional=both,
-            bias=own[0].b is not None,
-            forget_bias=0.0,
-            dropout=dropout if n else 0.0,
+    if len(prefixes) == 1:
+        labels = []
+    else:
+        report.add(
+            f"{len(prefixes)} LSTMs were stacked, lowest first: {', '.join(prefixes)}. What the "
+            "module computes between them, such as dropout, is not part of the network"
         )
-        for n, own in enumerate(sides)
-    ]
-    return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
+    return network(sides[0][0].w_x.i.shape[0], layers, sides, report, labels)
 
 
 def to_torch(
@@ -163,6 +165,19 @@ def to_torch(
     module.load_state_dict({k: _tensor(torch, a) for k, a in state.items()}, assign=True)
     module.flatten_parameters()
     return module
+
+
+def _layer(own: Sequence[Side], dropout: float) -> Layer:
+    """The layer of the sides of one or both directions."""
+    first = own[0]
+    return Layer(
+        first.w_x.i.shape[-1],
+        projection_size=None if first.projection is None else first.projection.shape[-1],
+        bidirectional=len(own) == 2,
+        bias=first.b is not None,
+        forget_bias=0.0,
+        dropout=dropout,
+    )
 
 
 def _require_plain(torch: Any, module: Any) -> None:

@@ -1,10 +1,11 @@
 """Finds LSTMs among the names of a state dict of torch."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _DEEPEST = 4  # levels of nested mappings that are searched
+_LISTED = 20  # prefixes that an error lists
 # A weight of an LSTM, plain or in one of the forms that weight dropout, weight norm, pruning and
 # other parametrizations store instead. DOTALL bounds the time that a crafted name takes.
 _NAME = re.compile(
@@ -44,18 +45,53 @@ def lstms(names: Iterable[str]) -> dict[str, dict[str, Forms]]:
     return {prefix: own for prefix, own in found.items() if any("weight_ih" in w for w in own)}
 
 
-def prefix_of(names: Iterable[str], found: Iterable[str], prefix: str | None) -> str:
-    """The prefix of the names of the LSTM in a state dict, among the prefixes `found`."""
-    found = sorted(found)
-    if prefix is not None and prefix not in found and f"{prefix}." in found:
-        return f"{prefix}."
-    if prefix is not None and prefix not in found:
-        raise ValueError(f"no LSTM has the prefix {prefix!r}; the prefixes are {found or 'none'}")
-    if prefix is None and len(found) != 1:
-        hint = f"several LSTMs; choose one by its prefix=, one of {found}"
-        nothing = f"no LSTM (names like weight_ih_l0) among {sorted(names)[:8]}"
-        raise ValueError(f"the state dict holds {hint if found else nothing}")
-    return found[0] if prefix is None else prefix
+def prefixes_of(
+    names: Iterable[str], found: Collection[str], prefix: str | Sequence[str] | None
+) -> list[str]:
+    """The prefixes of the chosen LSTMs, lowest layer first, among all those that were `found`.
+
+    A name such as "rnns.0" also stands for the only LSTM in that module, "rnns.0.module.".
+
+    Raises:
+      TypeError, ValueError: `prefix` is no prefix or list of prefixes, or does not tell which LSTM.
+    """
+    if prefix is None:
+        if len(found) == 1:
+            return list(found)
+        if not found:
+            raise ValueError(
+                f"the state dict holds no LSTM (names like weight_ih_l0) among {sorted(names)[:8]}"
+            )
+        some = sorted(found)[:_LISTED]
+        raise ValueError(
+            f"the state dict holds several LSTMs; choose one by its prefix=, one of {some}. If "
+            f"they form one stack, pass a list, lowest layer first: prefix={some[:2]}"
+        )
+    given = [prefix] if isinstance(prefix, str) else prefix
+    if not isinstance(given, (list, tuple)) or not all(isinstance(own, str) for own in given):
+        raise TypeError(
+            f"prefix is {prefix!r:.80}; expected a string, such as 'encoder.', or a list of "
+            "strings, lowest layer first"
+        )
+    if not given:
+        raise ValueError("prefix is an empty list; pass at least one prefix, or leave prefix out")
+    chosen = [_whole(own, found) for own in given]
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"prefix has an LSTM twice: {chosen}; expected each once")
+    return chosen
+
+
+def _whole(prefix: str, found: Collection[str]) -> str:
+    for own in (prefix, f"{prefix}."):
+        if own in found:
+            return own
+    inner = sorted(own for own in found if own.startswith(f"{prefix.removesuffix('.')}."))
+    if len(inner) == 1 and prefix:
+        return inner[0]
+    raise ValueError(
+        f"{'several LSTMs have' if inner else 'no LSTM has'} the prefix {prefix!r}; the prefixes "
+        f"are {(inner or sorted(found))[:_LISTED] or 'none'}"
+    )
 
 
 def others(names: Iterable[str], prefix: str, known: Mapping[str, Forms]) -> list[str]:
