@@ -1,5 +1,7 @@
 """Weights to and from TensorFlow 1, by variable name and in checkpoints."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from jlstm.interop import (
     Report,
     carry_from_tensorflow,
     carry_to_tensorflow,
+    from_cudnn,
     from_tensorflow,
     to_tensorflow,
 )
@@ -26,7 +29,7 @@ from tests.interop.frameworks import (
 )
 
 tf = pytest.importorskip("tensorflow")
-pytest.importorskip("tf_keras")
+tf_keras = pytest.importorskip("tf_keras")
 v1 = tf.compat.v1
 cells = v1.nn.rnn_cell
 
@@ -254,13 +257,74 @@ def test_a_scope_is_whole_parts_of_a_path():
         from_tensorflow(names, scope="enc")
 
 
+def dense(units=4):
+    return {"weights": np.zeros((8, units), "float32"), "biases": np.zeros(units, "float32")}
+
+
+@pytest.mark.parametrize("place", ["lstm_o", "lstm_o/rnn/lstm_out", "cell_out"])
+@pytest.mark.parametrize("names", [("kernel", "bias"), ("weights", "biases")])
+def test_a_dense_layer_beside_a_cell_is_left_alone(place, names):
+    """Also beside a cell of TensorFlow before 1.2, whose variables have the same names."""
+    own = dict(zip(names, lstm(5).values(), strict=True))
+    cell = below(lstm_o__rnn__basic_lstm_cell=own)
+    wanted = from_tensorflow(cell)[1]
+    beside = cell | {f"{place}/{last}": a for last, a in dense().items()}
+    for scope in ("", "lstm_o", "lstm_o/rnn/", "lstm_o/rnn/basic_lstm_cell"):
+        assert_same(from_tensorflow(beside, scope=scope)[1], wanted)
+
+
+def test_weights_and_biases_alone_are_a_cells():
+    own = dict(zip(("weights", "biases"), lstm(5).values(), strict=True))
+    for scope in ("", "my_lstm"):
+        assert from_tensorflow(below(my_lstm=own), scope=scope)[0] == Config.stack(5, [4])
+
+
+@pytest.mark.parametrize("outer", ["attention_cell", "lstm_o", "lstm"])
+@pytest.mark.parametrize("other", ["{0}", "lstm_dense"])
+def test_the_scope_of_the_advice_works(outer, other):
+    names = below(**{other.format(outer): lstm(3), f"{outer}__rnn__lstm_cell": lstm(5)})
+    for scope in ("", outer) if other == "{0}" else ("",):
+        with pytest.raises(ValueError, match="several LSTMs") as refusal:
+            from_tensorflow(names, scope=scope)
+        advised = re.search('scope="(.*?)"', str(refusal.value))[1]
+        assert from_tensorflow(names, scope=advised)[0] == Config.stack(5, [4])
+
+
+def test_a_vector_of_cudnn_is_refused_with_advice_that_works():
+    from tf_keras.src.layers.rnn import gru_lstm_utils
+
+    draw = np.random.default_rng(0)
+    own = tf_keras.layers.LSTM(UNITS)
+    own.build((None, None, INPUTS))
+    own.set_weights([draw.normal(size=v.shape).astype("float32") for v in own.weights])
+    w_x, w_h, bias = (variable.numpy() for variable in own.weights)
+    vector = gru_lstm_utils.canonical_to_params(
+        [*tf.split(w_x, 4, axis=1), *tf.split(w_h, 4, axis=1)],
+        tf.split(tf.concat([tf.zeros_like(bias), bias], 0), 8),
+        shape=tf.constant([-1]),
+        transpose_weights=True,
+    ).numpy()
+    names = {"cudnn_lstm/opaque_kernel": vector, "cudnn_lstm/opaque_kernel/Adam": vector}
+    for scope in ("", "cudnn_lstm"):
+        with pytest.raises(ValueError, match=r"cudnn_lstm/opaque_kernel is the vector.*from_cudnn"):
+            from_tensorflow(names, scope=scope)
+    config, params = from_cudnn(vector, INPUTS, UNITS, 1, False)
+    xs = xs_of()
+    wanted = own(np.swapaxes(xs, 0, 1))
+    assert_close(run(config, params, xs)[1][-1], wanted.numpy(), atol=1e-5)
+    both = names | below(cudnn_lstm__cell_0__cudnn_compatible_lstm_cell=lstm(5))
+    assert from_tensorflow(both)[0].input_size == 5
+
+
 def test_a_direction_alone_runs_its_own_way():
     names = below(
         bidirectional_rnn__fw__lstm_cell=lstm(5), bidirectional_rnn__bw__lstm_cell=lstm(5, seed=1)
     )
     for way in ("fw", "bw"):
-        config, params = from_tensorflow(names, scope=f"bidirectional_rnn/{way}")
+        scope = f"bidirectional_rnn/{way}"
+        config, params = from_tensorflow(names, scope=scope, report=(report := Report()))
         assert config.layers[0].reverse == (way == "bw")
+        assert ("bw/lstm_cell is a cell bw without fw: layer 0" in str(report)) == (way == "bw")
         both = from_tensorflow(names)[1].layers[0]
         assert_same(params.layers[0].w_x, both.w_x[int(way == "bw")])
 

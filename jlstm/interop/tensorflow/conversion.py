@@ -162,6 +162,8 @@ def _network(
             report.add(f"layer {n} has no projection, so projection_clip does not apply to it")
         sides.append([cells.side_of(cell, arrays, added) for cell in own])
         layers.append(cells.layer_of(own, sides[-1][0], added, given))
+        if layers[-1].reverse:
+            report.add(f"{own[0].prefix} is a cell bw without fw: layer {n} has reverse=True")
     report.add("gates were reordered from i, g, f, o to i, f, g, o")
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
 

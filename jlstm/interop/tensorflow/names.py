@@ -5,13 +5,15 @@ bidirectional_dynamic_rnn; "multi_rnn_cell/cell_0", "multi_rnn_cell/cell_1" and 
 MultiRNNCell, lowest layer first.
 """
 
+import bisect
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 PEEPHOLES = ("w_i_diag", "w_f_diag", "w_o_diag")
 _VARIABLES = ("kernel", "bias", *PEEPHOLES, "projection/kernel", "projection/bias")
-_EARLIER = {"weights": "kernel", "biases": "bias"}  # before TensorFlow 1.2
+_EARLIER = {"weights": "kernel", "biases": "bias"}  # before TensorFlow 1.2; also of dense layers
+_EARLIER_CELL = re.compile(r"(basic_)?lstm_cell(_\d+)?")
 _CELL = re.compile(r"lstm|cell", re.IGNORECASE)
 _OTHER = re.compile(
     r"gru|layer_?norm|conv_|phased|time_freq|grid|glstm|coupled|intersection|(?<!lstm_)rnn_?cell"
@@ -61,16 +63,19 @@ def layers(names: Collection[str], scope: str) -> list[list[Cell]]:
     cells = _cells(names, scope)
     where = f" below {scope!r}" if scope else ""
     if not cells:
+        _require_no_cudnn_vector(names)
         raise ValueError(
             f"no LSTM cell (a name like rnn/lstm_cell/kernel) among {sorted(names)[:8]}{where}"
         )
     stacks = sorted({cell.stack for cell in cells})
     found = sorted({(cell.layer, cell.way) for cell in cells})
     if len(stacks) > 1 or len(found) < len(cells):
+        prefixes = [cell.prefix for cell in cells]
+        inner = [a for a in prefixes if not _has_below(prefixes, f"{a}/")]
+        inner.sort(key=lambda prefix: not prefix.endswith("lstm_cell"))
         raise ValueError(
-            f"several LSTMs{where}, {[cell.prefix for cell in cells][:8]}; choose one: "
-            f'scope="{cells[0].prefix}"; if several form one stack, pass a list of their scopes, '
-            "lowest layer first"
+            f'several LSTMs{where}, {prefixes[:8]}; choose one: scope="{inner[0]}"; if several '
+            "form one stack, pass a list of their scopes, lowest layer first"
         )
     numbers = sorted({cell.layer for cell in cells})
     if numbers != list(range(len(numbers))):
@@ -82,25 +87,50 @@ def layers(names: Collection[str], scope: str) -> list[list[Cell]]:
     return made
 
 
+def _has_below(prefixes: Sequence[str], start: str) -> bool:
+    """Whether one of the sorted prefixes begins with `start`."""
+    at = bisect.bisect_left(prefixes, start)
+    return at < len(prefixes) and prefixes[at].startswith(start)
+
+
 def _cells(names: Collection[str], scope: str) -> list[Cell]:
     scope = scope.strip("/")
     known = {name.removesuffix(":0") for name in names}
     found: dict[str, dict[str, str]] = {}
+    earlier = set()
     for name in names:
         path = name.removesuffix(":0")
         prefix, _, last = path.rpartition("/")
         if prefix in known:
             continue  # an optimiser's variable, named below the one that it belongs to
+        if last in _EARLIER and not _EARLIER_CELL.fullmatch(prefix.rpartition("/")[2]):
+            earlier.add(prefix)
         last = _EARLIER.get(last, last)
         if prefix.rpartition("/")[2] == "projection":
             prefix, last = prefix.rpartition("/")[0], f"projection/{last}"
         if not scope or prefix == scope or prefix.startswith(f"{scope}/"):
             found.setdefault(prefix, {})[last] = name
-    return [
-        _cell(prefix, own, scope)
+    cells = {
+        prefix: own
         for prefix, own in sorted(found.items())
         if "kernel" in own and (prefix == scope or _CELL.search(prefix.rpartition("/")[2]))
-    ]
+    }
+    # Beside cells, the weights and biases of a scope such as "lstm_output" are a dense layer's.
+    sure = {prefix: own for prefix, own in cells.items() if prefix not in earlier}
+    return [_cell(prefix, own, scope) for prefix, own in (sure or cells).items()]
+
+
+def _require_no_cudnn_vector(names: Collection[str]) -> None:
+    for name in sorted(names):
+        if name.removesuffix(":0").rpartition("/")[2] == "opaque_kernel":
+            raise ValueError(
+                f"{name} is the vector in which cuDNN holds all weights of a CudnnLSTM; its sizes "
+                "cannot be told from it. If you know them, read the vector, for example by "
+                "tf.train.load_variable(path, name), and convert it with jlstm.interop.from_cudnn("
+                "vector, input_size, hidden_size, num_layers, bidirectional). Or save the model by "
+                "tf.train.Saver() without a list of variables, which writes the weights of each "
+                "layer as cudnn_compatible_lstm_cell/kernel and bias"
+            )
 
 
 def _cell(prefix: str, variables: dict[str, str], scope: str) -> Cell:
@@ -117,11 +147,12 @@ def _cell(prefix: str, variables: dict[str, str], scope: str) -> Cell:
     if unknown := sorted(set(variables) - set(_VARIABLES)):
         raise ValueError(
             f"{prefix} has {', '.join(unknown)}, which no LSTM cell has; expected some of "
-            f"{', '.join(_VARIABLES)}"
+            f"{', '.join(_VARIABLES)}; if it is no LSTM cell, choose the cells by their scope=..."
         )
     if "bias" not in variables:
         raise ValueError(
-            f"{prefix} has no bias; expected one, as all LSTM cells of TensorFlow 1 have"
+            f"{prefix} has no bias; expected one, as all LSTM cells of TensorFlow 1 have; if it is "
+            "no LSTM cell, choose the cells by their scope=..."
         )
     parts = prefix.removeprefix(scope).strip("/").split("/")[:-1]  # the path below scope
     ways = [n for n, part in enumerate(parts) if part in ("fw", "bw")]
