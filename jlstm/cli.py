@@ -95,7 +95,7 @@ class Convert:
     - keras: .keras or .weights.h5
     - onnx: .onnx
     - tensorflow: .npz (arrays by variable name)
-    - tensorflow, to read only: a TensorFlow 1 checkpoint (.index, or the path without it)
+    - tensorflow, to read only: a TensorFlow 1 checkpoint (.index, or the path without it; V1 files)
     """
 
     source: Annotated[pathlib.Path, tyro.conf.Positional]

@@ -82,8 +82,9 @@ RANKS = {
         ("conversion",),
     ],
     "interop/tensorflow": [
-        ("carry", "checkpoint", "names", "npz"),
-        ("cells",),
+        ("carry", "names", "npz", "table"),
+        ("cells", "checkpoint_v1"),
+        ("checkpoint",),
         ("conversion",),
     ],
     "interop/torch": [

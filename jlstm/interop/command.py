@@ -10,6 +10,7 @@ from jlstm.config import Config
 from jlstm.files import models, writing
 from jlstm.interop import keras, needs, onnx, tensorflow, torch
 from jlstm.interop.report import Report
+from jlstm.interop.tensorflow import checkpoint
 from jlstm.params import Params
 
 KINDS = ("jlstm", "keras", "onnx", "tensorflow", "torch")
@@ -75,7 +76,7 @@ def _kind(which: str, given: str | None, path: pathlib.Path) -> str:
     for ending, kind in _ENDINGS.items():
         if path.name.lower().endswith(ending):
             return kind
-    if pathlib.Path(f"{path}.index").exists() or any(path.glob("*.index")):
+    if checkpoint.exists(path):
         return "tensorflow"
     raise ValueError(
         f"{path}: its extension does not tell its format; known are {', '.join(_ENDINGS)}; "

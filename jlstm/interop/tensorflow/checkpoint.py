@@ -1,10 +1,9 @@
 """TensorFlow checkpoints, read without TensorFlow.
 
-A checkpoint is an index and data files. The index, PREFIX.index, has the table format of LevelDB:
-blocks of keys with shared prefixes, each block with a checksum. Its values are small protocol
-buffers. The data files, PREFIX.data-00000-of-00001 and so on, hold the arrays one after another.
-The formats come from tensorflow/core/util/tensor_bundle and
-tensorflow/core/protobuf/tensor_bundle.proto.
+A checkpoint is an index and data files. The index, PREFIX.index, has the table format of LevelDB.
+Its values are small protocol buffers. The data files, PREFIX.data-00000-of-00001 and so on, hold
+the arrays one after another. The formats come from tensorflow/core/util/tensor_bundle and
+tensorflow/core/protobuf/tensor_bundle.proto. Files of the format before it, V1, are read too.
 """
 
 import contextlib
@@ -15,12 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jlstm.interop import needs, protobuf
-from jlstm.interop.protobuf import varint
+from jlstm.interop import protobuf
+from jlstm.interop.tensorflow import checkpoint_v1, table
 
-_MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
-_FOOTER = 48
-_LONGEST = 1 << 12  # bytes of a variable's name; real names have some hundred
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 9: "int64", 14: "bfloat16", 19: "float16"}
 
@@ -49,6 +45,14 @@ def read(
       ValueError: it is not a checkpoint, a file is missing, or a checksum does not match.
     """
     prefix = _prefix(pathlib.Path(path))
+    if pathlib.Path(prefix).is_file() and not pathlib.Path(f"{prefix}.index").exists():
+        with _whole(prefix):
+            saved = checkpoint_v1.opened(prefix)
+        chosen = choose(list(saved.variables))
+        for name in chosen:
+            _require_one_slice(prefix, name, not saved.variables[name].whole)
+        with _whole(prefix):
+            return checkpoint_v1.read(saved, chosen)
     with _whole(prefix):
         entries = dict(_entries(pathlib.Path(f"{prefix}.index").read_bytes()))
         if "" not in entries:
@@ -64,11 +68,7 @@ def read(
     with _whole(prefix):
         found = {name: _entry(entries[name]) for name in chosen}
     for name, entry in found.items():
-        if entry.sliced:
-            raise ValueError(
-                f"{prefix}: {name} is saved in slices, which a partitioner makes; save it without "
-                "a partitioner"
-            )
+        _require_one_slice(prefix, name, entry.sliced)
     with _whole(prefix):
         files: dict[int, np.ndarray] = {}
         made = {}
@@ -78,6 +78,21 @@ def read(
                 files[entry.shard] = np.memmap(file, np.uint8, "r")
             made[name] = _array(name, entry, files[entry.shard])
     return made
+
+
+def exists(path: pathlib.Path) -> bool:
+    """Whether a checkpoint is at a path, which may also be that of a folder."""
+    if path.is_dir():
+        return any(path.glob("*.index")) or any(path.glob("*.meta"))
+    return pathlib.Path(f"{path}.index").exists() or (path.is_file() and table.ends(path))
+
+
+def _require_one_slice(prefix: str, name: str, sliced: bool) -> None:
+    if sliced:
+        raise ValueError(
+            f"{prefix}: {name} is saved in slices, which a partitioner makes; save it without a "
+            "partitioner"
+        )
 
 
 @contextlib.contextmanager
@@ -93,10 +108,13 @@ def _whole(prefix: str) -> Iterator[None]:
 
 def _prefix(path: pathlib.Path) -> str:
     if path.is_dir():
-        found = sorted(path.glob("*.index"), key=lambda file: file.stat().st_mtime)
+        found = list(path.glob("*.index"))
+        found = found or [file for file in path.glob("*.meta") if file.with_suffix("").is_file()]
+        found.sort(key=lambda file: file.stat().st_mtime)
         if not found:
             raise ValueError(
-                f"the folder {path} holds no checkpoint; expected a file ending in .index"
+                f"the folder {path} holds no checkpoint; expected a file ending in .index, or in "
+                ".meta and one of the same name without it"
             )
         path = found[-1]
     name = path.name.removesuffix(".index").partition(".data-")[0].removesuffix(".meta")
@@ -104,43 +122,11 @@ def _prefix(path: pathlib.Path) -> str:
 
 
 def _entries(index: bytes) -> Iterator[tuple[str, bytes]]:
-    if len(index) < _FOOTER or index[-8:] != _MAGIC:
-        raise ValueError("its index does not end with the footer of one")
-    footer = index[-_FOOTER:]
-    _, at = varint(footer, 0)
-    _, at = varint(footer, at)
-    read: set[bytes] = set()
-    for _, handle in _block(index, footer, at):
-        if handle in read:
-            raise ValueError("its index lists a block twice")
-        read.add(handle)
-        for key, value in _block(index, handle, 0):
+    whole = memoryview(index)
+    for _, handle in table.blocks(whole):
+        for key, value in table.entries(whole, handle):
             if not key.startswith(b"\0"):  # such keys are binary, for slices of variables
-                yield key.decode(), value
-
-
-def _block(index: bytes, handle: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
-    """The keys and values of a block. `handle` holds its offset and size."""
-    offset, at = varint(handle, at)
-    size, _ = varint(handle, at)
-    block, kind = index[offset : offset + size], index[offset + size]
-    checksum = int.from_bytes(index[offset + size + 1 : offset + size + 5], "little")
-    if _checksum(np.frombuffer(index, np.uint8)[offset : offset + size + 1]) != checksum:
-        raise ValueError("a checksum of its index does not match")
-    if kind != 0:
-        raise ValueError("its index is compressed, which TensorFlow never does")
-    restarts = int.from_bytes(block[-4:], "little")
-    end = len(block) - 4 - 4 * restarts
-    at, key = 0, b""
-    while at < end:
-        shared, at = varint(block, at)
-        own, at = varint(block, at)
-        length, at = varint(block, at)
-        if shared + own > _LONGEST:
-            raise ValueError(f"its index has a name of {shared + own} bytes")
-        key = key[:shared] + block[at : at + own]
-        yield key, block[at + own : at + own + length]
-        at += own + length
+                yield key.decode(), bytes(value)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -186,7 +172,7 @@ def _array(name: str, entry: _Entry, data: np.ndarray) -> np.ndarray:
             f"{name} has shape {list(entry.shape)}, but the size of its data does not fit it"
         )
     raw = data[entry.offset : entry.offset + entry.size]
-    if entry.checksum is None or _checksum(raw) != entry.checksum:
+    if entry.checksum is None or table.checksum(raw) != entry.checksum:
         raise ValueError(f"the checksum of {name} does not match")
     return raw.view(dtype).reshape(entry.shape)
 
@@ -195,12 +181,3 @@ def _dtype(name: str) -> np.dtype:
     import ml_dtypes
 
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
-
-
-def _checksum(data: np.ndarray) -> int:
-    """The CRC-32C in LevelDB's masked form, which suits data that itself holds checksums."""
-    checksum = needs.module("google_crc32c").Checksum()
-    for start in range(0, len(data), 1 << 20):
-        checksum.update(data[start : start + (1 << 20)].tobytes())
-    value = int.from_bytes(checksum.digest(), "big")
-    return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
