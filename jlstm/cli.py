@@ -91,7 +91,7 @@ class Convert:
 
     The extension tells the format:
     - jlstm: .safetensors
-    - torch: .pt or .pth (a state dict), or .safetensors with --from torch or --to torch
+    - torch: .pt, .pth, .ckpt or .bin (a state dict); .safetensors with --from or --to torch
     - keras: .keras or .weights.h5
     - onnx: .onnx
     - tensorflow: .npz (arrays by variable name)

@@ -1,6 +1,7 @@
 """The command `jlstm convert`: converts a network from one file format to another."""
 
 import pathlib
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ _ENDINGS = {
     ".pt": "torch",
     ".pth": "torch",
 }
-
+_OF_TORCH = (".ckpt", ".bin")  # of Lightning and Hugging Face; others use them too
 
 _OPTIONS = {"prefix": "torch", "node": "onnx"} | dict.fromkeys(
     ("scope", "forget_bias", "cell_clip", "projection_clip", "activation"), "tensorflow"
@@ -78,6 +79,8 @@ def _kind(which: str, given: str | None, path: pathlib.Path) -> str:
             return kind
     if checkpoint.exists(path):
         return "tensorflow"
+    if path.suffix.lower() in _OF_TORCH and zipfile.is_zipfile(path):
+        return "torch"
     raise ValueError(
         f"{path}: its extension does not tell its format; known are {', '.join(_ENDINGS)}; "
         f"otherwise give the format by --{which}, one of {KINDS}"

@@ -78,6 +78,18 @@ def test_one_of_several_networks_is_chosen(tmp_path):
         convert(tmp_path / "two.pt", tmp_path / "c.safetensors", forget_bias=1.0)
 
 
+@pytest.mark.parametrize("name", ["a.ckpt", "pytorch_model.bin"])
+def test_files_of_torch_with_endings_that_others_use(name, tmp_path):
+    import torch
+
+    torch.save({"state_dict": torch.nn.LSTM(5, 4).state_dict()}, tmp_path / name)
+    convert(tmp_path / name, tmp_path / "b.safetensors")
+    assert jlstm.load(tmp_path / "b.safetensors")[0].input_size == 5
+    (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(ValueError, match="its extension does not tell"):
+        convert(tmp_path / name, tmp_path / "b.safetensors")
+
+
 @pytest.mark.parametrize("way", [["--{0}", "a", "--{0}", "b"], ["--{0}", "a", "b"]])
 def test_names_of_a_stack_on_the_command_line(way, tmp_path, monkeypatch, capsys):
     import torch

@@ -226,6 +226,15 @@ def test_each_missing_weight_is_named(layers, proj_size, bidirectional):
             from_torch({other: a for other, a in whole.items() if other != name})
 
 
+def test_a_module_whose_weight_another_holds_is_refused_with_advice():
+    lstm = torch.nn.LSTM(5, 4)
+    raw = lstm.weight_hh_l0
+    del lstm._parameters["weight_hh_l0"]  # as weight dropout does
+    lstm.weight_hh_l0 = raw.data
+    with pytest.raises(ValueError, match=r"weight_hh_l0 is missing.*under weight dropout"):
+        from_torch(lstm)
+
+
 def test_biases_of_some_layers_alone_are_refused():
     whole = torch.nn.LSTM(5, 4, 2).state_dict()
     without = {name: a for name, a in whole.items() if name not in ("bias_ih_l1", "bias_hh_l1")}
@@ -290,7 +299,7 @@ def test_a_list_of_prefixes_is_a_stack(kind, bias, tmp_path):
             from_torch(source)
         config, params = from_torch(source, prefix=chosen, report=(report := Report()))
         assert_close(run(config, params, xs)[1], wanted, atol=1e-5)
-        assert "3 LSTMs were stacked, lowest first: rnns.0., rnns.1., rnns.2." in str(report)
+        assert "the 3 LSTMs rnns.0, rnns.1, rnns.2 were stacked, lowest first" in str(report)
     only = from_torch(tmp_path / "a.pt", prefix=("rnns.1",))
     assert_same(only[1], from_torch(module[1])[1])
 

@@ -93,8 +93,8 @@ def from_torch(
         labels = []
     else:
         report.add(
-            f"{len(prefixes)} LSTMs were stacked, lowest first: {', '.join(prefixes)}. What the "
-            "module computes between them, such as dropout, is not part of the network"
+            f"the {len(prefixes)} LSTMs {', '.join(own.rstrip('.') for own in prefixes)} were "
+            "stacked, lowest first, without what the module computes between them, such as dropout"
         )
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report, labels)
 

@@ -61,7 +61,8 @@ def sides_of(arrays: Mapping[str, np.ndarray], prefix: str) -> list[list[Side]]:
             if f"{kind}{end}" not in arrays:
                 raise ValueError(
                     f"{prefix}{kind}{end} is missing; expected the same weights and biases in "
-                    "all layers and directions of torch.nn.LSTM, numbered from 0"
+                    "all layers and directions of torch.nn.LSTM, numbered from 0; under weight "
+                    "dropout, pass the state dict of the module around the LSTM"
                 )
         return _side(arrays, prefix, end)
 
