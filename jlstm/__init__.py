@@ -4,7 +4,7 @@ from jlstm.cell import lstm_cell
 from jlstm.config import Config, Layer
 from jlstm.convolution import ConvParams, conv_lstm, init_conv_lstm
 from jlstm.files.export import export
-from jlstm.files.models import load, save
+from jlstm.files.models import load, load_extra, save
 from jlstm.kernels.choice import implementations
 from jlstm.network.sequence import lstm
 from jlstm.network.sharded import apply_sharded
@@ -38,6 +38,7 @@ __all__ = [
     "init_conv_lstm",
     "initial_carry",
     "load",
+    "load_extra",
     "lstm",
     "lstm_cell",
     "pack",

@@ -123,11 +123,17 @@ class Convert:
     """tensorflow: proj_clip of the cells."""
     activation: str | None = None
     """tensorflow: activation of the cells; tanh by default."""
+    network_only: bool = False
+    """jlstm: leave out the readout of `jlstm train` and other arrays that the file holds beside the
+    network. Only jlstm files have a place for these."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """Write a network as StableHLO, which jax.export runs in programs without this library."""
+    """Write a network as StableHLO, which jax.export runs in programs without this library.
+
+    The program of a model that `jlstm train` saved returns the scores of the classes.
+    """
 
     model: Annotated[pathlib.Path, tyro.conf.Positional]
     """Model file to read (.safetensors)."""
@@ -135,6 +141,9 @@ class Export:
     """File to write."""
     streaming: bool = False
     """Run one step per call instead of whole sequences."""
+    network_only: bool = False
+    """Return the network's outputs, without the readout or other arrays that the file holds beside
+    the network."""
     without_params: bool = False
     """Leave the parameters out of the file. Each call takes them as its first argument."""
     lengths: bool = False
@@ -228,13 +237,14 @@ def _run(command: object) -> None:
             options[name] = [own for given in options[name] for own in given] or None
         interop.convert(**options)
     elif isinstance(command, Export):
-        from jlstm.files.export import write
+        from jlstm.files.command import write
 
         write(
             command.model,
             command.out,
             streaming=command.streaming,
             without_params=command.without_params,
+            network_only=command.network_only,
             lengths=command.lengths,
             resets=command.resets,
             time_major=not command.batch_major,

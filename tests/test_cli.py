@@ -190,6 +190,19 @@ def test_a_network_without_a_readout_cannot_be_evaluated(jlstm_at):
     assert code == 2 and "no readout of 10 digits" in err
 
 
+def test_what_a_file_holds_beside_the_network_is_left_out_only_if_told(jlstm_at, tmp_path):
+    config = jlstm.Config.stack(8, [4])
+    extra = {"head": jax.numpy.ones(3)}
+    jlstm.save("m.safetensors", config, jlstm.init(jax.random.key(0), config), extra=extra)
+    for words in (["convert", "m.safetensors", "m.npz"], ["export", "m.safetensors", "m.jax"]):
+        code, out, err = jlstm_at(*words)
+        assert code == 2 and not out and err.count("\n") == 1
+        assert "also holds head" in err and "--network-only" in err
+        assert not (tmp_path / words[-1]).exists()
+        assert jlstm_at(*words, "--network-only")[0] == 0
+        assert (tmp_path / words[-1]).exists()
+
+
 @pytest.mark.parametrize(
     "words",
     [["bech"], ["train"], ["train", "a", "--outt", "b"], ["bench", "--seconds", "x"], ["eval"]],

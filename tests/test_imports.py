@@ -52,13 +52,19 @@ RANKS = {
     "kernels/tpu": [("vmem",), ("tiling",), ("grid",), ("backward", "forward"), ("lowering",)],
     "kernels/cudnn": [("calls",), ("layer",)],
     "network": [
-        ("gathering", "intake"),
+        ("gathering", "intake", "readout"),
         ("sequence", "step"),
         ("spans",),
         ("stack",),
         ("sharded",),
     ],
-    "files": [("aligned", "config_toml", "writing"), ("tensor_file",), ("models",), ("export",)],
+    "files": [
+        ("aligned", "config_toml", "writing"),
+        ("tensor_file",),
+        ("models",),
+        ("export",),
+        ("command",),
+    ],
     "interop": [
         ("needs", "protobuf", "report"),
         ("sides",),

@@ -1,6 +1,5 @@
 """Exports networks as StableHLO, to run with JAX but without this library."""
 
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,26 +10,24 @@ from jax import export as jax_export
 from jlstm import arguments
 from jlstm.config import Config, require_config
 from jlstm.dtypes import state_dtype
-from jlstm.files.models import load, named
-from jlstm.files.writing import write_bytes
+from jlstm.files.models import named
+from jlstm.network import readout as readouts
 from jlstm.network.stack import apply
 from jlstm.network.step import step
 from jlstm.params import Carry, Params, shaped
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-# The compatibility that JAX documents for jax.export.
-PROMISE = (
-    "readable by versions of JAX up to six months newer than the one that wrote it, and up to "
-    "three weeks older"
-)
 
 Pairs = tuple[tuple[jax.Array, jax.Array], ...]
+# A network's parameters and the weights and bias of its readout, if any.
+Model = tuple[Params, Sequence[Any] | None]
 
 
 def export(
     config: Config,
     params: Params | None,
     *,
+    readout: tuple[Any, Any] | None = None,
     streaming: bool = False,
     lengths: bool = False,
     resets: bool = False,
@@ -53,6 +50,11 @@ def export(
       config: the network.
       params: its parameters, which become part of the program. If None, each call takes them as a
         dictionary of arrays under the names that `save` uses: "layers.0.w_x".
+      readout: weights w [P, classes] and bias b [classes] of a linear readout. The program then
+        returns scores [B, classes] in place of ys: ys @ w + b for the last output. With `lengths`,
+        this is the output at the length; it counts as zero at length 0. With `streaming`, each
+        call returns the scores of its step. If params is None, each call takes the readout too, as
+        "readout.w" and "readout.b".
       streaming: run one step per call: xs is [B, I] and ys [B, P]. Otherwise xs is [T, B, I] and ys
         [T, B, P].
       lengths: add an argument for the sequences' lengths [B], int32.
@@ -77,6 +79,8 @@ def export(
     require_config(config)
     if params is not None:
         arguments.params(config, params)
+    if readout is not None:
+        readout = readouts.checked(config, readout)
     _require_platforms(platforms)
     if streaming:
         arguments.forward_in_time(config.layers)
@@ -86,13 +90,18 @@ def export(
                 "leave out lengths and time_major"
             )
 
-    def run(params: Params, pairs: Pairs, xs: jax.Array, times: dict[str, Any]) -> tuple:
+    def run(model: Model, pairs: Pairs, xs: jax.Array, times: dict[str, Any]) -> tuple:
+        params, readout = model
         carry = tuple(Carry(*pair) for pair in pairs)
         if streaming:
             after, ys = step(config, params, carry, xs, reset=times.get("resets"))
         else:
             options = {**times, "time_major": time_major, "implementation": "scan"}
             after, ys = apply(config, params, carry, xs, **options)
+        if readout is not None:
+            ys = ys if streaming else readouts.last_output(ys, times.get("lengths"), time_major)
+            w, b = readout
+            ys = readouts.scores(w, b, ys)
         return tuple(tuple(own) for own in after), ys
 
     names = ["lengths"] * lengths + ["resets"] * resets
@@ -100,18 +109,20 @@ def export(
     if params is not None:
 
         def fixed(carry: Pairs, xs: jax.Array, *times: jax.Array) -> tuple:
-            return run(params, carry, xs, dict(zip(names, times, strict=True)))
+            return run((params, readout), carry, xs, dict(zip(names, times, strict=True)))
 
         program, given = fixed, shapes
     else:
         own = shaped(config)
+        wanted = named(own) | dict(zip(readouts.NAMES, _structs(readout or ()), strict=False))
 
         def free(params: dict, carry: Pairs, xs: jax.Array, *times: jax.Array) -> tuple:
             leaves = [params[name] for name in named(own)]
             whole = jax.tree.unflatten(jax.tree.structure(own), leaves)
-            return run(whole, carry, xs, dict(zip(names, times, strict=True)))
+            read = None if readout is None else [params[name] for name in readouts.NAMES]
+            return run((whole, read), carry, xs, dict(zip(names, times, strict=True)))
 
-        program, given = free, [named(own), *shapes]
+        program, given = free, [wanted, *shapes]
     return jax_export.export(jax.jit(program), platforms=tuple(platforms))(*given)
 
 
@@ -124,40 +135,8 @@ def _require_platforms(platforms: Any) -> None:
         )
 
 
-def write(
-    model: pathlib.Path, out: pathlib.Path, *, without_params: bool = False, **options: Any
-) -> None:
-    """Exports a saved network to a file, and prints how to run it.
-
-    Args:
-      model: the file that `save` wrote.
-      out: the file to write.
-      without_params: leave the parameters out; each call takes them as an argument.
-      options: options of `export`.
-
-    Raises:
-      TypeError, ValueError: for the same reasons as `load` and `export`.
-    """
-    config, params = load(model)
-    exported = export(config, None if without_params else params, **options)
-    content = bytes(exported.serialize())
-    write_bytes(out, content)
-    print(f"{out}: {len(content)} bytes, for {', '.join(exported.platforms)}")
-    print(f"It is {PROMISE}. On a CPU it runs a scan, without the kernels of this library.")
-    print("    import pathlib")
-    print("    from jax.export import deserialize")
-    print(f"    program = deserialize(pathlib.Path({str(out)!r}).read_bytes())")
-    names = "params, " * without_params + "carry, xs"
-    names += ", lengths" * bool(options.get("lengths")) + ", resets" * bool(options.get("resets"))
-    print(f"    carry, ys = program.call({names})")
-    shapes = [f"(c {list(c.shape)}, h {list(h.shape)})" for c, h in _pairs(exported)]
-    print(f"The carry has one pair per layer: {', '.join(shapes)}".replace("'", ""))
-
-
-def _pairs(exported: jax_export.Exported) -> Pairs:
-    """The shapes of the carry of an exported program."""
-    given, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
-    return next(value for value in given if isinstance(value, tuple))
+def _structs(arrays: Sequence[Any]) -> list[jax.ShapeDtypeStruct]:
+    return [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays]
 
 
 def _shapes(config: Config, streaming: bool, times: Sequence[str], time_major: bool) -> list[Any]:

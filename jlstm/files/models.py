@@ -30,7 +30,7 @@ def save(
       config: the network, stored as TOML in the file's metadata.
       params: its parameters, stored as tensors with names like "layers.0.w_x".
       extra: further arrays to store, such as those of a readout. Names must not begin with
-        "layers.". `jlstm.files.models.load_extra` reads them.
+        "layers.". `load_extra` reads them.
 
     Raises:
       TypeError, ValueError: params do not fit config, the config's initializer is a function, a
@@ -52,6 +52,10 @@ def save(
 def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
     """Loads the config and the parameters from a file that `save` wrote.
 
+    Further arrays of the file, such as the readout that `jlstm train` saves, are not read here.
+    `load_extra` returns them. To change a file, pass them on:
+    save(path, config, params, extra=load_extra(path)).
+
     Raises:
       ValueError: the file is missing, truncated, not a safetensors file, not written by this
         library, of a later format, or its tensors do not fit its config.
@@ -68,7 +72,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
             missing, surplus = set(expected) - found, found - set(expected)
             raise ValueError(
                 f"{path} does not hold the tensors that its config needs; missing: "
-                f"{_some(missing)}; not expected: {_some(surplus)}"
+                f"{some(missing)}; not expected: {some(surplus)}"
             )
         for name, wanted in expected.items():
             shape, dtype = tensor_file.described(file, name)
@@ -89,7 +93,7 @@ def load_extra(path: str | os.PathLike[str]) -> dict[str, jax.Array]:
         or an array has 64-bit numbers and jax_enable_x64 is off.
     """
     with tensor_file.opened(path) as (_, file):
-        names = [name for name in file.keys() if not name.startswith("layers.")]  # noqa: SIM118
+        names = _names_of_extra(file)
         for name in names:
             kind = tensor_file.described(file, name)[1]
             if kind not in tensor_file.KINDS.values():
@@ -104,6 +108,20 @@ def load_extra(path: str | os.PathLike[str]) -> dict[str, jax.Array]:
                     "safetensors.numpy.load_file"
                 )
         return {name: tensor_file.tensor(file, name) for name in names}
+
+
+def extra_names(path: str | os.PathLike[str]) -> list[str]:
+    """The names of the arrays that `load_extra` returns. Reads none of them.
+
+    Raises:
+      ValueError: for the same reasons as `load`.
+    """
+    with tensor_file.opened(path) as (_, file):
+        return _names_of_extra(file)
+
+
+def _names_of_extra(file: Any) -> list[str]:
+    return sorted(name for name in file.keys() if not name.startswith("layers."))  # noqa: SIM118
 
 
 def _further(extra: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -129,7 +147,7 @@ def _further(extra: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return made
 
 
-def _some(names: Collection[str]) -> str:
+def some(names: Collection[str]) -> str:
     """The first few names, and the number of the others."""
     shown = ", ".join(sorted(names)[:8]) or "none"
     return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -37,6 +37,7 @@ def convert(
     out: pathlib.Path,
     from_: str | None = None,
     to: str | None = None,
+    network_only: bool = False,
     **options: Any,
 ) -> None:
     """Reads a network from one file, writes it to another, and prints what was done.
@@ -44,12 +45,14 @@ def convert(
     Args:
       source, out: the files. Their extensions tell their formats unless `from_` and `to` do.
       from_, to: one of KINDS.
+      network_only: leave out further arrays of a jlstm file, such as the readout of `jlstm train`.
+        Otherwise a jlstm file becomes an equal jlstm file, and other formats raise ValueError.
       options: `prefix` of `from_torch`, `node` of `from_onnx`, and all options of
         `from_tensorflow`. None has the same effect as leaving the option out.
 
     Raises:
       TypeError, ValueError: an extension is not known, a file cannot be read, or the other format
-        does not support the network.
+        does not support the network or the further arrays, or source and out are the same file.
     """
     read, written = _kind("from", from_, source), _kind("to", to, out)
     given = {name: value for name, value in options.items() if value is not None}
@@ -59,9 +62,26 @@ def convert(
                 f"--{name.replace('_', '-')} is an option for {_OPTIONS[name]} files, but {source} "
                 f"is a {read} file; leave it out"
             )
+    if network_only and read != "jlstm":
+        raise ValueError(
+            f"--network-only is an option for jlstm files, but {source} is a {read} file; leave it "
+            "out"
+        )
+    _require_apart(source, read, out, written)
     report = Report()
     config, params = _read(source, read, report, given)
-    _write(out, written, config, params, report)
+    extra = models.extra_names(source) if read == "jlstm" else []
+    if extra and not network_only and written != "jlstm":
+        raise ValueError(
+            f"{source} also holds {models.some(extra)}, which {written} files of a network have no "
+            "place for; add --network-only to leave that out"
+        )
+    if read == written == "jlstm" and not network_only:
+        writing.write_bytes(out, source.read_bytes())
+    else:
+        _write(out, written, config, params, report)
+    if extra:
+        report.add(f"{models.some(extra)}: {'left out' if network_only else 'copied'}")
     sizes = ", ".join(str(layer.hidden_size) for layer in config.layers)
     print(
         f"{source} ({read}) to {out} ({written}): hidden sizes {sizes}, "
@@ -69,6 +89,19 @@ def convert(
     )
     for line in report:
         print(f"  {line}")
+
+
+def _require_apart(source: pathlib.Path, read: str, out: pathlib.Path, written: str) -> None:
+    """ValueError if a file of another framework would be replaced by its own conversion.
+
+    Such a file may hold more than a network, which would be lost.
+    """
+    same = source.exists() and out.exists() and out.samefile(source)
+    if same and not read == written == "jlstm":
+        raise ValueError(
+            f"{source} ({read}) would be replaced by its own conversion, which may hold less than "
+            "the file; choose another output file"
+        )
 
 
 def _kind(which: str, given: str | None, path: pathlib.Path) -> str:

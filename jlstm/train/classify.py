@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jlstm.config import Config
+from jlstm.network import readout
 from jlstm.network.stack import apply
 from jlstm.params import Params, init
 
@@ -35,7 +36,7 @@ def new(key: jax.Array, config: Config, classes: int) -> Model:
 def logits(config: Config, model: Model, xs: jax.Array, key: jax.Array | None = None) -> jax.Array:
     """Scores [N, classes] of sequences xs [N, T, I], from the output at the last step."""
     _, ys = apply(config, model.network, None, xs, key=key, time_major=False)
-    return ys[:, -1].astype(model.w.dtype) @ model.w + model.b
+    return readout.scores(model.w, model.b, ys[:, -1])
 
 
 def loss(

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import config_toml, models
+from jlstm.network import readout
 from jlstm.train import classify, data, loop
 
 CLASSES = 10
@@ -48,7 +49,7 @@ def train(path: pathlib.Path, out: pathlib.Path | None) -> None:
             progress.update(bar, completed=step, loss=loss, accuracy=accuracy)
 
         model = loop.train(config, run, CLASSES, train_set, report)
-    models.save(out, config, model.network, extra={"readout.w": model.w, "readout.b": model.b})
+    models.save(out, config, model.network, extra=dict(zip(readout.NAMES, model[1:], strict=True)))
     _print_accuracy(config, model, test_set)
     Console().print(f"saved {out}; `jlstm eval {out}` prints this accuracy again", soft_wrap=True)
 
@@ -58,13 +59,13 @@ def evaluate(path: pathlib.Path) -> None:
     config, network = models.load(path)
     _require_rows(config)
     extra = models.load_extra(path)
-    shapes = {"readout.w": (config.output_size, CLASSES), "readout.b": (CLASSES,)}
+    shapes = dict(zip(readout.NAMES, ((config.output_size, CLASSES), (CLASSES,)), strict=True))
     if {name: array.shape for name, array in extra.items()} != shapes:
         raise ValueError(
             f"{path} holds a network, but no readout of {CLASSES} digits; pass a file that "
             "`jlstm train` wrote"
         )
-    model = classify.Model(network, extra["readout.w"], extra["readout.b"])
+    model = classify.Model(network, *(extra[name] for name in readout.NAMES))
     _print_accuracy(config, model, data.digits()[1])
 
 

@@ -13,7 +13,7 @@ from jax.export import deserialize
 
 import jlstm
 from jlstm import Config, Layer
-from jlstm.files.export import write
+from jlstm.files.command import write
 from jlstm.files.models import named
 from tests.examples import examples
 from tests.networks import apply, assert_close, calls, make_call, variant_calls
@@ -126,6 +126,116 @@ np.testing.assert_allclose(program.call(carry, file["xs"])[1], file["ys"], atol=
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def with_readout(config):
+    """A model with a readout of 6 classes, and sequences [7, 3, 5]."""
+    draw = np.random.default_rng(0)
+    w, b = draw.normal(size=(config.output_size, 6)), draw.normal(size=6)
+    params = jlstm.init(jax.random.key(0), config)
+    xs = draw.normal(size=(7, 3, 5)).astype("float32")
+    return params, (w.astype("float32"), b.astype("float32")), xs
+
+
+@pytest.mark.parametrize("time_major", [True, False])
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("lengths", [None, np.array([7, 3, 0], "int32")])
+def test_a_readout_gives_the_scores_of_the_last_step(time_major, inside, lengths):
+    """Those of each sequence by itself, without its padding."""
+    config = Config.stack(5, [4, 3], bidirectional=True)
+    params, (w, b), xs = with_readout(config)
+    exported = jlstm.export(
+        config,
+        params if inside else None,
+        readout=(w, b),
+        lengths=lengths is not None,
+        time_major=time_major,
+        platforms=[PLATFORM],
+    )
+    given = [] if inside else [named(params) | {"readout.w": w, "readout.b": b}]
+    times = [] if lengths is None else [lengths]
+    carry = pairs(jlstm.initial_carry(config, batch_shape=(3,)))
+    _, scores = again(exported).call(*given, carry, xs if time_major else xs.swapaxes(0, 1), *times)
+    for n, length in enumerate([7, 7, 7] if lengths is None else lengths):
+        ys = jlstm.apply(config, params, None, xs[:length, n])[1]
+        assert_close(scores[n], ys[-1] @ w + b if length else b)
+
+
+def test_a_readout_of_single_steps_gives_the_scores_of_each():
+    config = Config.stack(5, [4, 3])
+    params, (w, b), xs = with_readout(config)
+    options = {"streaming": True, "platforms": [PLATFORM]}
+    exported = again(jlstm.export(config, params, readout=(w, b), **options))
+    carry = pairs(jlstm.initial_carry(config, batch_shape=(3,)))
+    for x, y in zip(xs, jlstm.apply(config, params, None, xs)[1], strict=True):
+        carry, scores = exported.call(carry, x)
+        assert_close(scores, y @ w + b)
+
+
+def test_a_program_of_bfloat16_reads_out_in_the_dtype_of_the_readout():
+    config = Config(5, (Layer(4),), dtype="bfloat16")
+    params, readout, xs = with_readout(config)
+    exported = jlstm.export(config, params, readout=readout, platforms=[PLATFORM])
+    _, scores = exported.call(
+        pairs(jlstm.initial_carry(config, batch_shape=(3,))), xs.astype("bfloat16")
+    )
+    assert scores.dtype == "float32"
+    ys = jlstm.apply(config, params, None, xs, implementation="scan")[1].astype("float32")
+    assert_close(scores, ys[-1] @ readout[0] + readout[1])
+
+
+@pytest.mark.parametrize(
+    ("readout", "error", "words"),
+    [
+        (np.ones((3, 6)), TypeError, "readout is ndarray; expected a pair"),
+        ((np.ones((3, 6)),), TypeError, "readout is tuple; expected a pair"),
+        ((np.ones((4, 6)), np.ones(6)), ValueError, r"expected \(3, classes\) and \(classes,\)"),
+        ((np.ones((3, 6)), np.ones(5)), ValueError, r"has weights \(3, 6\) and a bias \(5,\)"),
+        ((np.ones((3, 6)), "b"), TypeError, r"readout\[1\] is str 'b'"),
+        ((np.ones((3, 6), int), np.ones(6)), TypeError, r"readout\[0\] has dtype int64"),
+    ],
+)
+def test_a_readout_that_does_not_fit_is_refused(readout, error, words):
+    config = Config.stack(5, [4, 3])
+    with pytest.raises(error, match=words):
+        jlstm.export(config, None, readout=readout)
+
+
+def test_a_readout_of_two_outputs_is_refused():
+    config = Config.stack(5, [3], bidirectional=True, merge="none")
+    with pytest.raises(ValueError, match="merge='none'"):
+        jlstm.export(config, None, readout=(np.ones((3, 6)), np.ones(6)))
+
+
+def saved(path, **extra):
+    config = Config.stack(5, [4, 3])
+    params, (w, b), xs = with_readout(config)
+    jlstm.save(path, config, params, extra=extra or {"readout.w": w, "readout.b": b})
+    carry = pairs(jlstm.initial_carry(config, batch_shape=(3,)))
+    return (carry, xs), jlstm.apply(config, params, None, xs)[1], (w, b)
+
+
+def test_the_command_exports_what_the_file_holds_or_is_told_not_to(tmp_path, capsys):
+    model, out = tmp_path / "model.safetensors", tmp_path / "model.jax"
+    given, ys, (w, b) = saved(model)
+    write(model, out, platforms=[PLATFORM])
+    assert_close(deserialize(out.read_bytes()).call(*given)[1], ys[-1] @ w + b)
+    printed = capsys.readouterr().out
+    assert "carry, scores = program.call(carry, xs)" in printed
+    assert "scores are those of 6 classes after the last step" in printed
+    write(model, out, platforms=[PLATFORM], network_only=True)
+    assert_close(deserialize(out.read_bytes()).call(*given)[1], ys)
+    assert "carry, ys = program.call(carry, xs)" in capsys.readouterr().out
+
+
+def test_the_command_does_not_drop_what_it_does_not_know(tmp_path):
+    model, out = tmp_path / "model.safetensors", tmp_path / "model.jax"
+    given, ys, _ = saved(model, steps=np.asarray(3, "int32"))
+    with pytest.raises(ValueError, match=r"also holds steps, which is not the readout .* --netw"):
+        write(model, out, platforms=[PLATFORM])
+    assert not out.exists()
+    write(model, out, platforms=[PLATFORM], network_only=True)
+    assert_close(deserialize(out.read_bytes()).call(*given)[1], ys)
 
 
 def test_wrong_options():

@@ -150,3 +150,78 @@ def test_what_cannot_be_held_leaves_the_file_that_is_there_alone(tmp_path):
     with pytest.raises(ValueError, match="projection_size"):
         convert(tmp_path / "model.safetensors", out)
     assert out.read_bytes() == b"before"
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    """A file that holds more than a network: a readout, and a number that JAX would cut."""
+    config = Config.stack(5, [4], forget_bias=0.0)
+    readout = {"readout.w": np.ones((4, 3), "float32"), "readout.b": np.arange(3.0)}
+    path = tmp_path / "model.safetensors"
+    extra = readout | {"steps": np.asarray(2**40 + 1)}
+    jlstm.save(path, config, jlstm.init(jax.random.key(0), config), extra=extra)
+    return path
+
+
+def test_our_files_become_equal_files_with_all_that_they_hold(classifier, tmp_path, capsys):
+    before = classifier.read_bytes()
+    for out in (tmp_path / "other.safetensors", classifier):
+        convert(classifier, out)
+        assert out.read_bytes() == before
+        assert "readout.b, readout.w, steps: copied" in capsys.readouterr().out
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "model.safetensors",
+        "other.safetensors",
+    ]
+
+
+def test_a_file_is_replaced_by_itself_at_once_or_left(classifier, monkeypatch):
+    before = classifier.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        convert(classifier, classifier)
+    assert classifier.read_bytes() == before
+
+
+@pytest.mark.parametrize("ending", [e for e in ENDINGS if e != ".safetensors"])
+def test_what_other_formats_have_no_place_for_is_left_out_only_if_told(
+    classifier, ending, tmp_path, capsys
+):
+    out = tmp_path / f"out{ending}"
+    with pytest.raises(ValueError, match=r"also holds readout\.b, readout\.w, steps, .* --network"):
+        convert(classifier, out)
+    assert not out.exists()
+    convert(classifier, out, network_only=True)
+    assert "readout.b, readout.w, steps: left out" in capsys.readouterr().out
+    convert(out, tmp_path / "back.safetensors")
+    same_bits = jlstm.load(classifier)[1].layers[0].w_x
+    np.testing.assert_array_equal(
+        jlstm.load(tmp_path / "back.safetensors")[1].layers[0].w_x, same_bits
+    )
+
+
+def test_our_files_too_may_be_reduced_to_the_network(classifier):
+    config, params = jlstm.load(classifier)
+    convert(classifier, classifier, network_only=True)
+    assert jlstm.load_extra(classifier) == {}
+    assert jlstm.load(classifier)[0] == config
+    assert_same(jlstm.load(classifier)[1], params)
+
+
+def test_files_of_others_are_not_replaced_by_their_own_conversion(tmp_path):
+    import torch
+
+    path = tmp_path / "whole.pt"
+    whole = torch.nn.ModuleDict({"lstm": torch.nn.LSTM(5, 4), "head": torch.nn.Linear(4, 2)})
+    torch.save(whole.state_dict(), path)
+    before = path.read_bytes()
+    for options in ({}, {"to": "jlstm"}):
+        with pytest.raises(ValueError, match="would be replaced by its own conversion"):
+            convert(path, path, prefix="lstm.", **options)
+    assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="--network-only is an option for jlstm files"):
+        convert(path, tmp_path / "a.safetensors", prefix="lstm.", network_only=True)

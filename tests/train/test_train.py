@@ -4,9 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.export import deserialize
 
 from jlstm import Config
 from jlstm.files import models
+from jlstm.files.command import write
+from jlstm.interop.command import convert
 from jlstm.train import command, data, loop
 from tests.networks import assert_close
 
@@ -51,6 +54,21 @@ def test_the_model_file_holds_the_network_and_its_readout(trained):
         "readout.w": (32, 10),
         "readout.b": (10,),
     }
+
+
+def test_a_model_classifies_alike_when_exported_or_converted(trained, tmp_path, capsys):
+    path, printed = trained
+    write(path, tmp_path / "model.jax", time_major=False, platforms=["cpu"])
+    program = deserialize((tmp_path / "model.jax").read_bytes())
+    test = data.digits()[1]
+    zeros = np.zeros((len(test.xs), 32), "float32")
+    _, scores = program.call(((zeros, zeros),), test.xs)
+    right = np.mean(np.argmax(scores, -1) == test.labels)
+    assert accuracy_line(printed).startswith(f"test accuracy {right:.2%}")
+    convert(path, path, "jlstm", "jlstm")
+    capsys.readouterr()
+    command.evaluate(path)
+    assert accuracy_line(capsys.readouterr().out) == accuracy_line(printed)
 
 
 def test_one_seed_gives_one_model_however_the_steps_are_grouped():

@@ -1,0 +1,88 @@
+"""The command `jlstm export`: writes a saved model as a program."""
+
+import pathlib
+from typing import Any
+
+import jax
+from jax import export as jax_export
+
+from jlstm.config import Config
+from jlstm.files import models
+from jlstm.files.export import Pairs, export
+from jlstm.files.writing import write_bytes
+from jlstm.network import readout as readouts
+
+# The compatibility that JAX documents for jax.export.
+PROMISE = (
+    "readable by versions of JAX up to six months newer than the one that wrote it, and up to "
+    "three weeks older"
+)
+
+
+def write(
+    model: pathlib.Path,
+    out: pathlib.Path,
+    *,
+    without_params: bool = False,
+    network_only: bool = False,
+    **options: Any,
+) -> None:
+    """Exports a saved model to a file, and prints how to run it.
+
+    The program returns the scores of classes if the file holds a readout, as `jlstm train` saves
+    it, and the outputs of the network otherwise.
+
+    Args:
+      model: the file that `save` or `jlstm train` wrote.
+      out: the file to write.
+      without_params: leave the parameters out; each call takes them as an argument.
+      network_only: leave out a readout, and other arrays that the file holds beside the network.
+      options: options of `export`.
+
+    Raises:
+      TypeError, ValueError: for the same reasons as `load` and `export`, or the file holds arrays
+        that are neither network nor readout, and `network_only` is not set.
+    """
+    config, params = models.load(model)
+    readout = None if network_only else _readout(model, config)
+    exported = export(config, None if without_params else params, readout=readout, **options)
+    content = bytes(exported.serialize())
+    write_bytes(out, content)
+    print(f"{out}: {len(content)} bytes, for {', '.join(exported.platforms)}")
+    print(f"It is {PROMISE}. On a CPU it runs a scan, without the kernels of this library.")
+    print("    import pathlib")
+    print("    from jax.export import deserialize")
+    print(f"    program = deserialize(pathlib.Path({str(out)!r}).read_bytes())")
+    names = "params, " * without_params + "carry, xs"
+    names += ", lengths" * bool(options.get("lengths")) + ", resets" * bool(options.get("resets"))
+    print(f"    carry, {'ys' if readout is None else 'scores'} = program.call({names})")
+    shapes = [f"(c {list(c.shape)}, h {list(h.shape)})" for c, h in _pairs(exported)]
+    print(f"The carry has one pair per layer: {', '.join(shapes)}".replace("'", ""))
+    if readout is not None:
+        step = "each" if options.get("streaming") else "the last"
+        print(
+            f"scores are those of {len(readout[1])} classes after {step} step, by the readout in "
+            f"{model}; --network-only exports the network's outputs instead."
+        )
+
+
+def _readout(path: pathlib.Path, config: Config) -> tuple[jax.Array, jax.Array] | None:
+    """The weights and bias of a file's readout; None if the file holds a network alone."""
+    names = models.extra_names(path)
+    if not names:
+        return None
+    if set(names) != set(readouts.NAMES):
+        raise ValueError(
+            f"{path} also holds {models.some(names)}, which is not the readout of a model that "
+            f"`jlstm train` saved ({', '.join(readouts.NAMES)}); add --network-only to export the "
+            "network without it"
+        )
+    extra = models.load_extra(path)
+    w, b = (extra[name] for name in readouts.NAMES)
+    return w, b
+
+
+def _pairs(exported: jax_export.Exported) -> Pairs:
+    """The shapes of the carry of an exported program."""
+    given, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+    return next(value for value in given if isinstance(value, tuple))
