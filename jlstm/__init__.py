@@ -12,6 +12,7 @@ from jlstm.network.stack import LayerTrace, Trace, apply, apply_truncated, trace
 from jlstm.network.step import step
 from jlstm.packing import Packed, pack, unpack
 from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, init, initial_carry
+from jlstm.weight_decay import decay_mask
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "apply_sharded",
     "apply_truncated",
     "conv_lstm",
+    "decay_mask",
     "export",
     "implementations",
     "init",

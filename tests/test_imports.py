@@ -27,7 +27,7 @@ RANKS = {
         ("packing", "randomness"),
         ("kernels",),
         ("convolution", "network"),
-        ("files", "info"),
+        ("files", "info", "weight_decay"),
         ("check", "interop", "train"),
         ("bench",),
         ("cli",),

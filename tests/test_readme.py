@@ -23,6 +23,14 @@ def test_the_python_of_the_readme_runs():
         exec(compile(block, "README.md", "exec"), {})
 
 
+def test_the_python_of_the_guide_to_optimisers_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "optimizers.md").read_text(), re.S)
+    assert len(blocks) == 6
+    names = {}
+    for block in blocks:
+        exec(compile(block, "optimizers.md", "exec"), names)
+
+
 def test_the_python_of_the_guide_to_other_frameworks_runs(capsys):
     pytest.importorskip("torch")
     (block,) = re.findall(
