@@ -6,6 +6,7 @@ from jlstm.convolution import ConvParams, conv_lstm, init_conv_lstm
 from jlstm.files.export import export
 from jlstm.files.models import load, load_extra, save
 from jlstm.kernels.choice import implementations
+from jlstm.kernels.registration import register_kernels
 from jlstm.network.sequence import lstm
 from jlstm.network.sharded import apply_sharded
 from jlstm.network.stack import LayerTrace, Trace, apply, apply_truncated, trace
@@ -44,6 +45,7 @@ __all__ = [
     "lstm",
     "lstm_cell",
     "pack",
+    "register_kernels",
     "save",
     "step",
     "trace",

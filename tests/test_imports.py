@@ -41,7 +41,7 @@ RANKS = {
         ("fused_products",),
         ("fused",),
         ("cudnn",),
-        ("choice",),
+        ("choice", "registration"),
     ],
     "kernels/primitives": [
         ("device_types", "float_checks", "libtpu_form", "operands"),

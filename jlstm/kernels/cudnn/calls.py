@@ -107,6 +107,11 @@ def _reserve_fits(given: LayerBackward, precise: bool) -> bool:
     return through.reserve.size == size_for(given.at, precise)
 
 
+def register() -> None:
+    """Registers cuDNN's functions with XLA, if JAX's plugin for GPUs is installed."""
+    import jax.experimental.rnn  # noqa: F401
+
+
 def run(given: LayerForward, precise: bool) -> LayerResults:
     """Runs a layer with cuDNN."""
     directions, units, inputs = given.w_h.shape[0], given.w_h.shape[1], given.w_x.shape[1]
