@@ -7,6 +7,7 @@ from jlstm.files.export import export
 from jlstm.files.models import load, load_extra, save
 from jlstm.kernels.choice import implementations
 from jlstm.kernels.registration import register_kernels
+from jlstm.named import params_from_dict
 from jlstm.network.sequence import lstm
 from jlstm.network.sharded import apply_sharded
 from jlstm.network.stack import LayerTrace, Trace, apply, apply_truncated, trace
@@ -45,6 +46,7 @@ __all__ = [
     "lstm",
     "lstm_cell",
     "pack",
+    "params_from_dict",
     "register_kernels",
     "save",
     "step",

@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jlstm.config import Config
 from jlstm.dtypes import require_floating, require_x64
 from jlstm.layer import Layer, require_joinable
-from jlstm.params import Carry, LayerParams, Params, layer_shapes
+from jlstm.params import Carry, LayerParams, Params, hint, layer_shapes
 
 # The option of Layer that decides whether a layer has each of these parameters.
 OPTION_OF = {
@@ -142,7 +142,9 @@ def params(config: Config, value: Any) -> None:
     """Checks that parameters fit the config, and that JAX can compute in its dtype."""
     require_x64(config.dtype)
     if not isinstance(value, Params):
-        raise TypeError(f"params is {_short(value)}; expected Params, as init(key, config) returns")
+        raise TypeError(
+            f"params is {_short(value)}; expected Params, as init(key, config) returns{hint(value)}"
+        )
     if len(value.layers) != len(config.layers):
         raise ValueError(
             f"params holds {len(value.layers)} layers, the config has {len(config.layers)}; "
@@ -158,7 +160,7 @@ def layer_params(
 ) -> None:
     """Checks one layer's parameters. If `learned` is None, an initial carry is optional."""
     if not isinstance(value, LayerParams):
-        raise TypeError(f"{what} is {_short(value)}; expected LayerParams")
+        raise TypeError(f"{what} is {_short(value)}; expected LayerParams{hint(value)}")
     start = value.initial_carry
     if learned is not None and learned != (start is not None):
         raise ValueError(
@@ -184,7 +186,9 @@ def _shaped_like(what: str, value: Any, shape: Any, directions: tuple[int, ...])
         return
     if hasattr(shape, "_fields"):
         if value is None or not isinstance(value, type(shape)):
-            raise TypeError(f"{what} is {_short(value)}; expected {type(shape).__name__}")
+            raise TypeError(
+                f"{what} is {_short(value)}; expected {type(shape).__name__}{hint(value)}"
+            )
         for name, part, its_shape in zip(shape._fields, value, shape, strict=True):
             _shaped_like(f"{what}.{name}", part, its_shape, directions)
         return
@@ -207,7 +211,7 @@ def layer_of(value: Any, layer: Layer | None) -> Layer:
     if not isinstance(value, LayerParams):
         raise TypeError(
             f"params is {_short(value)}; expected the LayerParams of one layer, such as "
-            "params.layers[0]"
+            f"params.layers[0]{hint(value)}"
         )
     if layer is not None and not isinstance(layer, Layer):
         raise TypeError(f"layer is {_short(layer)}; expected a Layer such as Layer(4), or None")

@@ -16,7 +16,7 @@ from jlstm import arguments, cell, initializers, masking, validation
 from jlstm.dtypes import require_floating, state_dtype
 from jlstm.keys import require_key
 from jlstm.layer import Layer
-from jlstm.params import Carry, LayerParams
+from jlstm.params import Array, Carry, LayerParams, Leaf
 
 
 class ConvParams(NamedTuple):
@@ -28,9 +28,9 @@ class ConvParams(NamedTuple):
       b: bias [4F], or None.
     """
 
-    w_x: jax.Array
-    w_h: jax.Array
-    b: jax.Array | None = None
+    w_x: Leaf
+    w_h: Leaf
+    b: Leaf | None = None
 
 
 def init_conv_lstm(
@@ -72,14 +72,14 @@ def init_conv_lstm(
 def conv_lstm(
     params: ConvParams,
     carry: Carry | None,
-    xs: jax.Array,
+    xs: Array,
     layer: Layer | None = None,
     *,
     strides: int | Sequence[int] = 1,
     padding: str = "valid",
     dilation: int | Sequence[int] = 1,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
+    mask: Array | None = None,
+    resets: Array | None = None,
 ) -> tuple[Carry, jax.Array]:
     """Runs a ConvLSTM over sequences of images, like Keras's ConvLSTM1D, ConvLSTM2D and ConvLSTM3D.
 

@@ -1,17 +1,24 @@
 """Parameters and carries: their fields, initial values and shapes."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import export
 
 from jlstm import initializers
 from jlstm.config import Config, Layer, require_config
 from jlstm.dtypes import require_x64, state_dtype
 from jlstm.keys import require_key
+
+# A leaf of parameters and carries. The functions of this library return JAX arrays. NumPy's arrays,
+# as checkpoints hold them, are accepted too, and trees of the same form hold shapes or bools.
+Leaf = jax.Array | Any
+# An array that a call takes.
+Array = jax.Array | np.ndarray
 
 
 class Carry(NamedTuple):
@@ -25,8 +32,8 @@ class Carry(NamedTuple):
         projection_size, or H without a projection.
     """
 
-    c: jax.Array
-    h: jax.Array
+    c: Leaf
+    h: Leaf
 
 
 # The carry of a network: one for each layer.
@@ -36,8 +43,8 @@ Carries = tuple[Carry, ...]
 class Affine(NamedTuple):
     """Learned scale and shift after a normalisation: a * scale + shift; no shift if None."""
 
-    scale: jax.Array
-    shift: jax.Array | None = None
+    scale: Leaf
+    shift: Leaf | None = None
 
 
 class Norms(NamedTuple):
@@ -59,8 +66,8 @@ class Highway(NamedTuple):
     """The gate that mixes a layer's input into its output: weights [I, O] and
     bias [O], where O is the size of the output."""
 
-    w: jax.Array
-    b: jax.Array
+    w: Leaf
+    b: Leaf
 
 
 class LayerParams(NamedTuple):
@@ -80,12 +87,12 @@ class LayerParams(NamedTuple):
       highway: the gate of a layer with highway, or None.
     """
 
-    w_x: jax.Array
-    w_h: jax.Array
-    b: jax.Array | None = None
+    w_x: Leaf
+    w_h: Leaf
+    b: Leaf | None = None
     initial_carry: Carry | None = None
-    peepholes: jax.Array | None = None
-    projection: jax.Array | None = None
+    peepholes: Leaf | None = None
+    projection: Leaf | None = None
     norms: Norms | None = None
     highway: Highway | None = None
 
@@ -98,6 +105,13 @@ class Params(NamedTuple):
 
 for _node in (Carry, Affine, Norms, Highway, LayerParams, Params):
     export.register_namedtuple_serialization(_node, serialized_name=f"jlstm.{_node.__name__}")
+
+
+def hint(value: Any) -> str:
+    """What to do with `value` in place of parameters, for the end of an error's message."""
+    if not isinstance(value, (Mapping, list)):
+        return ""
+    return ". Convert the dictionaries of a checkpoint with jlstm.params_from_dict(config, tree)"
 
 
 def init(key: jax.Array, config: Config) -> Params:
@@ -265,6 +279,7 @@ def initial_carry(
         raise TypeError(
             f"params is {type(params).__name__}; expected Params, as init(key, config) returns, or "
             "None. Pass a batch shape by name: initial_carry(config, batch_shape=(2,))"
+            f"{hint(params)}"
         )
     if isinstance(batch_shape, (int, str)):
         raise TypeError(f"batch_shape is {batch_shape!r}; expected a tuple, such as (2,)")

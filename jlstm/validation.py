@@ -36,6 +36,12 @@ def nearest(word: str, known: Collection[str]) -> str:
     return "known: " + ", ".join(repr(name) for name in sorted(known))
 
 
+def some(names: Collection[str]) -> str:
+    """The first few names, and the number of the others."""
+    shown = ", ".join(sorted(names)[:8]) or "none"
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
+
+
 def known_name(what: str, value: Any, known: Collection[str]) -> str:
     """`value` if it is one of the `known` names; otherwise a ValueError suggests the nearest."""
     if not isinstance(value, str):

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import jax
 
 from jlstm.convolution import ConvParams
-from jlstm.params import LayerParams, Params
+from jlstm.params import LayerParams, Params, hint
 
 _T = TypeVar("_T", Params, LayerParams, ConvParams)
 # The fields that hold matrices; w is that of a highway.
@@ -45,6 +45,7 @@ def decay_mask(params: _T) -> _T:
             f"params is {type(params).__name__}; expected Params, as init(key, config) returns. "
             "For a larger tree, put the mask together: "
             'lambda tree: {"lstm": jlstm.decay_mask(tree["lstm"]), "head": ...}'
+            f"{hint(params)}"
         )
 
     def is_matrix(path: Any, _: Any) -> bool:

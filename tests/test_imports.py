@@ -22,7 +22,7 @@ RANKS = {
         ("layer",),
         ("config",),
         ("params",),
-        ("arguments", "masking"),
+        ("arguments", "masking", "named"),
         ("cell",),
         ("packing", "randomness"),
         ("kernels",),

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from jax import export as jax_export
 
+from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import models
 from jlstm.files.export import Pairs, export
@@ -73,7 +74,7 @@ def _readout(path: pathlib.Path, config: Config) -> tuple[jax.Array, jax.Array] 
         return None
     if set(names) != set(readouts.NAMES):
         raise ValueError(
-            f"{path} also holds {models.some(names)}, which is not the readout of a model that "
+            f"{path} also holds {validation.some(names)}, which is not the readout of a model that "
             f"`jlstm train` saved ({', '.join(readouts.NAMES)}); add --network-only to export the "
             "network without it"
         )

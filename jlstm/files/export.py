@@ -10,7 +10,7 @@ from jax import export as jax_export
 from jlstm import arguments
 from jlstm.config import Config, require_config
 from jlstm.dtypes import state_dtype
-from jlstm.files.models import named
+from jlstm.named import named
 from jlstm.network import readout as readouts
 from jlstm.network.stack import apply
 from jlstm.network.step import step

@@ -1,16 +1,17 @@
 """Saves and loads a model as one safetensors file with the config in its metadata."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from jlstm import arguments
+from jlstm import arguments, validation
 from jlstm.config import Config, require_config
 from jlstm.files import tensor_file
 from jlstm.files.writing import write_bytes
+from jlstm.named import named
 from jlstm.params import Params, shaped
 
 
@@ -72,7 +73,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
             missing, surplus = set(expected) - found, found - set(expected)
             raise ValueError(
                 f"{path} does not hold the tensors that its config needs; missing: "
-                f"{some(missing)}; not expected: {some(surplus)}"
+                f"{validation.some(missing)}; not expected: {validation.some(surplus)}"
             )
         for name, wanted in expected.items():
             shape, dtype = tensor_file.described(file, name)
@@ -145,15 +146,3 @@ def _further(extra: Mapping[str, Any]) -> dict[str, np.ndarray]:
                 f"to one of {', '.join(tensor_file.KINDS.values())}"
             )
     return made
-
-
-def some(names: Collection[str]) -> str:
-    """The first few names, and the number of the others."""
-    shown = ", ".join(sorted(names)[:8]) or "none"
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
-
-
-def named(params: Params) -> dict[str, Any]:
-    """The parameters by their names in a file, such as "layers.0.w_x"."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}

@@ -73,15 +73,15 @@ def convert(
     extra = models.extra_names(source) if read == "jlstm" else []
     if extra and not network_only and written != "jlstm":
         raise ValueError(
-            f"{source} also holds {models.some(extra)}, which {written} files of a network have no "
-            "place for; add --network-only to leave that out"
+            f"{source} also holds {validation.some(extra)}, for which {written} files of a network "
+            "have no place; add --network-only to leave that out"
         )
     if read == written == "jlstm" and not network_only:
         writing.write_bytes(out, source.read_bytes())
     else:
         _write(out, written, config, params, report)
     if extra:
-        report.add(f"{models.some(extra)}: {'left out' if network_only else 'copied'}")
+        report.add(f"{validation.some(extra)}: {'left out' if network_only else 'copied'}")
     sizes = ", ".join(str(layer.hidden_size) for layer in config.layers)
     print(
         f"{source} ({read}) to {out} ({written}): hidden sizes {sizes}, "

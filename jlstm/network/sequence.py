@@ -15,7 +15,7 @@ from jlstm.layer import Layer
 from jlstm.network import intake
 from jlstm.network.gathering import gathered
 from jlstm.network.intake import Sequences
-from jlstm.params import Carry, LayerParams, start_of_layer
+from jlstm.params import Array, Carry, LayerParams, start_of_layer
 from jlstm.randomness import Keys
 
 
@@ -97,12 +97,12 @@ def run_layer(
 def lstm(
     params: LayerParams,
     carry: Carry | None,
-    xs: jax.Array,
+    xs: Array,
     layer: Layer | None = None,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
+    lengths: Array | None = None,
+    mask: Array | None = None,
+    resets: Array | None = None,
     key: jax.Array | None = None,
     time_major: bool = True,
     implementation: str = "auto",

@@ -15,7 +15,7 @@ from jlstm.keys import require_key
 from jlstm.network import intake, sequence, spans
 from jlstm.network.gathering import gathered
 from jlstm.network.intake import Sequences
-from jlstm.params import Carries, Params, initial_carry
+from jlstm.params import Array, Carries, Params, initial_carry
 
 
 class LayerTrace(NamedTuple):
@@ -50,11 +50,11 @@ def apply(
     config: Config,
     params: Params,
     carry: Carries | None,
-    xs: jax.Array,
+    xs: Array,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
+    lengths: Array | None = None,
+    mask: Array | None = None,
+    resets: Array | None = None,
     key: jax.Array | None = None,
     time_major: bool = True,
     implementation: str = "auto",
@@ -111,12 +111,12 @@ def apply_truncated(
     config: Config,
     params: Params,
     carry: Carries | None,
-    xs: jax.Array,
+    xs: Array,
     steps: int,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
+    lengths: Array | None = None,
+    mask: Array | None = None,
+    resets: Array | None = None,
     key: jax.Array | None = None,
     time_major: bool = True,
     implementation: str = "auto",
@@ -201,11 +201,11 @@ def trace(
     config: Config,
     params: Params,
     carry: Carries | None,
-    xs: jax.Array,
+    xs: Array,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
+    lengths: Array | None = None,
+    mask: Array | None = None,
+    resets: Array | None = None,
     key: jax.Array | None = None,
     time_major: bool = True,
 ) -> Trace:

@@ -10,16 +10,16 @@ from jlstm import arguments, cell, masking, randomness
 from jlstm.config import Config, require_config
 from jlstm.keys import require_key
 from jlstm.network.gathering import gathered
-from jlstm.params import Carries, Params, initial_carry
+from jlstm.params import Array, Carries, Params, initial_carry
 
 
 def step(
     config: Config,
     params: Params,
     carry: Carries | None,
-    x: jax.Array,
+    x: Array,
     *,
-    reset: jax.Array | None = None,
+    reset: Array | None = None,
     key: jax.Array | None = None,
 ) -> tuple[Carries, jax.Array]:
     """Runs the stack for one step, as `apply` does at each step of a sequence.

@@ -14,7 +14,7 @@ from jax.export import deserialize
 import jlstm
 from jlstm import Config, Layer
 from jlstm.files.command import write
-from jlstm.files.models import named
+from jlstm.named import named
 from tests.examples import examples
 from tests.networks import apply, assert_close, calls, make_call, variant_calls
 
