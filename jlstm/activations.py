@@ -89,6 +89,23 @@ def function(activation: Activation) -> Callable[[jax.Array], jax.Array]:
     return activation if callable(activation) else _parsed(activation)
 
 
+def name_of(own: Callable[[jax.Array], jax.Array]) -> str | None:
+    """The name for which `function` returns the function `own`, or None.
+
+    >>> name_of(function("elu")), name_of(function("elu(0.5)")), name_of(jnp.cos)
+    ('elu', 'elu(0.5)', None)
+    """
+    base, constants = own, ()
+    if isinstance(own, functools.partial) and own.func is _with_constants:
+        base, constants = own.args
+    for name, known in _NAMED.items():
+        if base is known.function and constants == known.constants:
+            return name
+        if base is known.function and constants:
+            return f"{name}({', '.join(map(_text, constants))})"
+    return None
+
+
 def _check_function(what: str, activation: Callable[[jax.Array], jax.Array]) -> None:
     try:
         hash(activation)
@@ -132,6 +149,12 @@ def _with_constants(
     function: Callable[..., Any], constants: tuple[float, ...], x: jax.Array
 ) -> jax.Array:
     return function(x, *constants)
+
+
+def _text(number: float) -> str:
+    """The shortest text that `float` reads as `number`."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 def _number(text: str, part: str) -> float:

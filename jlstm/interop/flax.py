@@ -12,8 +12,10 @@ from jlstm.interop.sides import Side, require, require_one_activation
 from jlstm.params import Params
 
 ACTIVATIONS = ("activation", "cell_activation", "recurrent_activation")
-# Functions of jax.nn with our names. gelu is missing: its default in jax.nn differs from ours.
-_FUNCTIONS = ("sigmoid", "tanh", "relu", "elu", "selu", "silu", "softplus", "hard_sigmoid")
+# Functions of jax.nn that compute what our names mean, though they are other objects than our
+# functions. gelu is missing: its default in jax.nn differs from ours.
+_FUNCTIONS = {name: name for name in ("elu", "hard_sigmoid", "leaky_relu")}
+_FUNCTIONS["linear"] = "identity"
 
 
 def layer_of(sides: Sequence[Side], activation: str, recurrent: str, **options: Any) -> Layer:
@@ -34,20 +36,24 @@ def require_cells(config: Config, params: Params, name: str, report: Report, *ca
 
 
 def function(name: Any) -> Any:
-    """The function of jax.nn if it has our name, so that `named` recognises it; otherwise ours."""
-    return getattr(jax.nn, name) if name in _FUNCTIONS else activations.function(name)
+    """The function of an activation, that of jax.nn if there is one. `named` recognises it."""
+    return getattr(jax.nn, _FUNCTIONS[name]) if name in _FUNCTIONS else activations.function(name)
 
 
 def named(own: Any) -> str:
-    """Our name for a function of jax.nn.
+    """Our name for a function of jax.nn, or for one that `function` returns.
 
     Raises:
-      ValueError: the function is not one of _FUNCTIONS.
+      ValueError: the function has no name here.
     """
-    for name in _FUNCTIONS:
-        if own is getattr(jax.nn, name):
+    for name, theirs in _FUNCTIONS.items():
+        if own is getattr(jax.nn, theirs):
             return name
-    raise ValueError(
-        f"the activation {own} is not known; expected one of these functions of jax.nn: "
-        f"{_FUNCTIONS}"
-    )
+    name = activations.name_of(own)
+    if name is None:
+        raise ValueError(
+            f"the activation {own} is not known; expected a function of jax.nn with one of these "
+            f"names, or jlstm.activations.function(name): {', '.join(activations.NAMES)}. For gelu "
+            'it is the latter, jlstm.activations.function("gelu")'
+        )
+    return name
