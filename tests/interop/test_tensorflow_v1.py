@@ -110,11 +110,11 @@ def test_v1_files_that_are_changed_or_cut_off(tmp_path):
 
 def block(entries):
     """A block of a table, with its trailer. Keys share nothing, but for those given as a pair."""
-    made = b""
+    parts = []
     for key, value in entries:
         shared, own = key if isinstance(key, tuple) else (0, key)
-        made += varint(shared) + varint(len(own)) + varint(len(value)) + own + value
-    made += struct.pack("<II", 0, 1)
+        parts += [varint(shared), varint(len(own)), varint(len(value)), own, value]
+    made = b"".join(parts) + struct.pack("<II", 0, 1)
     return made + b"\0" + masked(made + b"\0")
 
 
@@ -136,13 +136,12 @@ def field(number, content):
 
 def described(*variables):
     """The first block's entry."""
-    meta = b""
+    parts = []
     for name, shape in variables:
         dims = b"".join(field(2, field(1, size)) for size in shape)
         extents = field(1, b"") * len(shape)
-        own = field(1, name) + field(2, dims) + field(3, 1) + field(4, extents)
-        meta += field(1, own)
-    return b"", field(1, meta)
+        parts.append(field(1, field(1, name) + field(2, dims) + field(3, 1) + field(4, extents)))
+    return b"", field(1, b"".join(parts))
 
 
 KERNEL, BIAS = b"lstm_cell/kernel", b"lstm_cell/bias"
@@ -167,34 +166,61 @@ def test_a_table_that_is_made_by_hand_is_read(tmp_path):
 
 
 CRAFTED = {
-    "fields of the description": lambda: [(b"", field(1, b"\x08\x00" * 500_000))],
-    "large description": lambda: [(b"", field(1, b"\x0a\x00" * 2_000_000))],
-    "variables": lambda: [(b"", field(1, b"\x0a\x00" * 500_000))],
-    "names": lambda: [described(*((b"%x" % n, ()) for n in range(45_000)))],
-    "dimensions": lambda: [described((KERNEL, (1,) * 150_000), (BIAS, (16,)))],
-    "fields of values": lambda: [
-        OWN,
-        values(BIAS, 1, 16),
-        values(KERNEL, 2, 144, b"\x08\x00" * 4_000_000),
-    ],
-    "other count": lambda: [OWN, values(BIAS, 1, 16), values(KERNEL, 2, 10**6)],
-    "absurd shape": lambda: [described((KERNEL, (10**9, 10**9)), (BIAS, (16,))), *WHOLE[1:]],
-    "large rank": lambda: [described((KERNEL, (1,) * 300), (BIAS, (16,)))],
-    "growing keys": lambda: [OWN] + [((max(n - 1, 0), b"a"), b"") for n in range(50_000)],
-    "long keys": lambda: [OWN, (b"a" * 4000, b"")] + [((3999, b"b"), b"")] * 50_000,
-    "no values": lambda: [OWN],
-    "no description": lambda: WHOLE[1:],
-    "no key": lambda: [],
+    "fields of the description": (
+        lambda: [(b"", field(1, b"\x08\x00" * 200_000))],
+        "no LSTM cell",
+    ),
+    "large description": (
+        lambda: [(b"", field(1, b"\x0a\x00" * 2_000_000))],
+        "has 4000005 bytes; expected at most",
+    ),
+    "variables": (lambda: [(b"", field(1, b"\x0a\x00" * 500_000))], "without a name"),
+    "names": (lambda: [described(*((b"%x" % n, ()) for n in range(20_000)))], "no LSTM cell"),
+    "dimensions": (lambda: [described((KERNEL, (1,) * 50_000), (BIAS, (16,)))], "range"),
+    "fields of values": (
+        lambda: [*WHOLE[:2], values(KERNEL, 2, 144, b"\x08\x00" * 4_000_000)],
+        "values of lstm_cell/kernel are not stored as TensorFlow does",
+    ),
+    "other count": (
+        lambda: [*WHOLE[:2], values(KERNEL, 2, 10**6)],
+        r"shape \[9, 16\], but the size of its data does not fit",
+    ),
+    "absurd shape": (
+        lambda: [described((KERNEL, (10**9, 10**9)), (BIAS, (16,))), *WHOLE[1:]],
+        "the size of its data does not fit",
+    ),
+    "growing keys": (
+        lambda: [OWN] + [((max(n - 1, 0), b"a"), b"") for n in range(50_000)],
+        "a name of 4097 bytes|would take",
+    ),
+    "long keys": (
+        lambda: [OWN, (b"a" * 4000, b"")] + [((3999, b"b"), b"")] * 50_000,
+        "the names in .* would take",
+    ),
+    "no values": (lambda: [OWN], "no values of lstm_cell/bias"),
+    "no description": (lambda: WHOLE[1:], "does not begin with a description"),
+    "no key": (lambda: [], "does not begin with a description"),
 }
 
 
 @pytest.mark.parametrize("crafted", CRAFTED)
 def test_crafted_tables_are_refused_at_once(crafted, tmp_path):
-    entries = CRAFTED[crafted]()
-    (tmp_path / "a").write_bytes(table([block(entries)]))
+    make, words = CRAFTED[crafted]
+    (tmp_path / "a").write_bytes(table([block(make())]))
     began = time.process_time()
     assert refused(from_tensorflow, tmp_path / "a")
     assert time.process_time() - began < 2
+    with pytest.raises(ValueError, match=words):
+        from_tensorflow(tmp_path / "a")
+
+
+def test_an_index_of_many_long_names_is_refused(tmp_path):
+    """The index of the other format, from whose 1 MB names of 260 MB would be made."""
+    names = [(b"a" * 4000, b"")] + [((3996, b"%04x" % n), b"") for n in range(65_000)]
+    (tmp_path / "a.index").write_bytes(table([block(names)]))
+    assert refused(from_tensorflow, tmp_path / "a")
+    with pytest.raises(ValueError, match=r"the names in .* would take"):
+        from_tensorflow(tmp_path / "a")
 
 
 @pytest.mark.parametrize("ending", ["", ".index"])
