@@ -168,6 +168,24 @@ def test_a_weight_norm_of_another_shape_is_refused():
         from_torch({**state, "weight_hh_l0_mask": torch.ones(16, 1)})
 
 
+@pytest.mark.parametrize("dtype", ["int32", "complex64", "float8_e4m3fn"])
+@pytest.mark.parametrize("form", ["_g", "_v", "_orig", "_mask", ""])
+def test_weights_of_other_dtypes_are_refused(dtype, form):
+    weight = "weight_hh_l0"
+    state = dict(torch.nn.LSTM(5, 4).state_dict())
+    if form:
+        other = {"_g": "_v", "_v": "_g", "_orig": "_mask", "_mask": "_orig"}[form]
+        state[f"{weight}{other}"] = torch.ones(16, 1 if other == "_g" else 4)
+        state[f"{weight}{form}"] = torch.ones(16, 1 if form == "_g" else 4)
+        del state[weight]
+    state[f"{weight}{form}"] = state[f"{weight}{form}"].to(getattr(torch, dtype))
+    if form == "_mask" and dtype != "complex64":
+        from_torch(state)
+        return
+    with pytest.raises(ValueError, match=rf"{weight}{form} has the dtype torch\.{dtype}; expected"):
+        from_torch(state)
+
+
 class Halved(torch.nn.Module):
     def forward(self, x):
         return x / 2

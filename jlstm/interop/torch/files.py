@@ -54,7 +54,9 @@ def _readable(path: str | os.PathLike) -> Iterator[None]:
 
 def _words(error: str) -> str:
     """What the message of an error of torch's reader tells."""
-    if refused := re.search(r"(?:Unsupported|unsupported) (?:global: )?GLOBAL (\S{1,100})", error):
+    # The words of torch 2.0 to 2.3, of later versions, and of later versions for modules like os.
+    known = r"(?:Unsupported class|Unsupported global: GLOBAL|unsupported GLOBAL) (\S{1,100})"
+    if refused := re.search(known, error):
         return (
             f"it holds an object of {refused[1]}, whose code is not run. If you trust the file, "
             "load it in torch where that class is defined, by held = torch.load(path, "

@@ -105,6 +105,12 @@ def _dense(name: str, value: Any) -> Any:
             f"{name} has no dense values ({value.layout}, {value.device}); "
             "expected a dense tensor that holds its values"
         )
+    known = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+    mask = name.endswith("_mask") and not value.is_complex()  # may also hold booleans
+    if value.dtype not in known and not mask:
+        raise ValueError(
+            f"{name} has the dtype {value.dtype}; expected float32, bfloat16, float16 or float64"
+        )
     return value.detach().cpu()
 
 
