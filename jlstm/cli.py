@@ -152,6 +152,9 @@ class Export:
     """Add an argument for reset flags. A true flag resets the carry before its step."""
     batch_major: bool = False
     """Use sequences of shape [batch, time, features] instead of [time, batch, features]."""
+    input_dtype: str | None = None
+    """Floating-point format of the input, such as float32; by default the one that the network
+    computes in."""
     platforms: tuple[str, ...] = ("cpu", "cuda", "rocm", "tpu")
     """Platforms to export the program for."""
 
@@ -248,6 +251,7 @@ def _run(command: object) -> None:
             lengths=command.lengths,
             resets=command.resets,
             time_major=not command.batch_major,
+            input_dtype=command.input_dtype,
             platforms=command.platforms,
         )
 

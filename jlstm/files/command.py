@@ -9,7 +9,7 @@ from jax import export as jax_export
 from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import models
-from jlstm.files.export import Pairs, export
+from jlstm.files.export import BATCH, Pairs, export
 from jlstm.files.writing import write_bytes
 from jlstm.network import readout as readouts
 
@@ -57,8 +57,10 @@ def write(
     names = "params, " * without_params + "carry, xs"
     names += ", lengths" * bool(options.get("lengths")) + ", resets" * bool(options.get("resets"))
     print(f"    carry, {'ys' if readout is None else 'scores'} = program.call({names})")
-    shapes = [f"(c {list(c.shape)}, h {list(h.shape)})" for c, h in _pairs(exported)]
-    print(f"The carry has one pair per layer: {', '.join(shapes)}".replace("'", ""))
+    pairs, xs = _carry_and_xs(exported)
+    shapes = [f"(c {_shape(c)}, h {_shape(h)})" for c, h in pairs]
+    print(f"The carry has one pair per layer: {', '.join(shapes)}, in {pairs[0][0].dtype}.")
+    print(f"xs is {_shape(xs)} in {xs.dtype}.")
     if readout is not None:
         step = "each" if options.get("streaming") else "the last"
         print(
@@ -83,7 +85,13 @@ def _readout(path: pathlib.Path, config: Config) -> tuple[jax.Array, jax.Array] 
     return w, b
 
 
-def _pairs(exported: jax_export.Exported) -> Pairs:
-    """The shapes of the carry of an exported program."""
+def _carry_and_xs(exported: jax_export.Exported) -> tuple[Pairs, Any]:
+    """The types of the carry and the input of an exported program."""
     given, _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
-    return next(value for value in given if isinstance(value, tuple))
+    at = next(n for n, value in enumerate(given) if isinstance(value, tuple))
+    return given[at], given[at + 1]
+
+
+def _shape(a: Any) -> str:
+    sizes = ["batch" if str(size) == str(BATCH) else str(size) for size in a.shape]
+    return f"[{', '.join(sizes)}]"

@@ -7,16 +7,21 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from jlstm import arguments
+from jlstm import arguments, validation
 from jlstm.config import Config, require_config
-from jlstm.dtypes import state_dtype
+from jlstm.dtypes import dtype_name, require_x64, state_dtype
 from jlstm.named import named
 from jlstm.network import readout as readouts
 from jlstm.network.stack import apply
 from jlstm.network.step import step
 from jlstm.params import Carry, Params, shaped
 
+INPUT_DTYPES = ("bfloat16", "float16", "float32", "float64")
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+# The size of the batch. JAX takes a symbol to be 1 or more; written so, the batch may be empty.
+# Time may not be empty: a scan reads its first step.
+BATCH = "batch_and_1 - 1"
 
 Pairs = tuple[tuple[jax.Array, jax.Array], ...]
 # A network's parameters and the weights and bias of its readout, if any.
@@ -32,9 +37,12 @@ def export(
     lengths: bool = False,
     resets: bool = False,
     time_major: bool = True,
+    input_dtype: Any = None,
     platforms: Sequence[str] = PLATFORMS,
 ) -> jax_export.Exported:
     """The network as a program for several platforms, with dynamic batch and time sizes.
+
+    The batch may be empty. A sequence needs at least one step.
 
     Call the result as `call(carry, xs)`; it returns `(carry, ys)`. If params is None, the
     parameters are the first argument. If asked for, `lengths` and `resets` are the last arguments.
@@ -60,11 +68,14 @@ def export(
       lengths: add an argument for the sequences' lengths [B], int32.
       resets: add an argument for reset flags [T, B], or [B] with `streaming`.
       time_major: whether a sequence is [T, B, I] or [B, T, I].
+      input_dtype: the dtype of xs, by default config.dtype. A program takes xs in one dtype, unlike
+        `apply`: "float32" suits callers of a bfloat16 network that have no bfloat16. The program
+        rounds xs to config.dtype, as `apply` does.
       platforms: the platforms to export for, some of "cpu", "cuda", "rocm" and "tpu".
 
     Raises:
       TypeError, ValueError: a platform is not known, `streaming` is set but the network cannot run
-        one step at a time, or options contradict each other.
+        one step at a time, input_dtype is not floating point, or options contradict each other.
 
     >>> from jax.export import deserialize
     >>> from jlstm import init
@@ -81,6 +92,9 @@ def export(
         arguments.params(config, params)
     if readout is not None:
         readout = readouts.checked(config, readout)
+    input_dtype = config.dtype if input_dtype is None else dtype_name(input_dtype)
+    validation.known_name("input_dtype", input_dtype, INPUT_DTYPES)
+    require_x64(input_dtype)
     _require_platforms(platforms)
     if streaming:
         arguments.forward_in_time(config.layers)
@@ -105,7 +119,7 @@ def export(
         return tuple(tuple(own) for own in after), ys
 
     names = ["lengths"] * lengths + ["resets"] * resets
-    shapes = _shapes(config, streaming, names, time_major)
+    shapes = _shapes(config, streaming, names, time_major, input_dtype)
     if params is not None:
 
         def fixed(carry: Pairs, xs: jax.Array, *times: jax.Array) -> tuple:
@@ -139,9 +153,11 @@ def _structs(arrays: Sequence[Any]) -> list[jax.ShapeDtypeStruct]:
     return [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays]
 
 
-def _shapes(config: Config, streaming: bool, times: Sequence[str], time_major: bool) -> list[Any]:
+def _shapes(
+    config: Config, streaming: bool, times: Sequence[str], time_major: bool, input_dtype: str
+) -> list[Any]:
     """The shapes of carry, xs, lengths and resets, with symbols for batch and time."""
-    batch, time = jax_export.symbolic_shape("batch, time")
+    batch, time = jax_export.symbolic_shape(f"{BATCH}, time")
     state = state_dtype(config.dtype)
 
     def pair(layer: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
@@ -151,7 +167,7 @@ def _shapes(config: Config, streaming: bool, times: Sequence[str], time_major: b
 
     lead = (batch,) if streaming else (time, batch) if time_major else (batch, time)
     made: list[Any] = [tuple(pair(layer) for layer in config.layers)]
-    made.append(jax.ShapeDtypeStruct((*lead, config.input_size), jnp.dtype(config.dtype)))
+    made.append(jax.ShapeDtypeStruct((*lead, config.input_size), jnp.dtype(input_dtype)))
     of_times = {"lengths": ((batch,), "int32"), "resets": (lead, "bool")}
     made += [
         jax.ShapeDtypeStruct(of_times[name][0], jnp.dtype(of_times[name][1])) for name in times

@@ -27,9 +27,11 @@ def last_output(ys: jax.Array, lengths: jax.Array | None, time_major: bool) -> j
     axis = 0 if time_major else 1
     if lengths is None:
         return jax.lax.index_in_dim(ys, -1, axis, keepdims=False)
-    # All outputs are zero at length 0, so any step will do there.
-    last = jnp.expand_dims(jnp.clip(lengths, 1, ys.shape[axis]) - 1, (axis, 2))
-    return jnp.take_along_axis(ys, last, axis=axis).squeeze(axis)
+    last = jnp.expand_dims(jnp.minimum(lengths, ys.shape[axis]) - 1, axis)
+    steps = jnp.expand_dims(jnp.arange(ys.shape[axis]), 1 - axis)
+    # Indexing would not do: JAX refuses it for a batch that may be empty.
+    chosen = jnp.expand_dims(steps == last, 2)
+    return jnp.where(chosen, ys, jnp.zeros((), ys.dtype)).sum(axis)
 
 
 def scores(w: jax.Array, b: jax.Array, outputs: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ import jlstm
 from jlstm import Config, Layer
 from jlstm.files.command import write
 from jlstm.named import named
-from tests.examples import examples
+from tests.examples import examples, mostly_full
 from tests.networks import apply, assert_close, calls, make_call, variant_calls
 
 STACK = Config(
@@ -70,6 +70,52 @@ def test_batch_and_time_are_free_and_batch_may_come_first():
         start = jlstm.initial_carry(STACK, batch_shape=(batch,))
         _, ys = exported.call(pairs(start), xs)
         assert_close(ys, jlstm.apply(STACK, params, None, xs, time_major=False)[1])
+
+
+EMPTY = {
+    "lengths": {"lengths": True},
+    "batch-major": {"resets": True, "time_major": False},
+    "streaming": {"streaming": True},
+    "readout": {"lengths": True, "readout": (np.ones((2, 6), "f4"), np.ones(6, "f4"))},
+}
+
+
+@pytest.mark.parametrize("name", mostly_full(list(EMPTY), default=["readout", "streaming"]))
+def test_a_batch_may_be_empty(name):
+    options = EMPTY[name]
+    params = jlstm.init(jax.random.key(0), STACK)
+    exported = again(jlstm.export(STACK, params, **options, platforms=[PLATFORM]))
+    carry = pairs(jlstm.initial_carry(STACK, batch_shape=(0,)))
+    shape = (4, 0) if options.get("time_major", True) else (0, 4)
+    times = [np.zeros(0, "int32")] * options.get("lengths", False)
+    times += [np.zeros(shape, bool)] * options.get("resets", False)
+    shape = shape[1:] if name == "streaming" else shape
+    after, ys = exported.call(carry, np.zeros((*shape, 5), "float32"), *times)
+    assert jax.tree.map(np.shape, after) == jax.tree.map(np.shape, carry)
+    assert ys.shape == ((0, 6) if name == "readout" else (*shape, 2))
+
+
+def test_a_sequence_needs_a_step():
+    exported = jlstm.export(STACK, jlstm.init(jax.random.key(0), STACK), platforms=[PLATFORM])
+    carry = pairs(jlstm.initial_carry(STACK, batch_shape=(3,)))
+    with pytest.raises(ValueError, match="value >= 1 for dimension variable 'time'"):
+        exported.call(carry, np.zeros((0, 3, 5), "float32"))
+
+
+@pytest.mark.parametrize(("dtype", "inputs"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_a_program_takes_its_input_in_the_dtype_asked_for(dtype, inputs):
+    config = Config(5, (Layer(4),), dtype=dtype)
+    params = jlstm.init(jax.random.key(0), config)
+    carry = pairs(jlstm.initial_carry(config, batch_shape=(3,)))
+    xs = np.random.default_rng(0).normal(size=(7, 3, 5)).astype(inputs)
+    exported = again(jlstm.export(config, params, input_dtype=inputs, platforms=[PLATFORM]))
+    ys = exported.call(carry, xs)[1]
+    assert ys.dtype == dtype
+    wanted = jlstm.apply(config, params, None, xs, implementation="scan")[1]
+    assert_close(ys.astype("float32"), wanted.astype("float32"))
+    usual = jlstm.export(config, params, platforms=[PLATFORM])
+    with pytest.raises(ValueError, match=inputs):
+        usual.call(carry, xs)
 
 
 def test_whole_sequences_and_single_steps_agree():
@@ -137,8 +183,8 @@ def with_readout(config):
     return params, (w.astype("float32"), b.astype("float32")), xs
 
 
-@pytest.mark.parametrize("time_major", [True, False])
-@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("time_major", mostly_full([True, False], default=[False]))
+@pytest.mark.parametrize("inside", mostly_full([True, False], default=[False]))
 @pytest.mark.parametrize("lengths", [None, np.array([7, 3, 0], "int32")])
 def test_a_readout_gives_the_scores_of_the_last_step(time_major, inside, lengths):
     """Those of each sequence by itself, without its padding."""
@@ -223,6 +269,8 @@ def test_the_command_exports_what_the_file_holds_or_is_told_not_to(tmp_path, cap
     printed = capsys.readouterr().out
     assert "carry, scores = program.call(carry, xs)" in printed
     assert "scores are those of 6 classes after the last step" in printed
+    assert "(c [batch, 4], h [batch, 4]), (c [batch, 3], h [batch, 3]), in float32." in printed
+    assert "xs is [time, batch, 5] in float32." in printed
     write(model, out, platforms=[PLATFORM], network_only=True)
     assert_close(deserialize(out.read_bytes()).call(*given)[1], ys)
     assert "carry, ys = program.call(carry, xs)" in capsys.readouterr().out
@@ -243,6 +291,10 @@ def test_wrong_options():
     for platforms in (["gpu"], "cpu", [], 5, [["cpu"]], ["cpu", "cpu"]):
         with pytest.raises(ValueError, match="expected a list of some of"):
             jlstm.export(STACK, params, platforms=platforms)
+    with pytest.raises(ValueError, match="input_dtype is 'int32', which is not known"):
+        jlstm.export(STACK, params, input_dtype="int32")
+    with pytest.raises(ValueError, match="jax_enable_x64"):
+        jlstm.export(STACK, params, input_dtype=np.float64)
     with pytest.raises(ValueError, match="no lengths"):
         jlstm.export(STACK, params, streaming=True, lengths=True)
     both = Config.stack(5, [4], bidirectional=True)
