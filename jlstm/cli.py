@@ -113,6 +113,8 @@ class Convert:
     Several prefixes form one stack, lowest first."""
     node: str | None = None
     """onnx: name of an LSTM node; the stack with that node is read."""
+    layer: _Names = ()
+    """keras: name of an LSTM layer. Several names form one stack, lowest first."""
     scope: _Names = ()
     """tensorflow: variable scope of the cells. Several scopes form one stack, lowest first."""
     forget_bias: float | None = None

@@ -73,8 +73,10 @@ RANKS = {
     ],
     "interop/keras": [
         ("hdf5", "names"),
-        ("parts",),
-        ("layers", "weights"),
+        ("options", "parts"),
+        ("layers", "tree"),
+        ("choice", "live", "weights"),
+        ("grouped",),
         ("files",),
         ("conversion",),
     ],

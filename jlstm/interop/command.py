@@ -27,7 +27,7 @@ _ENDINGS = {
 }
 _OF_TORCH = (".ckpt", ".bin")  # of Lightning and Hugging Face; others use them too
 
-_OPTIONS = {"prefix": "torch", "node": "onnx"} | dict.fromkeys(
+_OPTIONS = {"prefix": "torch", "node": "onnx", "layer": "keras"} | dict.fromkeys(
     ("scope", "forget_bias", "cell_clip", "projection_clip", "activation"), "tensorflow"
 )
 
@@ -47,8 +47,8 @@ def convert(
       from_, to: one of KINDS.
       network_only: leave out further arrays of a jlstm file, such as the readout of `jlstm train`.
         Otherwise a jlstm file becomes an equal jlstm file, and other formats raise ValueError.
-      options: `prefix` of `from_torch`, `node` of `from_onnx`, and all options of
-        `from_tensorflow`. None has the same effect as leaving the option out.
+      options: `prefix` of `from_torch`, `node` of `from_onnx`, `layer` of `from_keras`,
+        and all options of `from_tensorflow`. None has the same effect as leaving the option out.
 
     Raises:
       TypeError, ValueError: an extension is not known, a file cannot be read, or the other format

@@ -153,7 +153,7 @@ def test_files_that_are_cut_off(kind, part, whole, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("other", KINDS)
 def test_files_of_other_kinds(kind, other, whole, tmp_path):
-    if kind == other:
+    if kind == other or READERS[kind] is READERS[other] is from_keras:
         pytest.skip("the same kind")
     path = tmp_path / f"a{kind}"
     path.write_bytes(content(whole, other))
@@ -312,6 +312,7 @@ def test_h5_files_that_point_elsewhere_or_claim_much(tmp_path):
     for name in ("link", "external", "absurd"):
         with h5py.File(tmp_path / f"{name}.weights.h5", "w") as file:
             group = file.create_group("layers/lstm/cell/vars")
+            group["1"], group["2"] = np.ones((5, 20), "float32"), np.ones(20, "float32")
             if name == "link":
                 group["0"] = h5py.ExternalLink("/etc/passwd", "/")
             elif name == "external":
@@ -320,7 +321,7 @@ def test_h5_files_that_point_elsewhere_or_claim_much(tmp_path):
                     "0", (5, 20), "float32", external=[(str(tmp_path / "raw"), 0, 400)]
                 )
             else:
-                group.create_dataset("0", (10**6, 10**6), "float32", chunks=(1000, 1000))
+                group.create_dataset("0", (10**10, 20), "float32", chunks=(1000, 20))
         words = {"absurd": "but the file holds only 0 bytes of it"}.get(name, "not followed")
         with pytest.raises(ValueError, match=words):
             from_keras(tmp_path / f"{name}.weights.h5")

@@ -142,10 +142,6 @@ def test_weights_files(tmp_path):
     _, params = from_keras(tmp_path / "model.weights.h5", report=report)
     assert_same(params, from_keras(model)[1])
     assert "does not say which activations" in str(report)
-    model = sequences(L.Bidirectional(lstm(3)), lstm(4))
-    model.save_weights(tmp_path / "model.weights.h5")
-    with pytest.raises(ValueError, match=r"several kinds.*model\.save"):
-        from_keras(tmp_path / "model.weights.h5")
 
 
 def test_states_of_the_last_step():
@@ -184,7 +180,6 @@ def test_a_cell():
     [
         (lambda: [L.Dense(3)], "Dense"),
         (lambda: [L.GRU(3)], "GRU"),
-        (lambda: [L.LSTM(4), L.RepeatVector(3)], "RepeatVector"),
         (lambda: [lstm(4, activation="mish")], "mish"),
         (lambda: [L.RNN(L.GRUCell(3))], "GRUCell"),
         (lambda: [L.Bidirectional(L.GRU(3))], "GRU"),
@@ -256,9 +251,8 @@ def test_a_weights_file_says_that_its_layers_are_taken_as_a_stack(tmp_path):
     model.save_weights(tmp_path / "a.weights.h5")
     report = Report()
     from_keras(tmp_path / "a.weights.h5", report=report)
-    assert "does not say how its layers are connected; assumed: a stack of lstm, lstm_1" in str(
-        report
-    )
+    names = ", ".join(layer.name for layer in model.layers)
+    assert f"does not say how its layers are connected; assumed: a stack of {names}" in str(report)
 
 
 def test_numbers_in_the_other_byte_order(tmp_path):

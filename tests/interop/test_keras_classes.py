@@ -3,6 +3,7 @@
 import pytest
 
 from jlstm.interop import from_keras
+from tests.interop.frameworks import assert_same
 
 keras = pytest.importorskip("keras")
 L = keras.layers
@@ -49,9 +50,11 @@ def test_classes_under_the_names_of_kerass_own_are_refused(made):
         from_keras(layer)
 
 
-def test_a_sequential_with_a_call_of_its_own_is_refused():
-    with pytest.raises(TypeError, match="source is Sequential"):
-        from_keras(Own.Sequential([keras.Input((None, 5)), L.LSTM(4)]))
+def test_an_lstm_in_a_sequential_with_a_call_of_its_own_must_be_chosen():
+    model = Own.Sequential([keras.Input((None, 5)), L.LSTM(4, name="inner")])
+    with pytest.raises(ValueError, match=r'custom class Sequential, which may.*layer="inner"'):
+        from_keras(model)
+    assert_same(from_keras(model, layer="inner")[1], from_keras(model.layers[0])[1])
 
 
 def tanh(x):

@@ -1,4 +1,4 @@
-"""Conversion from and to Keras 3: LSTM layers and cells, Bidirectional, and Sequential."""
+"""Conversion from Keras's layers, models and files, and to Sequential models of Keras 3."""
 
 import dataclasses
 import os
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jlstm import validation
 from jlstm.config import Config, Layer
 from jlstm.interop import needs
-from jlstm.interop.keras import files, names
+from jlstm.interop.keras import choice, files, live, names
 from jlstm.interop.keras import layers as keras_layers
-from jlstm.interop.keras import parts as keras_parts
 from jlstm.interop.keras.names import MERGES
 from jlstm.interop.keras.parts import SILENT, Part
 from jlstm.interop.report import Report
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 def from_keras(
     source: "keras.Layer | Sequence[keras.Layer] | str | os.PathLike",
     *,
+    layer: str | Sequence[str] | None = None,
     report: Report | None = None,
 ) -> tuple[Config, Params]:
     """Converts the weights of Keras LSTM layers.
@@ -40,10 +40,14 @@ def from_keras(
     candidate and for the output.
 
     Args:
-      source: an LSTM, LSTMCell, RNN of LSTMCell or StackedRNNCells, or Bidirectional; a Sequential
-        or list of these; or a .keras or .weights.h5 file. Files are read without Keras, and no code
-        in them runs. A .weights.h5 file says neither activations and merges nor how its layers are
-        connected. The defaults are assumed, and each LSTM is taken to read the one before it.
+      source: an LSTM, LSTMCell, RNN of LSTMCell or StackedRNNCells, or Bidirectional; a model with
+        such layers, or a list of these; or a .keras or .weights.h5 file. Files are read without
+        Keras, and no code in them runs. A .weights.h5 file says neither activations and merges nor
+        how its layers are connected. The defaults are assumed, and if it holds nothing but LSTMs of
+        one class, each is taken to read the one before it.
+      layer: name of the LSTM to read, or a list of names that form a stack, lowest first. Layers of
+        nested models have names such as "encoder/lstm". It is needed if the source has several
+        LSTMs that do not form one stack. Other layers are left out, and the report names them.
       report: receives lines that say what the conversion did.
 
     Returns:
@@ -54,8 +58,8 @@ def from_keras(
 
     Raises:
       TypeError: source is none of these.
-      ValueError: a layer is not an LSTM or not built yet, an option is not supported, or the file
-        is not one of Keras.
+      ValueError: there is no LSTM, several that are no stack and no `layer`, or none of that name;
+        one is not built yet; an option is not supported; or the file is not one of Keras.
       ImportError: Keras, or h5py for files, is not installed.
 
     >>> import keras
@@ -66,24 +70,25 @@ def from_keras(
     (6, (6, 16))
     """
     report = Report() if report is None else report
+    chosen = choice.names(layer)
     if not isinstance(source, (str, os.PathLike)):
-        return _stack(keras_parts.of(source), report)
-    parts = files.read(source, report)
+        found = live.leaves(source)
+        return _stack(choice.parts(found, chosen, report, type(source).__name__), report)
+    parts = files.read(source, chosen, report)
     try:
         return _stack(parts, report)
     except TypeError as error:
         why = error
     except (KeyError, AttributeError, IndexError, OverflowError):
         why = "a layer lacks an option"
-    raise ValueError(f"{source}: its config.json is not valid for Keras: {why}")
+    raise ValueError(f"{source}: its options are not valid for Keras: {why}")
 
 
 def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:
     """The network of a stack of layers, lowest first."""
-    if all(part.kind in SILENT for part in parts):
-        raise ValueError("the source has no LSTM layer; expected at least one")
     layers: list[Layer] = []
     sides: list[list[Side]] = []
+    named: list[str] = []
     flipped, dropped = False, 0.0  # time runs backwards; pending Dropout rate
     top = [part for part in parts if part.kind not in SILENT][-1]
     for part in parts:
@@ -107,6 +112,7 @@ def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:
             reverse = flipped and not both
             layers.append(dataclasses.replace(layer, reverse=reverse, dropout=dropout))
             sides.append(own)
+            named.append(part.name)
             dropped = 0.0
         if part.kind == "Dropout":
             rate = part.options.get("rate", 0.0)
@@ -118,7 +124,7 @@ def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:
             "go_backwards: Keras returns the outputs in reversed order, jlstm in the inputs' order"
         )
     report.add("Keras is batch-major: pass time_major=False to apply")
-    return network(sides[0][0].w_x.i.shape[0], layers, sides, report)
+    return network(sides[0][0].w_x.i.shape[0], layers, sides, report, named)
 
 
 def to_keras(config: Config, params: Params, *, report: Report | None = None) -> "keras.Sequential":

@@ -1,20 +1,18 @@
-"""Reads .keras and .weights.h5 files without Keras. No code in them ever runs."""
+"""Reads the files of Keras without Keras. No code in them ever runs."""
 
 import io
-import json
 import lzma
 import os
-import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from jlstm.interop import needs
-from jlstm.interop.keras import names, weights
+from jlstm.interop.keras import choice, grouped, options, tree
+from jlstm.interop.keras.grouped import Grouped
 from jlstm.interop.keras.hdf5 import Reader
 from jlstm.interop.keras.parts import Part
 from jlstm.interop.report import Report
@@ -22,43 +20,35 @@ from jlstm.interop.report import Report
 # Errors of the zip and HDF5 readers for missing or changed bytes.
 _BROKEN = (zipfile.BadZipFile, RuntimeError, KeyError, EOFError, TypeError, AttributeError)
 _BROKEN += (IndexError, OverflowError, zlib.error, lzma.LZMAError)
-_LARGEST_JSON = 1 << 20  # bytes; real files have some thousand
 _LARGEST_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
 
 
-def read(path: str | os.PathLike, report: Report) -> list[Part]:
-    """The layers of a file, lowest first.
+def read(path: str | os.PathLike, layer: list[str] | None, report: Report) -> list[Part]:
+    """The LSTMs of a file that `layer` names, or all, lowest first, and the Dropouts between them.
 
     Raises:
-      ValueError: the file is truncated or not one of Keras, or its network is not a Sequential.
+      ValueError: the file is truncated or not one of Keras, or its LSTMs cannot be chosen.
     """
     try:
-        return _of_archive(path) if _is_archive(path) else weights.read(path, report)
+        with open(path, "rb") as file:
+            archive = file.read(4) == b"PK\3\4"
+        return (_of_archive if archive else _of_hdf5)(path, layer, report)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except _BROKEN as error:
-        raise ValueError(f"{path} is damaged or not a file of Keras 3: {error}") from None
+        raise ValueError(f"{path} is damaged or not a file of Keras: {error}") from None
 
 
-def _is_archive(path: str | os.PathLike) -> bool:
-    """Whether the file is a .keras archive, by its extension or else by its first bytes."""
-    name = str(path).lower()
-    if name.endswith((".keras", ".h5")):
-        return name.endswith(".keras")
-    with open(path, "rb") as file:
-        return file.read(4) == b"PK\3\4"
-
-
-def _of_archive(path: str | os.PathLike) -> list[Part]:
+def _of_archive(path: str | os.PathLike, layer: list[str] | None, report: Report) -> list[Part]:
     h5py = needs.module("h5py")
     with zipfile.ZipFile(path) as archive:
         for name in ("config.json", "model.weights.h5"):
             if name not in archive.namelist():
-                raise ValueError(f"{path} holds no {name}; expected a .keras file of Keras 3")
+                raise ValueError(f"{path} holds no {name}; expected a .keras file")
         entry = archive.getinfo("model.weights.h5")
         if entry.file_size > _LARGEST_RATIO * max(entry.compress_size, 1):
             raise ValueError(f"{path}: its weights would unpack to {entry.file_size} bytes")
-        config = _config(path, archive)
+        serialized = _config(path, archive)
         with archive.open(entry) as packed:
             if entry.compress_type == zipfile.ZIP_STORED:
                 content, opened = np.memmap(path, np.uint8, "r")[_beginning(path, entry) :], packed
@@ -66,38 +56,49 @@ def _of_archive(path: str | os.PathLike) -> list[Part]:
                 unpacked = packed.read()
                 content, opened = np.frombuffer(unpacked, np.uint8), io.BytesIO(unpacked)
             with h5py.File(opened, "r") as file:
-                return list(_parts(config, file, Reader(content)))
+                return _chosen(path, file, Reader(content), serialized, layer, report)
+
+
+def _of_hdf5(path: str | os.PathLike, layer: list[str] | None, report: Report) -> list[Part]:
+    with needs.module("h5py").File(path, "r") as file:
+        return _chosen(path, file, Reader(np.memmap(path, np.uint8, "r")), None, layer, report)
+
+
+def _chosen(
+    path: str | os.PathLike,
+    file: Any,
+    reader: Reader,
+    serialized: Any,
+    layer: list[str] | None,
+    report: Report,
+) -> list[Part]:
+    """The chosen LSTMs of a file of groups. `serialized` is the network, as far as known."""
+    place = Grouped(reader, reader.datasets(file, without=("optimizer",)))
+    if serialized is None or _unknown(Part(serialized, [])):
+        found = grouped.leaves(place, report, str(path), chosen=layer is not None)
+    else:
+        found = tree.leaves(serialized, place)
+    return choice.parts(found, layer, report, str(path))
+
+
+def _unknown(part: Part) -> bool:
+    """Whether it is a model that does not say which layers it has, as models with a call do."""
+    return part.custom and not part.is_lstm and not isinstance(part.options.get("layers"), list)
 
 
 def _config(path: str | os.PathLike, archive: zipfile.ZipFile) -> Any:
-    """The serialised network. Names of Keras 2 are replaced by those of Keras 3."""
+    """The serialised network."""
 
-    def loaded(name: str, hook: Any = None) -> Any:
-        if archive.getinfo(name).file_size > _LARGEST_JSON:
-            raise ValueError(
-                f"{path}: its {name} is larger than Keras writes; expected at most 1 MiB"
-            )
-        try:
-            return json.loads(archive.read(name), object_hook=hook)
-        except (ValueError, RecursionError):
-            raise ValueError(f"{path}: its {name} is not valid JSON") from None
+    def held(name: str) -> bytes:
+        options.require_small(archive.getinfo(name).file_size, f"{path}: its {name}")
+        return archive.read(name)
 
-    def renamed(options: dict[str, Any]) -> dict[str, Any]:
-        for option in ("activation", "recurrent_activation"):
-            name = options.get(option)
-            if isinstance(name, str):
-                options[option] = names.OF_KERAS_2.get(name, name)
-        return options
-
-    has = "metadata.json" in archive.namelist()
-    metadata = loaded("metadata.json") if has else {}
+    metadata: Any = {}
+    if "metadata.json" in archive.namelist():
+        metadata = options.loaded(held("metadata.json"), f"{path}: its metadata.json")
     version = metadata.get("keras_version", "3") if isinstance(metadata, dict) else None
-    major = str(version).partition(".")[0]
-    if major not in ("2", "3"):
-        raise ValueError(
-            f"{path} was written by version {ascii(version)[:99]} of Keras; expected 2 or 3"
-        )
-    return loaded("config.json", renamed if major == "2" else None)
+    major = options.major(version, str(path))
+    return options.loaded(held("config.json"), f"{path}: its config.json", major)
 
 
 def _beginning(path: str | os.PathLike, entry: zipfile.ZipInfo) -> int:
@@ -106,26 +107,3 @@ def _beginning(path: str | os.PathLike, entry: zipfile.ZipInfo) -> int:
         file.seek(entry.header_offset + 26)
         lengths = file.read(4)
     return entry.header_offset + 30 + sum(struct.unpack("<HH", lengths))
-
-
-def _parts(serialized: Any, group: Any, reader: Reader) -> Iterator[Part]:
-    """The part of a layer, or the parts of all layers of a Sequential, nested ones included."""
-    whole = Part(serialized, [])
-    if whole.kind != "Sequential":
-        whole.weights = reader.arrays(group)
-        yield whole
-        return
-    layers = whole.options.get("layers")
-    if not isinstance(layers, list):
-        raise ValueError(f"{whole.name} is a Sequential without a list of layers")
-    inner, seen = reader.inner(group, "layers"), dict[str, int]()
-    for layer in layers:
-        kind = Part(layer, []).kind
-        # Keras numbers groups by the layer's class: "layers/lstm", "layers/lstm_1".
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower()
-        number = seen.get(name, 0)
-        found = None
-        if kind != "InputLayer":
-            found = reader.inner(inner, f"{name}_{number}" if number else name)
-            seen[name] = number + 1
-        yield from _parts(layer, found, reader)

@@ -1,13 +1,17 @@
 """Reads arrays from HDF5 files of Keras, which stores each array once and uncompressed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from jlstm.interop import needs
 
+LISTS = (
+    "layers",
+    "_layer_checkpoint_dependencies",
+)  # a model's layers; the second until Keras 2.14
 _DEEPEST = 16  # levels of nested groups; Keras writes some six
 _MOST = 5000  # groups and arrays in total; a layer has some seven
 _FIRST = (
@@ -27,6 +31,8 @@ class Reader:
         self.content = content
         self.room = content.nbytes  # bytes left for further arrays
         self.seen: set[Any] = set()
+        self.groups: set[str] = set()  # paths
+        self.labels: dict[str, str] = {}  # the layers' names by path, as far as the file has them
 
     def inner(self, group: Any, name: str) -> Any:
         """The object `name` in a group, or None.
@@ -53,35 +59,35 @@ class Reader:
             raise ValueError(f"{group.name} and others hold more than {_MOST} arrays and groups")
         return item
 
-    def names(self, group: Any) -> list[str]:
-        """The names in a group, in the order in which Keras reads them."""
+    def datasets(self, group: Any, without: Collection[str] = ()) -> dict[str, Any]:
+        """All datasets below a group by path, except those of the names `without` in it."""
+        return dict(self._datasets(group, "", without))
 
-        def place(name: str) -> tuple[int, tuple[str, int]]:
-            return _FIRST.index(name) if name in _FIRST else len(_FIRST), numbered(name)
-
-        if not isinstance(group, needs.module("h5py").Group):
-            return []
-        if len(group) > _MOST:
-            raise ValueError(f"{group.name} holds {len(group)} arrays; expected at most {_MOST}")
-        return sorted((name for name in group if name != "seed_generator"), key=place)
-
-    def arrays(self, item: Any) -> list[np.ndarray]:
-        """All arrays of a group."""
-        return [self._array(dataset) for dataset in self._datasets(item)]
-
-    def _datasets(self, item: Any, depth: int = 0) -> Iterator[Any]:
+    def _datasets(
+        self, item: Any, path: str, without: Collection[str] = (), depth: int = 0
+    ) -> Iterator[tuple[str, Any]]:
         h5py = needs.module("h5py")
         if depth > _DEEPEST:
             raise ValueError(
                 f"groups are nested more than {_DEEPEST} deep, which Keras never writes"
             )
         if isinstance(item, h5py.Dataset):
-            yield item
+            yield path, item
             return
-        for name in self.names(item):
-            yield from self._datasets(self.inner(item, name), depth + 1)
+        if not isinstance(item, h5py.Group):
+            return
+        if len(item) > _MOST:
+            raise ValueError(f"{item.name} holds {len(item)} arrays; expected at most {_MOST}")
+        self.groups.add(path)
+        label = item.attrs.get("name") if path.endswith("vars") else None
+        if isinstance(label, str):
+            self.labels[path[: -len("/vars")]] = label
+        for name in item:
+            if name != "seed_generator" and name not in without:
+                inner = f"{path}/{name}" if path else name
+                yield from self._datasets(self.inner(item, name), inner, depth=depth + 1)
 
-    def _array(self, dataset: Any) -> np.ndarray:
+    def array(self, dataset: Any) -> np.ndarray:
         """A dataset's array; a view of the file if the numbers are stored contiguously."""
         if dataset.external or dataset.is_virtual:
             raise ValueError(f"{dataset.name} is stored in another file, which is not followed")
@@ -104,6 +110,18 @@ class Reader:
         if at is None or dataset.chunks or not dataset.size:
             return dataset[()]
         return np.ndarray(dataset.shape, dataset.dtype, self.content, at)
+
+
+def ordered(paths: Iterable[str]) -> list[str]:
+    """Paths in the order in which Keras reads arrays."""
+
+    def place(path: str) -> list[tuple[int, tuple[str, int]]]:
+        return [
+            (_FIRST.index(name) if name in _FIRST else len(_FIRST), numbered(name))
+            for name in path.split("/")
+        ]
+
+    return sorted(paths, key=place)
 
 
 def numbered(name: str) -> tuple[str, int]:

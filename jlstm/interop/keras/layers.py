@@ -19,6 +19,7 @@ def read(part: Part, report: Report, last: bool) -> list[tuple[Layer, Any, bool]
     """(layer, its sides, go_backwards) for each layer in a part of a Keras network."""
     if part.kind in SILENT:
         return []
+    part.require_lstm()
     options, weights = part.options, list(part.weights)
     policy = options.get("dtype")
     while isinstance(policy, Mapping):
@@ -32,7 +33,8 @@ def read(part: Part, report: Report, last: bool) -> list[tuple[Layer, Any, bool]
     cells = _cells(part)
     if not last and not options.get("return_sequences", part.kind == "LSTMCell"):
         raise ValueError(
-            f"{part.name} returns only its last output, but the layer above needs a sequence"
+            f"{part.name} returns only its last output, but the layer above needs a sequence; "
+            "choose one of them by layer="
         )
     if last and options.get("return_sequences") is False:
         report.add(
@@ -59,6 +61,7 @@ def _cells(part: Part) -> list[Part]:
     """The cells of a layer, lowest first, with their options but without weights."""
     if part.kind == "RNN":
         part = Part(part.options.get("cell"), [])
+        part.require_lstm()
     cells = [part]
     if part.kind == "StackedRNNCells":
         inner = part.options.get("cells")
@@ -66,6 +69,7 @@ def _cells(part: Part) -> list[Part]:
     if not cells:
         raise ValueError(f"{part.name} has no cells")
     for cell in cells:
+        cell.require_lstm()
         if cell.kind not in ("LSTM", "LSTMCell"):
             raise ValueError(f"{part.name} has a {cell.kind}; expected LSTMCell")
     return cells

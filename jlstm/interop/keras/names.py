@@ -10,6 +10,7 @@ _SAME = (
 ACTIVATIONS = {name: name for name in _SAME} | {"leaky_relu": "leaky_relu(0.2)", "swish": "silu"}
 _OURS = {ours: name for name, ours in ACTIVATIONS.items() if name != "swish"}
 OF_KERAS_2 = {"hard_sigmoid": "hard_sigmoid(0.2, 0.5)"}  # names that mean something else in Keras 3
+PACKAGES = ("keras", "tf_keras")  # the second is Keras 2
 MERGES = {"concat": "concat", "sum": "sum", "mul": "mul", "ave": "average", None: "none"}
 
 

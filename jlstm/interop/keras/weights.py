@@ -1,83 +1,134 @@
-"""Reads Keras's .weights.h5 files, which hold only arrays, grouped by layer."""
+"""The layers of files that hold only weights, known by the names and shapes of the arrays."""
 
-import os
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from jlstm.interop import needs
-from jlstm.interop.keras.hdf5 import Reader, numbered
-from jlstm.interop.keras.parts import Part
+from jlstm.interop.keras.hdf5 import LISTS, numbered, ordered
+from jlstm.interop.keras.tree import Leaf
 from jlstm.interop.report import Report
 
-_LISTED = "pass the LSTM layers themselves: from_keras([layer, ...])"
+_CELL = re.compile(
+    r"(?P<layer>.*?)/(?:(?P<way>forward|backward)_layer/)?cell(?:/(?P<cells>cells)/[^/]+)?"
+)
+_KINDS = {4: "LSTM", 3: "GRU", 1: "SimpleRNN"}  # by the number of gates
 
 
-def read(path: str | os.PathLike, report: Report) -> list[Part]:
-    """The LSTMs of a file, in the order of their numbers.
+def leaves(
+    cells: Mapping[str, Sequence[Any]],
+    read: Callable[[Any], np.ndarray],
+    others: Collection[str] = (),
+    labels: Mapping[str, str] | None = None,
+) -> list[Leaf]:
+    """The layers of a file, in the order of their numbers.
 
-    Raises:
-      ValueError: the file holds other layers, or LSTMs in an unknown order.
+    Args:
+      cells: the arrays of each group by its path, each array with a shape. An LSTM has its arrays
+        in "LAYER/cell", a Bidirectional in "LAYER/forward_layer/cell" and so on, and stacked cells
+        in "LAYER/cell/cells/0" and so on.
+      read: reads one of these arrays.
+      others: further names of layers, which have no arrays.
+      labels: names of layers by path, as far as they are known.
     """
-    h5py = needs.module("h5py")
-    with h5py.File(path, "r") as file:
-        if "layers" not in file:
-            raise ValueError(f"{path} holds no layers; expected a .weights.h5 file of Keras 3")
-        reader = Reader(np.memmap(path, np.uint8, "r"))
-        layers = reader.inner(file, "layers")
-        groups = {name: reader.inner(layers, name) for name in reader.names(layers)}
-        arrays = {name: reader.arrays(group) for name, group in groups.items()}
-        arrays = {name: own for name, own in arrays.items() if own}
-        elsewhere = [name for name in reader.names(file) if name not in ("layers", "optimizer")]
-        for name in elsewhere:
-            if reader.arrays(reader.inner(file, name)):
-                raise ValueError(
-                    f"{path} has weights outside its layers, in {name!a}, and does not say in "
-                    f"which order layers run; {_LISTED}"
-                )
-        _require_one_kind(path, list(arrays))
-        report.add(
-            f"{path} does not say which activations, merges and directions its network has; "
-            "assumed: tanh and sigmoid, concatenated, forward"
-        )
-        if len(arrays) > 1:
-            names = ", ".join(arrays)
-            report.add(
-                f"{path} does not say how its layers are connected; assumed: a stack of {names}"
+    layers: dict[str, dict[str, Sequence[Any]]] = {}
+    for path in ordered(cells):
+        inner = _CELL.fullmatch(path)
+        if _gates(cells[path]):
+            layers.setdefault(inner["layer"] if inner else path, {})[path] = cells[path]
+        else:
+            layers.setdefault(path, {})
+    made = []
+    for path, own in layers.items():
+        name = _name(path, labels or {})
+        arrays = [array for path in own for array in own[path]]
+        made.append(
+            Leaf(
+                name,
+                _serialized(path, name, own),
+                lambda arrays=arrays: [read(array) for array in arrays],
+                alias=_plain(path),
             )
-        ways = {name: "forward_layer" in reader.names(groups[name]) for name in arrays}
-        return [_plain(name, ways[name], own) for name, own in arrays.items()]
-
-
-def _require_one_kind(path: str | os.PathLike, names: list[str]) -> None:
-    kinds = {numbered(name)[0] for name in names}
-    if len(kinds) > 1:
-        raise ValueError(
-            f"{path} has layers of several kinds, {sorted(kinds)}, and does not say in which "
-            "order they run; save the whole model with model.save('name.keras')"
         )
-    if [numbered(name)[1] for name in names] != list(range(len(names))):
-        raise ValueError(
-            f"{path} has the layers {', '.join(names)}; expected numbers from 0 on, so layers are "
-            f"missing or stored elsewhere; {_LISTED}"
-        )
+    return made + [
+        Leaf(name, {"class_name": "layer", "config": {"name": name}}, list) for name in others
+    ]
 
 
-def _plain(name: str, both: bool, weights: list[np.ndarray]) -> Part:
-    """The part of an LSTM or a Bidirectional of which only the arrays are known."""
-    shapes = [list(a.shape) for a in weights]
-    if len(weights) not in ((4, 6) if both else (2, 3)) or weights[1].ndim != 2:
-        raise ValueError(
-            f"{name} has arrays {shapes}, which are not those of a single LSTM; save the whole "
-            "model with model.save('name.keras')"
-        )
-    for kind, count in (("GRU", 3), ("SimpleRNN", 1)):
-        if weights[1].shape[1] == count * weights[1].shape[0]:
-            raise ValueError(f"{name} has arrays {shapes}: a {kind}'s, not an LSTM's")
-    found = {"units": weights[1].shape[0], "name": name, "return_sequences": True}
-    found["use_bias"] = len(weights) % 3 == 0
-    inner = {"class_name": "LSTM", "config": found}
-    if not both:
-        return Part(inner, weights)
-    backward = {"class_name": "LSTM", "config": dict(found)}
-    options = {"layer": inner, "backward_layer": backward, "name": name}
-    return Part({"class_name": "Bidirectional", "config": options}, weights)
+def assumed(
+    found: list[Leaf], report: Report, source: str, *, in_order: bool, chosen: bool
+) -> list[Leaf]:
+    """The leaves, as a stack if they are all LSTMs, their order is known and none is `chosen`.
+
+    The report says what is assumed of a file without options.
+    """
+    report.add(
+        f"{source} does not say which activations, merges and directions its network has; "
+        "assumed: tanh and sigmoid, concatenated, forward"
+    )
+    kinds = {leaf.serialized["class_name"] for leaf in found}
+    if chosen or not in_order or len(found) < 2 or kinds - {"LSTM", "Bidirectional", "RNN"}:
+        return found
+    report.add(
+        f"{source} does not say how its layers are connected; assumed: a stack of "
+        + ", ".join(leaf.name for leaf in found)
+    )
+    return [leaf._replace(below=n - 1 if n else None) for n, leaf in enumerate(found)]
+
+
+def _gates(arrays: Sequence[Any]) -> int | None:
+    """The number of gates of a recurrent cell with these arrays; None if they are not of one."""
+    shapes = [tuple(array.shape) for array in arrays]
+    if len(shapes) not in (2, 3) or len(shapes[0]) != 2 or len(shapes[1]) != 2:
+        return None
+    units, wide = shapes[1]
+    biases = [(wide,), (2, wide)] if wide == 3 * units else [(wide,)]
+    fits = shapes[0][1] == wide and all(shape in biases for shape in shapes[2:])
+    return wide // units if fits and units and wide % units == 0 else None
+
+
+def _serialized(path: str, name: str, cells: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """The serialised form of a layer of which only the arrays are known."""
+    if not cells:
+        base = numbered(path.rpartition("/")[2])[0]
+        listed = path.rpartition("/")[0].rpartition("/")[2] in LISTS
+        kind = "".join(part.title() for part in base.split("_")) if listed else "layer"
+        return {"class_name": kind, "config": {"name": name}}
+    inner = _CELL.fullmatch(next(iter(cells)))
+    forms = [
+        {
+            "class_name": _KINDS.get(_gates(arrays) or 0, "layer"),
+            "config": {
+                "units": arrays[1].shape[0],
+                "name": name,
+                "return_sequences": True,
+                "use_bias": len(arrays) == 3,
+            },
+        }
+        for arrays in cells.values()
+    ]
+    for form in forms:
+        if form["class_name"] != "LSTM":
+            return form
+    if inner and inner["way"]:
+        options = {"name": name, "layer": forms[0], "backward_layer": forms[-1]}
+        return {"class_name": "Bidirectional", "config": options}
+    if inner and inner["cells"]:
+        cell = {"class_name": "StackedRNNCells", "config": {"cells": forms}}
+        options = {"name": name, "cell": cell, "return_sequences": True}
+        return {"class_name": "RNN", "config": options}
+    return forms[0]
+
+
+def _name(path: str, labels: Mapping[str, str]) -> str:
+    """A layer's path with the names of Keras, if the file has them all, or else of its groups."""
+    parts, made = path.split("/"), []
+    for n, part in enumerate(parts):
+        if part not in LISTS:
+            made.append(labels.get("/".join(parts[: n + 1]), part))
+    return "/".join(made) or path
+
+
+def _plain(path: str) -> str:
+    return "/".join(part for part in path.split("/") if part not in LISTS)
