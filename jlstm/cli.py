@@ -92,7 +92,7 @@ class Convert:
     The extension tells the format:
     - jlstm: .safetensors
     - torch: .pt, .pth, .ckpt or .bin (a state dict); .safetensors with --from or --to torch
-    - keras: .keras or .weights.h5
+    - keras: .keras or .weights.h5; to read only: other .h5 files
     - onnx: .onnx
     - tensorflow: .npz (arrays by variable name)
     - tensorflow, to read only: a TensorFlow 1 checkpoint (.index, or the path without it; V1 files)
@@ -238,7 +238,7 @@ def _run(command: object) -> None:
         from jlstm.interop import command as interop
 
         options = dict(vars(command))
-        for name in ("prefix", "scope"):
+        for name in ("prefix", "layer", "scope"):
             options[name] = [own for given in options[name] for own in given] or None
         interop.convert(**options)
     elif isinstance(command, Export):

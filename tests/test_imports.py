@@ -76,7 +76,7 @@ RANKS = {
         ("options", "parts"),
         ("layers", "tree"),
         ("choice", "live", "weights"),
-        ("grouped",),
+        ("grouped", "legacy"),
         ("files",),
         ("conversion",),
     ],

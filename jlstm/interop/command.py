@@ -18,7 +18,8 @@ KINDS = ("jlstm", "keras", "onnx", "tensorflow", "torch")
 _ENDINGS = {
     ".safetensors": "jlstm",
     ".keras": "keras",
-    ".weights.h5": "keras",
+    ".h5": "keras",
+    ".hdf5": "keras",
     ".onnx": "onnx",
     ".index": "tensorflow",
     ".npz": "tensorflow",
@@ -150,6 +151,11 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
     if kind == "keras":
         made: Any = keras.to_keras(config, params, report=report)
         weights = path.name.lower().endswith(".weights.h5")
+        if path.suffix.lower() in (".h5", ".hdf5") and not weights:
+            raise ValueError(
+                f"{path}: older .h5 files of Keras are read but not written; choose an output file "
+                "with the extension .keras or .weights.h5"
+            )
         save = made.save_weights if weights else made.save
         return writing.write_by(path, save, ".weights.h5" if weights else ".keras")
     if not path.name.lower().endswith(".npz"):

@@ -15,7 +15,7 @@ import pytest
 
 import jlstm
 from jlstm import Config
-from jlstm.interop import from_keras, from_onnx, from_tensorflow, from_torch
+from jlstm.interop import from_keras, from_onnx, from_tensorflow, from_torch, to_keras
 from jlstm.interop.command import convert
 
 for _name in ("torch", "keras", "onnx", "tensorflow", "tf_keras"):
@@ -28,6 +28,7 @@ READERS = {
     ".pt": from_torch,
     ".keras": from_keras,
     ".weights.h5": from_keras,
+    ".h5": from_keras,
     ".onnx": from_onnx,
     ".index": from_tensorflow,
     ".npz": from_tensorflow,
@@ -45,6 +46,7 @@ def whole(tmp_path_factory):
     jlstm.save(folder / "b.safetensors", config, jlstm.init(jax.random.key(0), config))
     for kind in (".pt", ".keras", ".weights.h5", ".onnx", ".npz"):
         convert(folder / "b.safetensors", folder / f"a{kind}")
+    to_keras(*jlstm.load(folder / "b.safetensors")).save(folder / "a.h5")
     checkpoint(folder / "a")
     return folder
 

@@ -1,5 +1,6 @@
 """Which LSTMs are read of Keras models that hold other layers too."""
 
+import functools
 import zipfile
 
 import numpy as np
@@ -25,6 +26,7 @@ def words():
     return distinct(keras.Sequential([L.Input((7,)), *layers]))
 
 
+@functools.cache
 def branches():
     """A Functional with two branches, a decoder that starts from a state, and a nested model."""
     xs = L.Input((6, 5), name="xs")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jlstm.interop import needs
-from jlstm.interop.keras import choice, grouped, options, tree
+from jlstm.interop.keras import choice, grouped, legacy, options, tree
 from jlstm.interop.keras.grouped import Grouped
 from jlstm.interop.keras.hdf5 import Reader
 from jlstm.interop.keras.parts import Part
@@ -73,6 +73,9 @@ def _chosen(
     report: Report,
 ) -> list[Part]:
     """The chosen LSTMs of a file of groups. `serialized` is the network, as far as known."""
+    if serialized is None and legacy.is_legacy(file):
+        found = legacy.leaves(file, reader, report, str(path), chosen=layer is not None)
+        return choice.parts(found, layer, report, str(path))
     place = Grouped(reader, reader.datasets(file, without=("optimizer",)))
     if serialized is None or _unknown(Part(serialized, [])):
         found = grouped.leaves(place, report, str(path), chosen=layer is not None)

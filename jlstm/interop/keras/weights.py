@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from jlstm.interop.keras.hdf5 import LISTS, numbered, ordered
+from jlstm.interop.keras.hdf5 import LISTS, numbered
 from jlstm.interop.keras.tree import Leaf
 from jlstm.interop.report import Report
 
@@ -22,7 +23,7 @@ def leaves(
     others: Collection[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> list[Leaf]:
-    """The layers of a file, in the order of their numbers.
+    """The layers of a file, in the order of `cells`.
 
     Args:
       cells: the arrays of each group by its path, each array with a shape. An LSTM has its arrays
@@ -33,7 +34,7 @@ def leaves(
       labels: names of layers by path, as far as they are known.
     """
     layers: dict[str, dict[str, Sequence[Any]]] = {}
-    for path in ordered(cells):
+    for path in cells:
         inner = _CELL.fullmatch(path)
         if _gates(cells[path]):
             layers.setdefault(inner["layer"] if inner else path, {})[path] = cells[path]
@@ -67,8 +68,9 @@ def assumed(
         f"{source} does not say which activations, merges and directions its network has; "
         "assumed: tanh and sigmoid, concatenated, forward"
     )
-    kinds = {leaf.serialized["class_name"] for leaf in found}
-    if chosen or not in_order or len(found) < 2 or kinds - {"LSTM", "Bidirectional", "RNN"}:
+    sizes = [leaf.serialized.get("build_config", {}) for leaf in found]
+    fit = all(lower.get("output") == upper.get("input") for lower, upper in pairwise(sizes))
+    if chosen or not in_order or len(found) < 2 or not fit or not all(sizes):
         return found
     report.add(
         f"{source} does not say how its layers are connected; assumed: a stack of "
@@ -111,14 +113,18 @@ def _serialized(path: str, name: str, cells: Mapping[str, Sequence[Any]]) -> dic
     for form in forms:
         if form["class_name"] != "LSTM":
             return form
+    inputs, units = next(iter(cells.values()))[0].shape[0], forms[-1]["config"]["units"]
     if inner and inner["way"]:
+        units *= 2
         options = {"name": name, "layer": forms[0], "backward_layer": forms[-1]}
-        return {"class_name": "Bidirectional", "config": options}
-    if inner and inner["cells"]:
+        form = {"class_name": "Bidirectional", "config": options}
+    elif inner and inner["cells"]:
         cell = {"class_name": "StackedRNNCells", "config": {"cells": forms}}
         options = {"name": name, "cell": cell, "return_sequences": True}
-        return {"class_name": "RNN", "config": options}
-    return forms[0]
+        form = {"class_name": "RNN", "config": options}
+    else:
+        form = forms[0]
+    return form | {"build_config": {"input": inputs, "output": units}}
 
 
 def _name(path: str, labels: Mapping[str, str]) -> str:

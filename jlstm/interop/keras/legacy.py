@@ -1,0 +1,153 @@
+"""The older .h5 files: groups under the names of layers, arrays under the names of variables.
+
+A file of a whole model has the group "model_weights" and the attribute "model_config". A file of
+weights has the same groups at its top. In "lstm/lstm/lstm_cell/kernel:0", the first name is the
+layer's, and the others are the variable's.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jlstm.interop.keras import options, tree, weights
+from jlstm.interop.keras.hdf5 import Reader
+from jlstm.interop.keras.parts import Part
+from jlstm.interop.keras.tree import Leaf
+from jlstm.interop.report import Report
+
+_ARRAYS = ("kernel", "recurrent_kernel", "bias")
+_CELL = re.compile(r"\w*_cell(_\d+)?")
+_CELLS = re.compile(r"stacked_rnn_cells(_\d+)?")
+_WITHOUT_WEIGHTS = re.compile(r"(input|dropout)(_layer)?(_\d+)?|top_level_model_weights")
+
+
+class _Cell(NamedTuple):
+    """One group of arrays: the layer of the model, the names below it, and the arrays by name."""
+
+    top: str
+    names: tuple[str, ...]
+    arrays: dict[str, Any]
+
+
+class _Named:
+    """The place of a layer's arrays, by the names of the layer and of the models that hold it."""
+
+    def __init__(self, reader: Reader, cells: list[_Cell], path: tuple[str, ...] = ()) -> None:
+        self.reader, self.cells, self.path = reader, cells, path
+
+    def arrays(self) -> list[np.ndarray]:
+        """The arrays of the layer."""
+        first, *inner = self.path or ("",)
+        return [
+            self.reader.array(array)
+            for cell in self.cells
+            if cell.top == first and (not inner or inner[-1] in cell.names)
+            for array in cell.arrays.values()
+        ]
+
+    def inside(self, layers: Sequence[Any]) -> "list[_Named]":
+        """The places of a model's layers."""
+        names = (Part(layer, []).name for layer in layers)
+        return [_Named(self.reader, self.cells, (*self.path, name)) for name in names]
+
+    def wrapped(self) -> "_Named":
+        """The place of the layer that this layer wraps, whose name the variables may lack."""
+        return self
+
+
+def is_legacy(file: Any) -> bool:
+    """Whether an HDF5 file has this layout."""
+    return "model_weights" in file or bool(_texts(file, "layer_names"))
+
+
+def leaves(file: Any, reader: Reader, report: Report, source: str, *, chosen: bool) -> list[Leaf]:
+    """The layers of a file. If it holds only weights and none is `chosen`, they may be a stack.
+
+    Raises:
+      ValueError: the file is of a version of Keras that is not known, or its options are not valid.
+    """
+    whole = "model_weights" in file
+    root = reader.inner(file, "model_weights") if whole else file
+    datasets = reader.datasets(root, without=("optimizer_weights",))
+    tops = _texts(root, "layer_names")
+    cells = [cell for top in tops for cell in _cells(root, datasets, top)]
+    version = file.attrs.get("keras_version", root.attrs.get("keras_version", "2"))
+    major = options.major(_text(version), source)
+    if "model_config" in file.attrs:
+        text = _text(file.attrs["model_config"])
+        serialized = options.loaded(text, f"{source}: its model_config", major)
+        return tree.leaves(serialized, _Named(reader, cells))
+    held = {cell.top for cell in cells}
+    others = [top for top in tops if top not in held and not _WITHOUT_WEIGHTS.fullmatch(top)]
+    found = weights.leaves(_by_path(cells), reader.array, others)
+    return weights.assumed(found, report, source, in_order=True, chosen=chosen)
+
+
+def _cells(root: Any, datasets: dict[str, Any], top: str) -> list[_Cell]:
+    """The groups of arrays of one layer, in the order of its variables."""
+    made: dict[tuple[str, ...], dict[str, Any]] = {}
+    start = f"{top}/"
+    held = [path for path in datasets if path.startswith(start)]
+    order = {name: n for n, name in enumerate(_texts(root[top], "weight_names"))} if held else {}
+    for path in sorted(held, key=lambda path: order.get(path.removeprefix(start), len(order))):
+        *names, last = path.removeprefix(start).split("/")
+        made.setdefault(tuple(names), {})[last.partition(":")[0]] = datasets[path]
+    return [
+        _Cell(top, names, {name: own[name] for name in sorted(own, key=_place)})
+        for names, own in made.items()
+    ]
+
+
+def _by_path(cells: list[_Cell]) -> dict[str, list[Any]]:
+    """The arrays of each cell by a path as `weights.leaves` takes it."""
+    ways = {cell.names[:n] for cell in cells for n in range(len(cell.names)) if cell.names[n:]}
+    both = {
+        names
+        for names in ways
+        if all(
+            any(
+                cell.names[: len(names)] == names
+                and len(cell.names) > len(names)
+                and cell.names[len(names)].startswith(way)
+                for cell in cells
+            )
+            for way in ("forward_", "backward_")
+        )
+    }
+    made: dict[str, list[Any]] = {}
+    for n, cell in enumerate(cells):
+        names, end = list(cell.names), "cell"
+        if names and _CELL.fullmatch(names[-1]):
+            names.pop()
+        if names and _CELLS.fullmatch(names[-1]):
+            names.pop()
+            end = f"cell/cells/{n}"
+        if names[-1:] != [cell.top] and tuple(names[:-1]) in both:
+            end = f"{names.pop().partition('_')[0]}_layer/{end}"
+        if cell.top in names:  # the name of the model may stand before
+            names = names[names.index(cell.top) + 1 :]
+        lstm = "recurrent_kernel" in cell.arrays
+        path = "/".join([cell.top, *names])
+        made[f"{path}/{end}" if lstm else path] = list(cell.arrays.values())
+    return made
+
+
+def _place(name: str) -> int:
+    return _ARRAYS.index(name) if name in _ARRAYS else len(_ARRAYS)
+
+
+def _texts(group: Any, name: str) -> list[str]:
+    """An attribute of texts. Keras writes a long one in parts, such as "layer_names0"."""
+    held = group.attrs
+    if name in held:
+        return [_text(text) for text in np.ravel(held[name])]
+    found: list[str] = []
+    while f"{name}{len(found)}" in held:
+        found.append(f"{name}{len(found)}")
+    return [_text(text) for part in found for text in np.ravel(held[part])]
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
