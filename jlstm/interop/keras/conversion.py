@@ -40,11 +40,11 @@ def from_keras(
     candidate and for the output.
 
     Args:
-      source: an LSTM, LSTMCell, RNN of LSTMCell or StackedRNNCells, or Bidirectional; a model with
-        such layers, or a list of these; or a .keras, .weights.h5 or older .h5 file. Files are read
-        without Keras, and no code in them runs. A file of weights says neither activations and
-        merges nor how its layers are connected. The defaults are assumed, and if it holds nothing
-        but LSTMs in a known order, each is taken to read the one before it.
+      source: an LSTM, LSTMCell, RNN of LSTMCell or StackedRNNCells, or Bidirectional, of Keras 3 or
+        of tf_keras; a model with such layers, or a list of these; or a .keras, .weights.h5 or older
+        .h5 file. Files are read without Keras, and no code in them runs. A file of weights says
+        neither activations and merges nor how its layers are connected. The defaults are assumed,
+        and if it holds nothing but LSTMs in a known order, each is taken to read the one before it.
       layer: name of the LSTM to read, or a list of names that form a stack, lowest first. Layers of
         nested models have names such as "encoder/lstm". It is needed if the source has several
         LSTMs that do not form one stack. Other layers are left out, and the report names them.
