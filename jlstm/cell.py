@@ -34,13 +34,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import activations, arguments
+from jlstm import activations, arguments, normalisation
 from jlstm.dtypes import state_dtype
 from jlstm.layer import Layer
 from jlstm.params import Affine, Carry, LayerParams, start_of_layer
 
-# Added to the variance, with the values of TensorFlow's contrib.layers, PyTorch and haste.
-EPSILON = {"gates_and_cell": 1e-12, "products_and_cell": 1e-5, "products_and_output": 1e-5}
 OUTPUT_ALONE = "products_and_output"
 
 
@@ -80,7 +78,7 @@ def from_input(layer: Layer, params: LayerParams, x: jax.Array, dtype: jnp.dtype
     """The part of z [..., 4H] that depends on the input x [..., I] alone."""
     z = product(x, params.w_x, dtype)
     if params.norms is not None and params.norms.x is not None:
-        z = normalised(layer, z, params.norms.x)
+        z = normalised(layer, z, params.norms.x, flat=False)
     # This form normalises the sum of both products and adds the bias after that.
     waits = layer.layer_norm == "gates_and_cell"
     return z if params.b is None or waits else z + of_rank(params.b.astype(z.dtype), z)
@@ -97,13 +95,16 @@ def pre_activations(layer: Layer, params: LayerParams, z_x: jax.Array, z_h: jax.
     if norms is None:
         return z_x + z_h
     if norms.h is not None:
-        z_h = normalised(layer, z_h, norms.h)
+        z_h = normalised(layer, z_h, norms.h, flat=False)
     z = z_x + z_h
     if norms.z is None:
         return z
     gates = jnp.split(z, 4, axis=-1)
     affine = jax.tree.map(lambda a: jnp.split(a, 4, axis=-1), norms.z)
-    scaled = [normalised(layer, a, Affine(*own)) for a, *own in zip(gates, *affine, strict=True)]
+    scaled = [
+        normalised(layer, a, Affine(*own), flat=False)
+        for a, *own in zip(gates, *affine, strict=True)
+    ]
     z = jnp.concatenate(scaled, axis=-1)
     return z if params.b is None else z + of_rank(params.b.astype(z.dtype), z)
 
@@ -131,12 +132,12 @@ def advance(
     g = activations.function(layer.activation)(clipped(z_g, layer.gate_clip))
     c = new_cell(i, f, g if masks.g is None else g * masks.g, carry.c)
     norm, for_output_alone = params.norms and params.norms.c, layer.layer_norm == OUTPUT_ALONE
-    c = c if norm is None or for_output_alone else normalised(layer, c, norm)
+    c = c if norm is None or for_output_alone else normalised(layer, c, norm, flat=True)
     c = clipped(c, layer.cell_clip)
     if params.peepholes is not None:
         z_o = z_o + p_o * c
     o = gate(clipped(z_o, layer.gate_clip))
-    seen = normalised(layer, c, norm) if norm is not None and for_output_alone else c
+    seen = normalised(layer, c, norm, flat=True) if norm is not None and for_output_alone else c
     return Gates(i, f, g, o), c, o * activations.function(layer.cell_activation)(seen)
 
 
@@ -176,12 +177,14 @@ def clipped(a: jax.Array, bound: float | None) -> jax.Array:
     return a if bound is None else jnp.clip(a, -bound, bound)
 
 
-def normalised(layer: Layer, a: jax.Array, affine: Affine) -> jax.Array:
-    """`a` [..., N] normalised to mean 0 and variance 1 over its last axis, scaled and shifted."""
-    assert layer.layer_norm is not None
-    mean = jnp.mean(a, axis=-1, keepdims=True)
-    variance = jnp.mean(jnp.square(a - mean), axis=-1, keepdims=True)
-    a = (a - mean) * jax.lax.rsqrt(variance + EPSILON[layer.layer_norm])
+def normalised(layer: Layer, a: jax.Array, affine: Affine, *, flat: bool) -> jax.Array:
+    """`a` [..., N] normalised to mean 0 and variance 1 over its last axis, scaled and shifted.
+
+    The derivative at vectors of equal numbers is zero if `flat`. With it for cell states, gradients
+    do not grow over steps of such states, whatever the weights are. Without it for products, a
+    learned initial h that starts at zero has a gradient.
+    """
+    a = normalisation.standardised(a, layer.norm_epsilon, flat=flat)
     a = a * of_rank(affine.scale.astype(a.dtype), a)
     return a if affine.shift is None else a + of_rank(affine.shift.astype(a.dtype), a)
 

@@ -7,7 +7,8 @@ from jlstm.activations import Activation
 
 MERGES = ("concat", "sum", "mul", "average", "none")
 COUPLINGS = ("input", "forget")
-NORMS = ("gates_and_cell", "products_and_output", "products_and_cell")
+# Forms of layer_norm, and the epsilon of each in TensorFlow's contrib.layers, haste and PyTorch.
+NORMS = {"gates_and_cell": 1e-12, "products_and_output": 1e-5, "products_and_cell": 1e-5}
 DROPPED = ("h", "candidate")
 
 
@@ -35,6 +36,8 @@ class Layer:
         product with the hidden state, and the carried cell state, as PyTorch's fastrnns does.
         "products_and_output": both products, without a shift, and the cell state that the output
         reads, while the carried cell state is not normalised, as haste does.
+      layer_norm_epsilon: number that layer_norm adds to each variance, at least 1e-30. By default
+        it is that of the frameworks above: 1e-12 for "gates_and_cell", otherwise 1e-5.
       activation: activation function of the candidate: a name of `jlstm.activations`, or a function
         from an array to an array of the same shape. The function's derivative must be finite
         everywhere: padded steps are computed too, from zeros, before their results are discarded.
@@ -79,6 +82,7 @@ class Layer:
     peepholes: bool = False
     coupled_gates: str | None = None
     layer_norm: str | None = None
+    layer_norm_epsilon: float | None = None
     activation: Activation = "tanh"
     recurrent_activation: Activation = "sigmoid"
     cell_activation: Activation = "tanh"
@@ -118,6 +122,10 @@ class Layer:
         for name in ("gate_clip", "cell_clip", "projection_clip"):
             if getattr(self, name) is not None:
                 keep(name, validation.number(name, getattr(self, name), above=0.0))
+        if self.layer_norm_epsilon is not None:
+            # Far below, float32 divides by zero.
+            epsilon = validation.number("layer_norm_epsilon", self.layer_norm_epsilon, low=1e-30)
+            keep("layer_norm_epsilon", epsilon)
         for name in ("dropout", "recurrent_dropout", "weight_dropout"):
             keep(name, validation.number(name, getattr(self, name), low=0.0, below=1.0))
         for name in ("zoneout_c", "zoneout_h"):
@@ -136,6 +144,11 @@ class Layer:
         """Features of the layer's output: P, or 2P for two concatenated directions."""
         both = self.bidirectional and self.merge == "concat"
         return 2 * self.state_size if both else self.state_size
+
+    @property
+    def norm_epsilon(self) -> float:
+        """The number that layer_norm adds to each variance."""
+        return self.layer_norm_epsilon or NORMS[self.layer_norm or "products_and_cell"]
 
     @property
     def without_key(self) -> "Layer":
@@ -192,6 +205,11 @@ def _without_effect(layer: Layer) -> list[str]:
         wrong.append(
             "projection_clip bounds a projection, but projection_size is None; set "
             "projection_size, or leave projection_clip out"
+        )
+    if layer.layer_norm_epsilon is not None and layer.layer_norm is None:
+        wrong.append(
+            f"layer_norm_epsilon is {layer.layer_norm_epsilon:g}, but layer_norm is None, so there "
+            "is no variance to add it to; set layer_norm, or leave layer_norm_epsilon out"
         )
     if layer.residual and layer.highway:
         wrong.append(

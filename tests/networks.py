@@ -80,6 +80,8 @@ def variants(draw, input_size, streams, noisy=False):
         "zoneout_c": rarely(draw, 0.0, 0.3, 1.0),
         "zoneout_h": rarely(draw, 0.0, 0.4),
     }
+    if options["layer_norm"]:
+        options["layer_norm_epsilon"] = rarely(draw, None, 0.01)
     if not (plain.residual or plain.merge == "none"):
         options["projection_size"] = rarely(draw, None, 1, 3, 7)
         if options["projection_size"]:

@@ -55,15 +55,16 @@ def step(o, p, c, h, x, masks):
     z_x, z_h = x @ p["w_x"], h_read @ p["w_h"]
     b = 0 if p.get("b") is None else p["b"]
     form = o.get("layer_norm")
+    epsilon = o.get("layer_norm_epsilon") or (1e-12 if form == "gates_and_cell" else 1e-5)
     if form == "gates_and_cell":
         z = z_x + z_h
         for gate in range(4):
             at = slice(gate * units, (gate + 1) * units)
-            z[at] = norm(z[at], p["z_scale"][at], p["z_shift"][at], 1e-12)
+            z[at] = norm(z[at], p["z_scale"][at], p["z_shift"][at], epsilon)
         z = z + b
     elif form is not None:
-        z_x = norm(z_x, p["x_scale"], p.get("x_shift"), 1e-5)
-        z = z_x + norm(z_h, p["h_scale"], p.get("h_shift"), 1e-5) + b
+        z_x = norm(z_x, p["x_scale"], p.get("x_shift"), epsilon)
+        z = z_x + norm(z_h, p["h_scale"], p.get("h_shift"), epsilon) + b
     else:
         z = z_x + z_h + b
     z_i, z_f, z_g, z_o = np.split(z, 4)
@@ -77,7 +78,6 @@ def step(o, p, c, h, x, masks):
         f = 1 - i
     g = activate(o.get("activation", "tanh"), clip(z_g, bound)) * masks.get("g", 1)
     new_c = f * c + i * g
-    epsilon = 1e-12 if form == "gates_and_cell" else 1e-5
     if form in ("gates_and_cell", "products_and_cell"):  # then clip and peephole, as in TensorFlow
         new_c = norm(new_c, p["c_scale"], p["c_shift"], epsilon)
     new_c = clip(new_c, o.get("cell_clip"))

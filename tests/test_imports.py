@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 # modules of different folders, the order of the last folder that contains both decides.
 RANKS = {
     "": [
-        ("dtypes", "initializers", "keys", "validation"),
+        ("dtypes", "initializers", "keys", "normalisation", "validation"),
         ("activations",),
         ("layer",),
         ("config",),

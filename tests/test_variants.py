@@ -47,7 +47,7 @@ NETWORKS = {
     "norms": (
         Layer(4, layer_norm="gates_and_cell"),
         Layer(4, layer_norm="products_and_cell", coupled_gates="forget", residual=True),
-        Layer(3, layer_norm="products_and_output"),
+        Layer(3, layer_norm="products_and_output", layer_norm_epsilon=0.1),
     ),
     "activations": (
         Layer(3, activation="softsign", recurrent_activation="hard_sigmoid", highway=True),

@@ -21,6 +21,7 @@ ONLY = {
     "peepholes": False,
     "coupled_gates": None,
     "layer_norm": None,
+    "layer_norm_epsilon": None,
     "activation": "tanh",
     "recurrent_activation": "sigmoid",
     "cell_activation": "tanh",

@@ -14,6 +14,7 @@ UNSUPPORTED = {
     "peepholes": True,
     "coupled_gates": "input",
     "layer_norm": "gates_and_cell",
+    "layer_norm_epsilon": 1e-3,
     "activation": "relu",
     "recurrent_activation": "hard_sigmoid",
     "cell_activation": "linear",
@@ -23,6 +24,12 @@ UNSUPPORTED = {
     "recurrent_dropout": 0.1,
     "zoneout_c": 0.1,
     "zoneout_h": 0.1,
+}
+
+# Options without which others have no effect.
+NEEDED = {
+    "projection_clip": {"projection_size": 2},
+    "layer_norm_epsilon": {"layer_norm": "gates_and_cell"},
 }
 
 
@@ -39,14 +46,14 @@ def test_the_only_supported_values_are_those_of_a_plain_layer():
 @pytest.mark.parametrize(("option", "value"), UNSUPPORTED.items())
 def test_no_kernel_takes_a_layer_with_an_option_that_it_does_not_support(option, value):
     assert UNSUPPORTED.keys() == plain.ONLY.keys()
-    more = {"projection_size": 2} if option == "projection_clip" else {}
+    more = NEEDED.get(option, {})
     layer = Layer(4, **{option: value}, **more)
     config = jlstm.Config(3, (layer,))
     for platform in ("cpu", "cuda", "tpu"):
         for name, usable, reason in jlstm.implementations(config, platform):
             assert usable == (name == "scan"), reason
     refused = plain.refusal(layer, "float32")
-    named = "projection_size" if more else option
+    named = next(iter(more), option)
     assert refused.startswith(f"its kernels do not support {named}")
 
 
