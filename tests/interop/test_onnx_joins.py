@@ -15,53 +15,12 @@ from tests.interop.onnx_models import (
     INT32,
     INT64,
     XS,
+    Graph,
     helper,
     ints,
-    model_of,
     onnx,
     ort,
 )
-
-
-class Graph:
-    """Nodes, arrays and inputs of a model, added one by one."""
-
-    def __init__(self, size=5):
-        self.nodes, self.arrays = [], {}
-        self.inputs = [helper.make_tensor_value_info("X", FLOAT, [None, None, size])]
-        self._draw = np.random.default_rng(0)
-
-    def add(self, kind, *inputs, count=1, **attributes):
-        """A node; inputs are names or arrays. Returns the name of its output, or of each."""
-        names = []
-        for value in inputs:
-            if not isinstance(value, str):
-                self.arrays[f"a{len(self.arrays)}"] = np.asarray(value)
-                value = f"a{len(self.arrays) - 1}"
-            names.append(value)
-        made = [f"{kind}{len(self.nodes)}_{n}" for n in range(count)]
-        self.nodes.append(helper.make_node(kind, names, made, name=made[0], **attributes))
-        return made[0] if count == 1 else made
-
-    def lstm(self, x, size=5, direction="forward", lengths="", h="", c="", units=4, **attributes):
-        """An LSTM node with random weights. Returns the name of Y."""
-        lead = 2 if direction == "bidirectional" else 1
-        shapes = ((lead, 4 * units, size), (lead, 4 * units, units), (lead, 8 * units))
-        weights = [(self._draw.normal(size=s) / 2).astype("float32") for s in shapes]
-        inputs = [x, *weights, lengths, h, c]
-        return self.add("LSTM", *inputs, hidden_size=units, direction=direction, **attributes)
-
-    def model(self, *outputs):
-        model = model_of(self.nodes, self.arrays, outputs)
-        del model.graph.input[:]
-        model.graph.input.extend(self.inputs)
-        return model
-
-    def run(self, *outputs, xs=XS, **feeds):
-        """What ONNX Runtime computes."""
-        data = self.model(*outputs).SerializeToString()
-        session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
-        return session.run(None, {"X": xs, **feeds})
 
 
 def by_slices(graph, y):
