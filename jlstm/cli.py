@@ -92,7 +92,8 @@ class Convert:
     The extension tells the format:
     - jlstm: .safetensors
     - torch: .pt, .pth, .ckpt or .bin (a state dict); .safetensors with --from or --to torch
-    - keras: .keras or .weights.h5; to read only: other .h5 files
+    - keras: .keras or .weights.h5
+    - keras, to read only: other .h5 files, a TensorFlow 2 checkpoint, the folder of a SavedModel
     - onnx: .onnx
     - tensorflow: .npz (arrays by variable name)
     - tensorflow, to read only: a TensorFlow 1 checkpoint (.index, or the path without it; V1 files)

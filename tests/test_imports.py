@@ -68,7 +68,8 @@ RANKS = {
     "interop": [
         ("needs", "protobuf", "report"),
         ("sides",),
-        ("cudnn", "equinox", "flax", "haiku", "keras", "onnx", "tensorflow", "torch"),
+        ("tensorflow",),
+        ("cudnn", "equinox", "flax", "haiku", "keras", "onnx", "torch"),
         ("command", "linen", "nnx"),
     ],
     "interop/keras": [
@@ -77,6 +78,7 @@ RANKS = {
         ("layers", "tree"),
         ("choice", "live", "weights"),
         ("grouped", "legacy"),
+        ("checkpoints",),
         ("files",),
         ("conversion",),
     ],
@@ -90,7 +92,7 @@ RANKS = {
         ("conversion",),
     ],
     "interop/tensorflow": [
-        ("carry", "names", "npz", "table"),
+        ("carry", "names", "npz", "objects", "table"),
         ("cells", "checkpoint_v1"),
         ("checkpoint",),
         ("conversion",),

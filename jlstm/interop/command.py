@@ -108,6 +108,8 @@ def _require_apart(source: pathlib.Path, read: str, out: pathlib.Path, written: 
 def _kind(which: str, given: str | None, path: pathlib.Path) -> str:
     if given is not None:
         return validation.known_name(f"--{which}", given, KINDS)
+    if which == "from" and tensorflow.holds_objects(path):
+        return "keras"  # of Keras are the layers in checkpoints of TensorFlow 2
     for ending, kind in _ENDINGS.items():
         if path.name.lower().endswith(ending):
             return kind

@@ -41,10 +41,11 @@ def from_keras(
 
     Args:
       source: an LSTM, LSTMCell, RNN of LSTMCell or StackedRNNCells, or Bidirectional, of Keras 3 or
-        of tf_keras; a model with such layers, or a list of these; or a .keras, .weights.h5 or older
-        .h5 file. Files are read without Keras, and no code in them runs. A file of weights says
-        neither activations and merges nor how its layers are connected. The defaults are assumed,
-        and if it holds nothing but LSTMs in a known order, each is taken to read the one before it.
+        of tf_keras; a model with such layers, or a list of these; a .keras, .weights.h5 or older
+        .h5 file; or the path of a TensorFlow 2 checkpoint or SavedModel. Files are read without
+        Keras and TensorFlow, and no code in them runs. Files of weights and checkpoints say neither
+        activations and merges nor how layers are connected. The defaults are assumed. If a file
+        holds nothing but LSTMs in a known order, each is taken to read the one before it.
       layer: name of the LSTM to read, or a list of names that form a stack, lowest first. Layers of
         nested models have names such as "encoder/lstm". It is needed if the source has several
         LSTMs that do not form one stack. Other layers are left out, and the report names them.
@@ -60,7 +61,7 @@ def from_keras(
       TypeError: source is none of these.
       ValueError: there is no LSTM, several that are no stack and no `layer`, or none of that name;
         one is not built yet; an option is not supported; or the file is not one of Keras.
-      ImportError: Keras, or h5py for files, is not installed.
+      ImportError: h5py for files, or google-crc32c for checkpoints, is not installed.
 
     >>> import keras
     >>> layer = keras.layers.LSTM(4)
@@ -70,18 +71,25 @@ def from_keras(
     (6, (6, 16))
     """
     report = Report() if report is None else report
-    chosen = choice.names(layer)
-    if not isinstance(source, (str, os.PathLike)):
+    with validation.plain_errors():
+        chosen = choice.names(layer)
+        if isinstance(source, (str, os.PathLike)):
+            return _of_file(source, chosen, report)
         found = live.leaves(source)
         return _stack(choice.parts(found, chosen, report, type(source).__name__), report)
-    parts = files.read(source, chosen, report)
+
+
+def _of_file(
+    path: str | os.PathLike, layer: list[str] | None, report: Report
+) -> tuple[Config, Params]:
+    parts = files.read(path, layer, report)
     try:
         return _stack(parts, report)
     except TypeError as error:
         why = error
     except (KeyError, AttributeError, IndexError, OverflowError):
         why = "a layer lacks an option"
-    raise ValueError(f"{source}: its options are not valid for Keras: {why}")
+    raise ValueError(f"{path}: its options are not valid for Keras: {why}")
 
 
 def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jlstm.interop import needs
-from jlstm.interop.keras import choice, grouped, legacy, options, tree
+from jlstm.interop.keras import checkpoints, choice, grouped, legacy, options, tree
 from jlstm.interop.keras.grouped import Grouped
 from jlstm.interop.keras.hdf5 import Reader
 from jlstm.interop.keras.parts import Part
@@ -30,6 +30,9 @@ def read(path: str | os.PathLike, layer: list[str] | None, report: Report) -> li
       ValueError: the file is truncated or not one of Keras, or its LSTMs cannot be chosen.
     """
     try:
+        if checkpoints.is_checkpoint(path):
+            found = checkpoints.leaves(path, report, chosen=layer is not None)
+            return choice.parts(found, layer, report, str(path))
         with open(path, "rb") as file:
             archive = file.read(4) == b"PK\3\4"
         return (_of_archive if archive else _of_hdf5)(path, layer, report)

@@ -17,13 +17,13 @@ from jlstm.interop.keras.parts import Part
 from jlstm.interop.keras.tree import Leaf
 from jlstm.interop.report import Report
 
-_ARRAYS = ("kernel", "recurrent_kernel", "bias")
+ARRAYS = ("kernel", "recurrent_kernel", "bias")
 _CELL = re.compile(r"\w*_cell(_\d+)?")
 _CELLS = re.compile(r"stacked_rnn_cells(_\d+)?")
 _WITHOUT_WEIGHTS = re.compile(r"(input|dropout)(_layer)?(_\d+)?|top_level_model_weights")
 
 
-class _Cell(NamedTuple):
+class Cell(NamedTuple):
     """One group of arrays: the layer of the model, the names below it, and the arrays by name."""
 
     top: str
@@ -34,7 +34,7 @@ class _Cell(NamedTuple):
 class _Named:
     """The place of a layer's arrays, by the names of the layer and of the models that hold it."""
 
-    def __init__(self, reader: Reader, cells: list[_Cell], path: tuple[str, ...] = ()) -> None:
+    def __init__(self, reader: Reader, cells: list[Cell], path: tuple[str, ...] = ()) -> None:
         self.reader, self.cells, self.path = reader, cells, path
 
     def arrays(self) -> list[np.ndarray]:
@@ -81,11 +81,12 @@ def leaves(file: Any, reader: Reader, report: Report, source: str, *, chosen: bo
         return tree.leaves(serialized, _Named(reader, cells))
     held = {cell.top for cell in cells}
     others = [top for top in tops if top not in held and not _WITHOUT_WEIGHTS.fullmatch(top)]
-    found = weights.leaves(_by_path(cells), reader.array, others)
+    arrays = {path: list(own.values()) for path, own in by_path(cells).items()}
+    found = weights.leaves(arrays, reader.array, others)
     return weights.assumed(found, report, source, in_order=True, chosen=chosen)
 
 
-def _cells(root: Any, datasets: dict[str, Any], top: str) -> list[_Cell]:
+def _cells(root: Any, datasets: dict[str, Any], top: str) -> list[Cell]:
     """The groups of arrays of one layer, in the order of its variables."""
     made: dict[tuple[str, ...], dict[str, Any]] = {}
     start = f"{top}/"
@@ -95,13 +96,13 @@ def _cells(root: Any, datasets: dict[str, Any], top: str) -> list[_Cell]:
         *names, last = path.removeprefix(start).split("/")
         made.setdefault(tuple(names), {})[last.partition(":")[0]] = datasets[path]
     return [
-        _Cell(top, names, {name: own[name] for name in sorted(own, key=_place)})
+        Cell(top, names, {name: own[name] for name in sorted(own, key=_place)})
         for names, own in made.items()
     ]
 
 
-def _by_path(cells: list[_Cell]) -> dict[str, list[Any]]:
-    """The arrays of each cell by a path as `weights.leaves` takes it."""
+def by_path(cells: list[Cell]) -> dict[str, dict[str, Any]]:
+    """The arrays of each group by a path as `weights.leaves` takes it."""
     ways = {cell.names[:n] for cell in cells for n in range(len(cell.names)) if cell.names[n:]}
     both = {
         names
@@ -116,7 +117,7 @@ def _by_path(cells: list[_Cell]) -> dict[str, list[Any]]:
             for way in ("forward_", "backward_")
         )
     }
-    made: dict[str, list[Any]] = {}
+    made: dict[str, dict[str, Any]] = {}
     for n, cell in enumerate(cells):
         names, end = list(cell.names), "cell"
         if names and _CELL.fullmatch(names[-1]):
@@ -128,14 +129,14 @@ def _by_path(cells: list[_Cell]) -> dict[str, list[Any]]:
             end = f"{names.pop().partition('_')[0]}_layer/{end}"
         if cell.top in names:  # the name of the model may stand before
             names = names[names.index(cell.top) + 1 :]
-        lstm = "recurrent_kernel" in cell.arrays
+        recurrent = "recurrent_kernel" in cell.arrays
         path = "/".join([cell.top, *names])
-        made[f"{path}/{end}" if lstm else path] = list(cell.arrays.values())
+        made[f"{path}/{end}" if recurrent else path] = cell.arrays
     return made
 
 
 def _place(name: str) -> int:
-    return _ARRAYS.index(name) if name in _ARRAYS else len(_ARRAYS)
+    return ARRAYS.index(name) if name in ARRAYS else len(ARRAYS)
 
 
 def _texts(group: Any, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from jlstm.interop.keras.hdf5 import LISTS, numbered
 from jlstm.interop.keras.tree import Leaf
 from jlstm.interop.report import Report
 
-_CELL = re.compile(
+CELL = re.compile(
     r"(?P<layer>.*?)/(?:(?P<way>forward|backward)_layer/)?cell(?:/(?P<cells>cells)/[^/]+)?"
 )
 _KINDS = {4: "LSTM", 3: "GRU", 1: "SimpleRNN"}  # by the number of gates
@@ -35,13 +35,14 @@ def leaves(
     """
     layers: dict[str, dict[str, Sequence[Any]]] = {}
     for path in cells:
-        inner = _CELL.fullmatch(path)
+        inner = CELL.fullmatch(path)
         if _gates(cells[path]):
             layers.setdefault(inner["layer"] if inner else path, {})[path] = cells[path]
         else:
             layers.setdefault(path, {})
     made = []
-    for path, own in layers.items():
+    for path, cell in layers.items():
+        own = {name: cell[name] for name in sorted(cell, key=_backward)}
         name = _name(path, labels or {})
         arrays = [array for path in own for array in own[path]]
         made.append(
@@ -79,6 +80,11 @@ def assumed(
     return [leaf._replace(below=n - 1 if n else None) for n, leaf in enumerate(found)]
 
 
+def _backward(path: str) -> bool:
+    inner = CELL.fullmatch(path)
+    return inner is not None and inner["way"] == "backward"
+
+
 def _gates(arrays: Sequence[Any]) -> int | None:
     """The number of gates of a recurrent cell with these arrays; None if they are not of one."""
     shapes = [tuple(array.shape) for array in arrays]
@@ -97,7 +103,7 @@ def _serialized(path: str, name: str, cells: Mapping[str, Sequence[Any]]) -> dic
         listed = path.rpartition("/")[0].rpartition("/")[2] in LISTS
         kind = "".join(part.title() for part in base.split("_")) if listed else "layer"
         return {"class_name": kind, "config": {"name": name}}
-    inner = _CELL.fullmatch(next(iter(cells)))
+    inner = CELL.fullmatch(next(iter(cells)))
     forms = [
         {
             "class_name": _KINDS.get(_gates(arrays) or 0, "layer"),

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jlstm.interop import protobuf
-from jlstm.interop.tensorflow import checkpoint_v1, table
+from jlstm.interop.protobuf import varint
+from jlstm.interop.tensorflow import checkpoint_v1, objects, table
 
-_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_TEXT = 7  # the dtype number of texts
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 9: "int64", 14: "bfloat16", 19: "float16"}
 
 
@@ -32,7 +33,9 @@ class _Entry(NamedTuple):
 
 
 def read(
-    path: str | os.PathLike, choose: Callable[[Collection[str]], Collection[str]]
+    path: str | os.PathLike,
+    choose: Callable[[Collection[str]], Collection[str]],
+    named: Callable[[dict[str, str]], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Reads the variables that `choose` selects among all names of the checkpoint.
 
@@ -40,6 +43,8 @@ def read(
       path: the checkpoint's path without extension, one of its files, or a folder, of which the
         latest checkpoint is read.
       choose: takes all names and returns the names to read.
+      named: takes, before that, the names that the variables of a TensorFlow 2 checkpoint had in
+        the program. None refuses such checkpoints.
 
     Raises:
       ValueError: it is not a checkpoint, a file is missing, or a checksum does not match.
@@ -58,12 +63,18 @@ def read(
         if "" not in entries:
             raise ValueError("its index has no header")
         shards = dict(_fields(entries.pop(""))).get(1, 1)
-    if _OBJECTS in entries:
-        raise ValueError(
-            f"{prefix} is a checkpoint of TensorFlow 2 (tf.train.Checkpoint, or save_weights of "
-            "Keras), whose names do not tell the kind of a layer; load it in TensorFlow 2 and "
-            "convert the layers with from_keras"
-        )
+    if objects.KEY in entries:
+        if named is None:
+            raise ValueError(
+                f"{prefix} is a checkpoint of TensorFlow 2 (tf.train.Checkpoint, save_weights of "
+                "Keras, or a SavedModel); read its Keras layers with from_keras(path), or jlstm "
+                "convert --from keras"
+            )
+        with _whole(prefix):
+            entry = _entry(entries.pop(objects.KEY))
+            file = f"{prefix}.data-{entry.shard:05d}-of-{shards:05d}"
+            names = objects.variables(_text(entry, np.memmap(file, np.uint8, "r")))
+        named(names)
     chosen = choose(list(entries))
     with _whole(prefix):
         found = {name: _entry(entries[name]) for name in chosen}
@@ -87,6 +98,15 @@ def exists(path: pathlib.Path) -> bool:
     return pathlib.Path(f"{path}.index").exists() or (path.is_file() and table.ends(path))
 
 
+def holds_objects(path: str | os.PathLike) -> bool:
+    """Whether a path is that of a checkpoint or SavedModel of TensorFlow 2."""
+    try:
+        index = pathlib.Path(f"{_prefix(pathlib.Path(path))}.index")
+        return any(name == objects.KEY for name, _ in _entries(index.read_bytes()))
+    except (OSError, ValueError, IndexError, TypeError):
+        return False  # `read` says what is wrong with it, if it is a checkpoint
+
+
 def _require_one_slice(prefix: str, name: str, sliced: bool) -> None:
     if sliced:
         raise ValueError(
@@ -107,6 +127,8 @@ def _whole(prefix: str) -> Iterator[None]:
 
 
 def _prefix(path: pathlib.Path) -> str:
+    if (path / "variables" / "variables.index").is_file():  # a SavedModel
+        path = path / "variables"
     if path.is_dir():
         found = list(path.glob("*.index"))
         found = found or [file for file in path.glob("*.meta") if file.with_suffix("").is_file()]
@@ -175,6 +197,18 @@ def _array(name: str, entry: _Entry, data: np.ndarray) -> np.ndarray:
     if entry.checksum is None or table.checksum(raw) != entry.checksum:
         raise ValueError(f"the checksum of {name} does not match")
     return raw.view(dtype).reshape(entry.shape)
+
+
+def _text(entry: _Entry, data: np.ndarray) -> bytes:
+    """A single text: its size, a checksum of that, and the bytes."""
+    raw = data[entry.offset : entry.offset + entry.size]
+    size, at = varint(raw, 0)
+    if entry.dtype != _TEXT or entry.shape or at + 4 + size != len(raw):
+        raise ValueError("its object graph is not a text of the size that its index has")
+    checked = np.concatenate([np.frombuffer(size.to_bytes(4, "little"), np.uint8), raw[at:]])
+    if table.checksum(checked) != entry.checksum:
+        raise ValueError("the checksum of its object graph does not match")
+    return raw[at + 4 :].tobytes()
 
 
 def _dtype(name: str) -> np.dtype:
