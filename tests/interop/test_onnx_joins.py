@@ -149,6 +149,25 @@ def test_a_slice_that_would_cut_long_sequences_is_no_part_of_a_stack(end):
             from_onnx(graph.model(upper))
 
 
+def test_an_input_whose_features_are_free_too():
+    graph = Graph()
+    graph.inputs = [helper.make_tensor_value_info("X", FLOAT, [None, None, None])]
+    y = graph.add("Transpose", graph.lstm("X", direction="bidirectional"), perm=[0, 2, 1, 3])
+    sizes = graph.add("Slice", graph.add("Shape", "X"), ints(0), ints(2), ints(0))
+    shape = graph.add("Concat", sizes, ints(8), axis=0)
+    config, _ = assert_reads(graph, graph.add("Reshape", y, shape))
+    assert (config.input_size, config.layers[0].merge) == (5, "concat")
+
+
+def test_a_size_that_is_bounded_is_no_size_of_the_input():
+    graph = Graph()
+    below = graph.add("Squeeze", graph.lstm("X"), ints(1))
+    steps = graph.add("Slice", graph.add("Shape", below), ints(0), ints(1), ints(0))
+    kept = graph.add("Slice", below, ints(0), graph.add("Min", steps, ints(100)), ints(0))
+    with pytest.raises(ValueError, match="through Squeeze, Slice"):
+        from_onnx(graph.model(graph.lstm(kept, size=4)))
+
+
 def test_zeros_as_many_as_sequences_are_zeros():
     graph = Graph()
     below = graph.add("Squeeze", graph.lstm("X"), ints(1))

@@ -165,16 +165,20 @@ class Evaluation:
     def _read(self, name: str, lstm: Lstm, inputs: int | None, each: int) -> np.ndarray | None:
         """The array of three axes that an LSTM reads, whose rows need `each` bytes further on.
 
-        If its shape is not known, or if it is too large, it gets other sizes: any sequences do.
+        If its shape is not known, if it is too large, or if its last axis is free and was given
+        another size than the LSTM has, it gets other sizes: any sequences do.
         """
         read = self._found(name)
+        steps, batch = self._sizes.steps_and_batch
+        lead = (batch, steps) if lstm.batch_first else (steps, batch)
         if read.array is not None:
             if read.array.ndim != 3:
                 return None
+            fits = inputs in (None, read.array.shape[2]) or bool(read.sources)
             if each * read.array.shape[0] * read.array.shape[1] <= self._left():
-                return read.array
-        steps, batch = self._sizes.steps_and_batch
-        lead = (batch, steps) if lstm.batch_first else (steps, batch)
+                if fits:
+                    return read.array
+                lead = read.array.shape[:2]
         made = None if inputs is None else self._drawn((*lead, inputs), lstm.sizes[2])
         self._shared.pop(name, None)
         self._store(name, read._replace(array=made, depends=OF_NUMBERS, computed=False))

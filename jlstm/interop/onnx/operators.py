@@ -10,12 +10,13 @@ from jlstm.interop.onnx.node import attributes
 
 # Operators whose numbers are computed: those that move, join or add numbers, those that compute
 # sizes, and those that exporters leave between an array and the LSTM that uses it. Of all others
-# only the shape is computed; their numbers match nothing.
+# only the shape is computed; their numbers match nothing. Min and its like must not be computed:
+# the lesser of a size and 100 is the size here, but not for long sequences.
 COMPUTED = {
     *("Identity", "Dropout", "Cast", "CastLike", "Reshape", "Flatten", "Transpose", "Squeeze"),
     *("Unsqueeze", "Slice", "Split", "Gather", "Concat", "Expand", "Tile", "ReverseSequence"),
-    *("Add", "Sub", "Mul", "Div", "Neg", "Sum", "Mean", "Where", "Equal", "Less", "Greater", "Not"),
-    *("ReduceSum", "ReduceMean", "ReduceProd", "ReduceMax", "ReduceMin", "Min", "Max"),
+    *("Add", "Sub", "Mul", "Div", "Neg", "Sum", "Mean", "Where", "Equal"),
+    *("ReduceSum", "ReduceMean", "ReduceProd"),
     *("Shape", "Size", "Range", "ConstantOfShape", "DequantizeLinear"),
 }
 # The oldest version that onnx can run, where older versions compute the same.
