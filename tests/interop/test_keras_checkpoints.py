@@ -117,6 +117,9 @@ def test_variables_that_a_saved_model_holds_in_lists(tmp_path):
     path = tf.train.Checkpoint(variables=made, _all_variables=mixed).write(str(tmp_path / "a"))
     for name, arrays in weights_of(model).items():
         assert_holds(from_keras(path, layer=name.removeprefix("inner/"))[1], arrays)
+    report = Report()
+    from_keras(path, layer="deep", report=report)
+    assert str(report).count("(layer)") == 2  # the two Dense layers
     nameless = [tf.Variable(a, name="/") for a in model.get_weights()]
     path = tf.train.Checkpoint(variables=nameless).write(str(tmp_path / "b"))
     with pytest.raises(ValueError, match=r"b: its variables, .*have no names.*model\.save"):

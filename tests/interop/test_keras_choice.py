@@ -191,6 +191,43 @@ def test_an_lstm_that_is_used_twice_is_no_stack():
         from_keras(model)
 
 
+def test_groups_of_another_layer_are_not_read(tmp_path):
+    import h5py
+
+    model = keras.Sequential([L.Input((None, 4)), lstm(4, name="a"), lstm(4, name="b")])
+    path = saved(model, tmp_path / "a.keras")
+    with zipfile.ZipFile(path) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    (tmp_path / "w.h5").write_bytes(held["model.weights.h5"])
+    with h5py.File(tmp_path / "w.h5", "r+") as file:
+        file.move("layers/lstm", "layers/x")
+        file.move("layers/lstm_1", "layers/lstm")
+        file.move("layers/x", "layers/lstm_1")
+    held["model.weights.h5"] = (tmp_path / "w.h5").read_bytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in held.items():
+            archive.writestr(name, data)
+    with pytest.raises(ValueError, match="weights of a were expected in layers/lstm, but those"):
+        from_keras(path)
+
+
+def test_an_lstm_that_reads_a_second_output_is_no_stack():
+    xs = L.Input((6, 5))
+    _, backward = L.Bidirectional(lstm(4), merge_mode=None, name="both")(xs)
+    with pytest.raises(ValueError, match="not known to form one stack"):
+        from_keras(keras.Model(xs, lstm(4)(backward)))
+
+
+def test_a_mask_is_no_state(tmp_path):
+    texts = L.Input((6,))
+    model = keras.Model(texts, L.LSTM(4)(L.Embedding(10, 5, mask_zero=True, name="words")(texts)))
+    for source in (model, saved(model, tmp_path / "a.keras")):
+        report = Report()
+        assert from_keras(source, report=report)[0].input_size == 5
+        assert "reads the outputs of words" in str(report)
+        assert "initial state" not in str(report)
+
+
 def test_an_lstm_within_time_distributed(tmp_path):
     xs = L.Input((3, 6, 5))
     model = distinct(keras.Model(xs, L.TimeDistributed(L.LSTM(4, name="own"))(xs)))

@@ -14,7 +14,7 @@ from jlstm.interop.tensorflow import checkpoint
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _LISTED = re.compile(r"(?:.*/)?variables/\d+")  # variables that a SavedModel holds in a list
 _ASIDE_LISTS = re.compile(r"(?:.*/)?\w+_variables/\d+")  # of some of them, in any order
-_ASIDE = {"optimizer", "training", "save_counter"}
+_ASIDE = {"optimizer", "training", "save_counter", "seed_generator"}
 _RECURRENT = "recurrent_kernel"  # which every recurrent layer of Keras has
 
 
@@ -67,8 +67,8 @@ def _groups(
     nameless: list[str] = []
     for name in sorted(held, key=_natural):
         path = name.removesuffix(_VALUE)
-        aside = set(path.split("/")) & _ASIDE or "/." in path or _ASIDE_LISTS.fullmatch(path)
-        if aside or (names and name not in names):
+        aside = {*path.split("/"), names.get(name, "").partition("/")[0]} & _ASIDE
+        if aside or "/." in path or _ASIDE_LISTS.fullmatch(path) or (names and name not in names):
             continue
         by_list = not names or _LISTED.fullmatch(path)
         above, _, last = names.get(name, path).rpartition("/")

@@ -16,11 +16,23 @@ from jlstm.interop.report import Report
 class Grouped:
     """The place of a layer's arrays: below a path in the file."""
 
-    def __init__(self, reader: Reader, datasets: dict[str, Any], path: str = "") -> None:
-        self.reader, self.datasets, self.path = reader, datasets, path
+    def __init__(
+        self, reader: Reader, datasets: dict[str, Any], path: str = "", name: str | None = None
+    ) -> None:
+        self.reader, self.datasets, self.path, self.name = reader, datasets, path, name
 
     def arrays(self) -> list[np.ndarray]:
-        """The arrays of the layer."""
+        """The arrays of the layer.
+
+        Raises:
+          ValueError: the file says that they are those of another layer.
+        """
+        label = self.reader.labels.get(self.path)
+        if self.name is not None and label not in (None, self.name):
+            raise ValueError(
+                f"the weights of {self.name} were expected in {self.path}, but those are of "
+                f"{label}; save the weights alone with model.save_weights('name.weights.h5')"
+            )
         start = f"{self.path}/" if self.path else ""
         found = [path.removeprefix(start) for path in self.datasets if path.startswith(start)]
         return [self.reader.array(self.datasets[start + path]) for path in ordered(found)]
@@ -38,14 +50,14 @@ class Grouped:
         seen: dict[str, int] = {}
         made = []
         for layer in layers:
-            kind = Part(layer, []).kind
-            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind).lower()
+            part = Part(layer, [])
+            name = _snake_case(part.kind)
             nth = seen.get(name, 0)
             number = groups.get(name, [])[nth : nth + 1] if skips else [nth]
-            seen[name] = nth + (kind != "InputLayer")
+            seen[name] = nth + 1
             own = name + (f"_{number[0]}" if number and number[0] else "")
             path = f"{earlier if skips else later}/{own}"
-            made.append(Grouped(self.reader, self.datasets if number else {}, path))
+            made.append(Grouped(self.reader, self.datasets if number else {}, path, part.name))
         return made
 
     def wrapped(self) -> "Grouped":
@@ -64,6 +76,12 @@ class Grouped:
         for name, number in sorted(map(numbered, found)):
             made.setdefault(name, []).append(number)
         return made
+
+
+def _snake_case(name: str) -> str:
+    """The name of a class as Keras writes it in the names of groups."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def leaves(place: Grouped, report: Report, source: str, *, chosen: bool) -> list[Leaf]:
