@@ -191,6 +191,17 @@ def test_an_lstm_that_is_used_twice_is_no_stack():
         from_keras(model)
 
 
+def test_names_that_several_lstms_have():
+    nested = [keras.Sequential([L.Input((6, 4)), lstm(4, name="own")], name=name) for name in "ab"]
+    model = keras.Sequential([L.Input((6, 4)), *nested])
+    with pytest.raises(ValueError, match=r"a/own \(LSTM\), b/own \(LSTM\); write the whole name"):
+        from_keras(model, layer="own")
+    assert_same(from_keras(model, layer="b/own")[1], from_keras(nested[1])[1])
+    layers = [model.layers[n].layers[0] for n in (0, 1)]
+    with pytest.raises(ValueError, match="pass the layer itself to from_keras"):
+        from_keras(layers, layer="own")
+
+
 def test_groups_of_another_layer_are_not_read(tmp_path):
     import h5py
 

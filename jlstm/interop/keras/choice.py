@@ -139,9 +139,10 @@ def _named(name: str, leaves: Sequence[Leaf], lstms: Sequence[int], source: str)
         if len(found) == 1:
             return found[0]
         if found:
+            apart = len({leaves[n].name for n in found}) == len(found)
             raise ValueError(
-                f"{source} has several LSTMs named {name!r}: {_listed(leaves, found)}; write the "
-                "whole name"
+                f"{source} has several LSTMs named {name!r}: {_listed(leaves, found)}; "
+                + ("write the whole name" if apart else "pass the layer itself to from_keras")
             )
     raise ValueError(f"{source} has no LSTM named {name!r}; its LSTMs are {_listed(leaves, lstms)}")
 
