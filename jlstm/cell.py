@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding
 
 from jlstm import activations, arguments, normalisation
 from jlstm.dtypes import state_dtype
@@ -284,7 +285,7 @@ def lstm_cell(
     dtype = common_dtype(params, x)
     batch_shape = x.shape[:-1]
     if carry is None:
-        carry = start_of_layer(layer, params.initial_carry, batch_shape, state_dtype(dtype))
+        carry = started(layer, params.initial_carry, x, dtype)
     arguments.carry("carry", carry, layer, batch_shape)
     carry = like_data(carry, x, dtype)
     carry = one_step(layer, params, carry, x, dtype)
@@ -297,6 +298,16 @@ def common_dtype(params: LayerParams, x: jax.Array) -> jnp.dtype:
     return dtype if dtype in (jnp.float64, jnp.bfloat16) else jnp.dtype("float32")
 
 
+def started(layer: Layer, learned: Carry | None, x: jax.Array, dtype: jnp.dtype) -> Carry:
+    """One layer's initial carry over the batch of x [*batch, I], with its sharding type.
+
+    Under an explicit mesh, the gradient of a learned carry that is broadcast first would be
+    gathered, to be summed on every device.
+    """
+    ones = (1,) * (x.ndim - 1)
+    return like_data(start_of_layer(layer, learned, ones, state_dtype(dtype)), x, dtype)
+
+
 def like_data(carry: Carry, x: jax.Array, dtype: jnp.dtype) -> Carry:
     """`carry` [*batch, ..] in the state's dtype, with the sharding type of the data x [*batch, I].
 
@@ -304,4 +315,14 @@ def like_data(carry: Carry, x: jax.Array, dtype: jnp.dtype) -> Carry:
     shard_map that type includes how the batch is sharded. Plain zeros do not have it.
     """
     zero = jnp.sum(x[..., :0], axis=-1, keepdims=True, dtype=state_dtype(dtype))
-    return Carry(*(of_rank(a.astype(zero.dtype), zero) + of_rank(zero, a) for a in carry))
+
+    def typed(a: jax.Array) -> jax.Array:
+        a, own = of_rank(a.astype(zero.dtype), zero), of_rank(zero, a)
+        shape, sharding = jnp.broadcast_shapes(a.shape, own.shape), jax.typeof(own).sharding
+        if a.shape != shape and AxisType.Explicit in sharding.mesh.axis_types:
+            # Before jax 0.9, the tangent of the sum below would lose the sharding.
+            sharding = NamedSharding(sharding.mesh, sharding.spec)
+            a = jax.lax.broadcast_in_dim(a, shape, range(a.ndim), out_sharding=sharding)
+        return a + own
+
+    return Carry(*map(typed, carry))

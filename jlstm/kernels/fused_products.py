@@ -42,9 +42,11 @@ def _products(given: Products) -> jax.Array:
     if given.d_w_h is not None:
         total += _times(given.h_before, given.d_w_h)
     if given.d_b is not None:
-        shape = (*given.h_before.shape[:-1], given.w_x.shape[-1])
-        ones = (1,) * (len(shape) - 2)
-        total += jnp.broadcast_to(given.d_b.reshape(shape[0], *ones, shape[-1]), shape)
+        # Added to an array of the data's type. Under an explicit mesh, the transpose of a broadcast
+        # would gather the gradients of the whole batch, to sum them on every device.
+        if isinstance(total, float):
+            total = device_types.zeros_like(given.h_before[..., :1])
+        total += jnp.expand_dims(given.d_b, range(1, total.ndim - 1))
     return total
 
 

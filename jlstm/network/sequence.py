@@ -153,7 +153,7 @@ def lstm(
         implementation, (layer,), dtype.name, draws=draws, mask=mask, resets=resets
     )
     if carry is None:
-        carry = start_of_layer(layer, params.initial_carry, batch_shape, state_dtype(dtype))
+        carry = cell.started(layer, params.initial_carry, jnp.sum(given.xs[:0], axis=0), dtype)
     arguments.carry("carry", carry, layer, batch_shape)
     times = schedule(given, key)
     carry, ys, _ = run_layer(0, layer, params, carry, given.xs.astype(dtype), times, run, dtype)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments
+from jlstm import arguments, cell
 from jlstm.config import Config, require_config
 from jlstm.dtypes import state_dtype
 from jlstm.kernels import choice, scan
@@ -15,7 +15,7 @@ from jlstm.keys import require_key
 from jlstm.network import intake, sequence, spans
 from jlstm.network.gathering import gathered
 from jlstm.network.intake import Sequences
-from jlstm.params import Array, Carries, Params, initial_carry
+from jlstm.params import Array, Carries, Params
 
 
 class LayerTrace(NamedTuple):
@@ -256,7 +256,10 @@ def _run_network(
     given = intake.checked(given, config.input_size, time_major=time_major)
     params = gathered(params, given.xs)
     batch_shape, dtype = given.xs.shape[1:-1], jnp.dtype(config.dtype)
-    carry = initial_carry(config, params, batch_shape) if carry is None else carry
+    if carry is None:
+        data = jnp.sum(given.xs[:0], axis=0)
+        layers = zip(config.layers, params.layers, strict=True)
+        carry = tuple(cell.started(layer, own.initial_carry, data, dtype) for layer, own in layers)
     arguments.carries(config, carry, batch_shape)
     carry = jax.tree.map(lambda a: jnp.asarray(a, state_dtype(dtype)), carry)
     times = sequence.schedule(given, key)

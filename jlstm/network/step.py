@@ -10,7 +10,7 @@ from jlstm import arguments, cell, masking, randomness
 from jlstm.config import Config, require_config
 from jlstm.keys import require_key
 from jlstm.network.gathering import gathered
-from jlstm.params import Array, Carries, Params, initial_carry
+from jlstm.params import Array, Carries, Params
 
 
 def step(
@@ -63,7 +63,8 @@ def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, key: A
     arguments.features("x", x, ("*batch", "I"), config.input_size)
     params = gathered(params, x)
     batch_shape, dtype = x.shape[:-1], jnp.dtype(config.dtype)
-    start = initial_carry(config, params, batch_shape)
+    layers = zip(config.layers, params.layers, strict=True)
+    start = tuple(cell.started(layer, own.initial_carry, x, dtype) for layer, own in layers)
     carry = start if carry is None else carry
     arguments.carries(config, carry, batch_shape)
     if reset is not None:
@@ -73,7 +74,7 @@ def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, key: A
     for n, layer in enumerate(config.layers):
         before = cell.like_data(carry[n], x, dtype)
         if reset is not None:
-            before = masking.select(reset, cell.like_data(start[n], x, dtype), before)
+            before = masking.select(reset, start[n], before)
         y = jnp.concatenate([y, first], axis=-1) if layer.skip else y
         y = y if key is None else randomness.drop_input(key, n, layer, y)
         masks = randomness.step_masks(key, n, layer, batch_shape, dtype)
