@@ -99,7 +99,7 @@ def _run_jvp(given: Forward, moved: Forward, **options: Any) -> tuple[RunResults
     linear = Derivative(
         given.w_h, residuals.gates, residuals.c_before, given.valid, given.resets,
         fused_products.tangent(given, moved, residuals),
-        *operation.instantiated((moved.carry, moved.initial)),
+        *_instantiated_like((moved.carry, moved.initial), (given.carry, given.initial)),
     )  # fmt: skip
     tangents = derivative_operation(linear, reverse=options["reverse"])
     return made._replace(residuals=None), tangents

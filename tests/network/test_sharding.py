@@ -73,6 +73,7 @@ def test_a_sharded_backward_pass_adds_up_parameter_gradients_and_nothing_else(ki
     seen = collectives(gradients, args)
     assert set(seen) == {"all-reduce"}
     assert len(seen) <= len(jax.tree.leaves(CALL.params))
+    assert set(collectives(jax.grad(loss, 0), args)) == {"all-reduce"}
     assert collectives(jax.grad(loss, 1), args) == []
     of_params, of_xs = jax.jit(gradients)(*args)
     assert tuple(of_xs.sharding.spec)[:2] == (None, "data")
@@ -118,7 +119,8 @@ def test_gradients_of_every_parameter_are_added_up_where_they_are(options, kind)
         def loss(params, xs, outputs=outputs):
             return (outputs(params, xs) ** 2).sum()
 
-        assert set(collectives(jax.grad(loss, (0, 1)), (params, xs))) == {"all-reduce"}
+        for of in (0, (0, 1)):
+            assert set(collectives(jax.grad(loss, of), (params, xs))) == {"all-reduce"}
 
 
 @pytest.mark.parametrize("jitted", [False, True])
@@ -140,7 +142,7 @@ def test_the_last_carry_may_have_no_part_in_gradients_under_an_explicit_mesh(imp
     call = make_call(Config.stack(5, [4, 3]), 3, (8,), 0, ("lengths",))
     explicit = mesh(AxisType.Explicit)
 
-    def total(params, xs, lengths):
+    def total(params, xs, lengths=None):
         _, ys = jlstm.apply(
             call.config, params, None, xs, lengths=lengths, implementation=implementation
         )
@@ -154,6 +156,9 @@ def test_the_last_carry_may_have_no_part_in_gradients_under_an_explicit_mesh(imp
     ]
     seen = jax.jit(jax.grad(total, (0, 1)))(*args)
     assert_close(fetched(seen), fetched(jax.grad(total, (0, 1))(*given)), atol=1e-5)
+    for n in (2, 3):  # of the parameters alone, without lengths and with them
+        seen = jax.jit(jax.grad(total))(*args[:n])
+        assert_close(fetched(seen), fetched(jax.grad(total)(*given[:n])), atol=1e-5)
 
 
 def test_shard_map_runs_the_batch_in_parts():
