@@ -116,7 +116,7 @@ RANKS = {
             "statistics",
             "targets",
         ),
-        ("compile_worker", "compiled", "problem"),
+        ("compile_worker", "compiled", "problem", "record_fields"),
         ("agreement", "peers"),
         ("worker",),
         ("compare",),

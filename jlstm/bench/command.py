@@ -17,6 +17,7 @@ from jlstm import info, validation
 from jlstm.bench import cases, ceilings, records, regressions, tables
 from jlstm.bench.compare import Pace, compare, started
 from jlstm.bench.contenders import CONTENDERS, Contender
+from jlstm.bench.record_fields import Record
 from jlstm.bench.worker import pinned
 
 SECONDS = 1.0
@@ -56,7 +57,7 @@ def run(
     wanted = [c for n, c in enumerate(contenders) if n == 0 or not only or c.name in only]
     earlier = None if old is None else records.read(old)
     console = Console()
-    made: list[records.Record] = []
+    made: list[Record] = []
     with contextlib.ExitStack() as stack:
         # Opened first, so that a path that cannot be written fails before the measurements.
         write = None if out is None else stack.enter_context(records.appending(out))

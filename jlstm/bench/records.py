@@ -3,23 +3,24 @@
 import contextlib
 import dataclasses
 import gzip
+import io
 import json
 import os
 import pathlib
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from jlstm import info
+from jlstm import info, validation
 from jlstm.bench.cases import Case
 from jlstm.bench.compare import Outcome
+from jlstm.bench.record_fields import Record, checked
 from jlstm.bench.statistics import estimate
 from jlstm.files import config_toml
 
-Record = dict[str, Any]
-# The largest file of records that is read, uncompressed. A record has about 2,000 bytes.
-MOST_BYTES = 1 << 28
+# The largest file of records that is read, uncompressed, and its longest line. A record has about
+# 2,000 bytes, and 500 more for each further layer.
+MOST_BYTES, LONGEST_LINE = 1 << 26, 1 << 20
 PACKAGES = ("dm-haiku", "equinox", "keras", "onnxruntime", "tensorflow", "torch")
 
 
@@ -54,34 +55,57 @@ def appending(path: pathlib.Path) -> Iterator[Callable[[list[Record]], None]]:
 def read(path: pathlib.Path) -> list[Record]:
     """The records in a file, which is compressed if its name ends in .gz.
 
+    Every field that a reader may use is there, with a value of the right type and range.
+
     Raises:
       ValueError: the file cannot be read or is too large, or a line is not a record. The message
-        names the line.
+        names the line, what was found and what was expected.
     """
+    with validation.plain_errors():
+        data = _content(path)
+        records = []
+        for n, line in enumerate(io.BytesIO(data), 1):
+            try:
+                records.append(checked(_parsed(line)))
+            except ValueError as error:
+                raise ValueError(
+                    f"line {n} of {path} is not a record of `jlstm bench --out`: {error}"
+                ) from None
+        if not records:
+            raise ValueError(f"{path} holds no records")
+        return records
+
+
+def _content(path: pathlib.Path) -> bytes:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
-        lines = data.decode("utf-8").splitlines()
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} is not a whole gzip file: {error}") from None
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file") from None
     if len(data) > MOST_BYTES:
-        raise ValueError(f"{path} has more than {MOST_BYTES:,} bytes of records")
-    records = []
-    for n, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict) or not {"case", "contender", "mode"} <= record.keys():
-            raise ValueError(f"line {n} of {path} is not a record of `jlstm bench --out`")
-        records.append(record)
-    if not records:
-        raise ValueError(f"{path} holds no records")
-    return records
+        raise ValueError(
+            f"{path} has more than {MOST_BYTES:,} bytes of records; divide it into several files"
+        )
+    return data
+
+
+def _parsed(line: bytes) -> object:
+    if len(line) > LONGEST_LINE:
+        raise ValueError(f"it has {len(line):,} bytes; expected at most {LONGEST_LINE:,}")
+    try:
+        return json.loads(line.decode())
+    except UnicodeDecodeError:
+        raise ValueError("it is not text in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error.msg} at character {error.colno}") from None
+    except ValueError:
+        raise ValueError("it has a number of more digits than Python reads") from None
+    except RecursionError:
+        raise ValueError(
+            "it has lists or objects in one another, deeper than Python reads"
+        ) from None
 
 
 def of_run(command: str, threads: int, ceilings: dict[str, float], accelerator: str = "") -> Record:

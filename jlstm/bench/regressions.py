@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from jlstm.bench.records import Record
+from jlstm.bench.record_fields import Record
 from jlstm.bench.statistics import Estimate, change
 from jlstm.bench.statistics import ratio as paired
 

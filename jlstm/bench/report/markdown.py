@@ -2,7 +2,7 @@
 
 import math
 
-from jlstm.bench.records import Record
+from jlstm.bench.record_fields import Record
 from jlstm.bench.regressions import leaders
 from jlstm.bench.statistics import ratio
 from jlstm.bench.tables import TITLES, three_digits

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from jlstm.bench.records import Record
+from jlstm.bench.record_fields import Record
 from jlstm.bench.tables import TITLES
 
 # For each varied size: axis label, value, and the sizes that must be equal. The input size may vary
