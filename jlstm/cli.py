@@ -63,7 +63,7 @@ class Report:
     records: Annotated[pathlib.Path, tyro.conf.Positional]
     """Records file to read (.jsonl or .jsonl.gz)."""
     out: pathlib.Path | None = None
-    """Markdown file to write; by default the path of the records with the extension .md.
+    """Markdown file to write (.md); by default the path of the records with the extension .md.
     Pictures go to a folder of the same name without the extension."""
 
 

@@ -2,6 +2,9 @@
 
 import dataclasses
 import io
+import json
+import os
+import pathlib
 import re
 
 import numpy as np
@@ -10,7 +13,7 @@ from rich.console import Console
 
 from jlstm.bench import records, regressions, statistics
 from jlstm.bench.cases import Shape
-from jlstm.bench.report import command, pictures
+from jlstm.bench.report import command, figures, pictures
 from tests.bench.made_up import CEILINGS, run
 
 
@@ -94,8 +97,87 @@ def test_every_picture_of_the_report_is_there_and_shown(report):
 @pytest.mark.parametrize("product", [1.0, 1e4])
 def test_the_ceilings_of_a_roofline_run_from_left_to_right(product):
     """Also where all cases lie on one side of the knee."""
-    pictures.require()
+    figures.require()
     made = run({"jlstm scan": 1.0}, ceilings={**CEILINGS, "product_gflops_per_s": product})
     figure = pictures._roofline(made[:1], "forward")
     xs = list(figure.axes[0].lines[0].get_xdata())
     assert xs == sorted(xs) and len(set(xs)) == 3
+
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with a few records by several names in it."""
+    monkeypatch.chdir(tmp_path)
+    lines = "".join(json.dumps(r) + "\n" for r in run({"jlstm scan": 1.0, "torch": 2.0}))
+    for name in ("records.md", "records", "records.jsonl"):
+        pathlib.Path(name).write_text(lines)
+    pathlib.Path("link.md").symlink_to("records.jsonl")
+    os.link("records.jsonl", "hard.md")
+    pathlib.Path("taken").mkdir()
+    pathlib.Path("taken/memory.png").symlink_to("../records.jsonl")
+    return tmp_path
+
+
+def everything(folder):
+    return {p: p.is_file() and p.read_bytes() for p in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("path", "out", "message"),
+    [
+        ("records.md", None, "but this is a file"),
+        ("records.jsonl", "records.jsonl", "with the extension .md"),
+        ("records", "records", "with the extension .md"),
+        ("records.jsonl", "records.md", "folder records, but this is a file"),
+        ("records.jsonl", "link.md", "link.md holds the records, which the report would replace"),
+        ("records.jsonl", "hard.md", "hard.md holds the records, which the report would replace"),
+        ("records.jsonl", "taken.md", "taken/memory.png holds the records"),
+        ("hard.md", None, "hard.md holds the records"),
+        ("records.jsonl", "..md", "with the extension .md"),
+        ("records.jsonl", "...md", "with the extension .md"),
+        ("records.jsonl", "other.txt", "with the extension .md"),
+        ("records.jsonl", "taken", "with the extension .md"),
+    ],
+)
+def test_a_report_never_replaces_its_records(folder, path, out, message):
+    before = everything(folder)
+    with pytest.raises(ValueError, match=message):
+        command.run(pathlib.Path(path), out and pathlib.Path(out))
+    assert everything(folder) == before
+
+
+@pytest.mark.parametrize("mode", ["../../x", "/x", "a/b", ""])
+def test_a_mode_never_names_a_file(folder, mode):
+    lines = [r | {"mode": mode} for r in run({"jlstm scan": 1.0, "torch": 2.0})]
+    pathlib.Path("odd.jsonl").write_text("".join(json.dumps(r) + "\n" for r in lines))
+    before = everything(folder)
+    with pytest.raises(ValueError, match=r"line 1 of odd\.jsonl .*mode is"):
+        command.run(pathlib.Path("odd.jsonl"), None)
+    assert everything(folder) == before
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_one_whole(folder, monkeypatch):
+    pathlib.Path("old").mkdir()
+    for name in ("old.md", "old/forward_roofline.png"):
+        pathlib.Path(name).write_text("an earlier report")
+    before = everything(folder)
+
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(ValueError, match=r"cannot write the report: .*No space left"):
+        command.run(pathlib.Path("records.jsonl"), pathlib.Path("old.md"))
+    assert everything(folder) == before
+
+
+@pytest.mark.full
+def test_the_report_of_this_project_is_what_its_records_give(tmp_path):
+    out = tmp_path / "cpu.md"
+    command.run(ROOT / "benchmarks" / "cpu.jsonl.gz", out)
+    assert out.read_bytes() == (ROOT / "benchmarks" / "cpu.md").read_bytes()
+    shown = {p.name for p in (tmp_path / "cpu").iterdir()}
+    assert shown == {p.name for p in (ROOT / "benchmarks" / "cpu").iterdir()}

@@ -5,11 +5,14 @@ import pathlib
 from rich.console import Console
 
 from jlstm.bench import records
-from jlstm.bench.report import markdown, pictures
+from jlstm.bench.report import figures, markdown, pictures
+from jlstm.files.writing import write_bytes
 
 
 def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
     """Writes a report on the records at `path`.
+
+    Nothing is written before all of it is ready, and each file is written atomically.
 
     Args:
       path: the .jsonl file, or one compressed as .jsonl.gz.
@@ -18,19 +21,44 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
 
     Raises:
       ImportError: matplotlib is not installed.
-      ValueError: the records cannot be read, or the report cannot be written.
+      ValueError: the records cannot be read, the report would replace them, or it cannot be
+        written.
     """
     found = records.read(path)
     if out is None:
-        out = path.with_name(path.name.removesuffix(".gz")).with_suffix(".md")
-    folder = out.with_suffix("")
-    if folder == out:
-        raise ValueError(f"--out is {out}; expected a file name with the extension .md")
-    pictures.require()
+        out = path.with_name(path.name.removesuffix(".gz") or path.name).with_suffix(".md")
+    folder = _folder(out)
+    figures.require()
+    drawn = pictures.draw(found)
+    captions = {name: picture.caption for name, picture in drawn.items()}
+    text = markdown.write(found, captions, path.name, folder.name)
+    # The Markdown comes last, so that it shows only pictures that are there.
+    files = {folder / name: picture.content for name, picture in drawn.items()}
+    files[out] = text.encode()
+    for place in files:
+        if place.exists() and place.samefile(path):
+            raise ValueError(
+                f"{place} holds the records, which the report would replace; pass another file "
+                "name with --out"
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        drawn = pictures.draw(found, folder)
-        out.write_text(markdown.write(found, drawn, path.name, folder.name), encoding="utf-8")
+        for place, content in files.items():
+            write_bytes(place, content)
     except OSError as error:
-        raise ValueError(f"cannot write the report {out}: {error.strerror}") from None
+        raise ValueError(f"cannot write the report: {error}") from None
     Console().print(f"report written to {out}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _folder(out: pathlib.Path) -> pathlib.Path:
+    """The folder of the pictures."""
+    # The name "...md" would make it the folder above.
+    if out.suffix.lower() not in (".md", ".markdown") or out.stem in (".", ".."):
+        raise ValueError(f"--out is {out}; expected a file name with the extension .md")
+    folder = out.with_suffix("")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(
+            f"the pictures of {out} go to the folder {folder}, but this is a file; pass another "
+            "file name with --out"
+        )
+    return folder

@@ -1,12 +1,10 @@
 """Pictures of recorded measurements: scaling, compile times, memory and the roofline."""
 
-import io
-import itertools
-import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from jlstm.bench.record_fields import Record
+from jlstm.bench.report import figures
 from jlstm.bench.tables import TITLES
 
 # For each varied size: axis label, value, and the sizes that must be equal. The input size may vary
@@ -28,53 +26,40 @@ SWEEPS: dict[str, tuple[str, Callable[[Record], Any], Callable[[Record], Any]]] 
         lambda r: (r["batch_size"], r["input_size"], *r["hidden_sizes"]),
     ),
 }
-MARKERS = "osD^v<>PX*ph"
-# Told apart on a screen, in print and without seeing red or green; the markers help.
-COLORS = (
-    "#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d",
-    "#8c613c", "#7f7f7f", "#b2df3a", "#e4002b",
-)  # fmt: skip
-DOTS_PER_INCH = 90
-PALETTE = 128  # colours of a picture
 
 
-def require() -> None:
-    """ImportError, saying what to install, if matplotlib is missing."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise ImportError(
-            "jlstm report needs matplotlib, which is not installed: pip install matplotlib"
-        ) from None
-    matplotlib.use("Agg")
+class Picture(NamedTuple):
+    """A picture: its caption, and the content of its PNG file."""
+
+    caption: str
+    content: bytes
 
 
-def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
+def draw(records: list[Record]) -> dict[str, Picture]:
     """Draws every picture for which there are enough records.
 
     Args:
       records: as `records.read` gives them.
-      folder: where the PNG files go.
 
     Returns:
-      File name -> caption.
+      File name -> picture.
     """
     timed = [r for r in records if "median_s" in r and r["mode"] != "compile"]
-    drawn = {}
+    drawn: dict[str, Picture] = {}
     for mode in dict.fromkeys(r["mode"] for r in timed):
         of_mode = [r for r in timed if r["mode"] == mode]
         for name, (axis, value, rest) in SWEEPS.items():
             if panels := _sweeps(of_mode, value, rest):
-                file = f"{mode}_over_{name}.png"
-                _save(_growth(panels, axis, value, TITLES[mode]), folder / file)
-                drawn[file] = (
+                caption = (
                     f"{TITLES[mode].capitalize()}: time over {axis}. Dashed: proportional to the "
                     "operations, from the first point of the first contender."
                 )
+                growth = figures.png(_growth(panels, axis, value, TITLES[mode]))
+                drawn[f"{mode}_over_{name}.png"] = Picture(caption, growth)
         if len(of_mode) > 1:
-            file = f"{mode}_roofline.png"
-            _save(_roofline(of_mode, TITLES[mode]), folder / file)
-            drawn[file] = f"{TITLES[mode].capitalize()}: roofline. The line shows the two ceilings."
+            caption = f"{TITLES[mode].capitalize()}: roofline. The line shows the two ceilings."
+            roofline = figures.png(_roofline(of_mode, TITLES[mode]))
+            drawn[f"{mode}_roofline.png"] = Picture(caption, roofline)
     training = [r for r in timed if r["mode"] == "training"] or timed
     for name, key, scale, axis in (
         ("build", "compile_s", 1.0, "seconds to lower and compile"),
@@ -84,8 +69,8 @@ def draw(records: list[Record], folder: pathlib.Path) -> dict[str, str]:
         values = [(who, scale * v) for who, v in values if v]
         if values:
             what = TITLES[training[0]["mode"]]
-            _save(_strips(values, axis, what), folder / f"{name}.png")
-            drawn[f"{name}.png"] = f"{axis[0].upper() + axis[1:]}, {what}. One dot per case."
+            caption = f"{axis[0].upper() + axis[1:]}, {what}. One dot per case."
+            drawn[f"{name}.png"] = Picture(caption, figures.png(_strips(values, axis, what)))
     return drawn
 
 
@@ -103,41 +88,10 @@ def _sweeps(records: list[Record], value: Any, rest: Any) -> list[list[Record]]:
     return [group for group in found.values() if len({value(r) for r in group}) >= 3]
 
 
-def _figure(columns: int = 1) -> Any:
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        1, columns, figsize=(2.2 + 4 * columns, 3.8), squeeze=False, layout="constrained"
-    )
-    return figure, axes[0]
-
-
-def _save(figure: Any, path: pathlib.Path) -> None:
-    from matplotlib import pyplot
-    from PIL import Image
-
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=DOTS_PER_INCH)
-    pyplot.close(figure)
-    # A palette makes the file a third as large, and plots have few colours.
-    Image.open(drawn).convert("RGB").quantize(PALETTE, Image.Quantize.MAXCOVERAGE).save(
-        path, optimize=True
-    )
-
-
-def _styles(records: list[Record]) -> dict[str, dict[str, Any]]:
-    names = dict.fromkeys(r["contender"] for r in records)
-    looks = zip(itertools.cycle(COLORS), itertools.cycle(MARKERS), strict=False)
-    return {
-        name: {"color": color, "marker": marker, "label": name}
-        for name, (color, marker) in zip(names, looks, strict=False)
-    }
-
-
 def _growth(panels: list[list[Record]], axis: str, value: Any, title: str) -> Any:
-    figure, axes = _figure(len(panels))
+    figure, axes = figures.figure(len(panels))
     figure.suptitle(f"{title.capitalize()}: time over {axis}")
-    styles = _styles([r for group in panels for r in group])
+    styles = figures.styles([r for group in panels for r in group])
     for ax, group in zip(axes, panels, strict=True):
         for name, style in styles.items():
             own = sorted((r for r in group if r["contender"] == name), key=value)
@@ -153,35 +107,16 @@ def _growth(panels: list[list[Record]], axis: str, value: Any, title: str) -> An
         shown = [f"{k} {group[0][v]}" for k, v in fixed.items() if len({r[v] for r in group}) == 1]
         ax.set(xscale="log", yscale="log", xlabel=axis, ylabel="ms", title=", ".join(shown))
         sizes = sorted({value(r) for r in group})
-        ax.set_xticks(_apart(sizes), labels=map(str, _apart(sizes)))
+        ax.set_xticks(figures.apart(sizes), labels=map(str, figures.apart(sizes)))
         ax.set_xticks([], minor=True)
-        _plain_numbers(ax.yaxis)
+        figures.plain_numbers(ax.yaxis)
         ax.grid(alpha=0.3)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     return figure
 
 
-def _apart(sizes: list[int]) -> list[int]:
-    """Those sizes whose labels have room on a logarithmic axis, smallest first."""
-    kept: list[int] = []
-    for size in sizes:
-        if not kept or size >= 1.4 * kept[-1]:
-            kept.append(size)
-    return kept
-
-
-def _plain_numbers(axis: Any) -> None:
-    """Labels 1, 2, 5, 10, ... on a logarithmic axis, of which each decade has at least one."""
-    from matplotlib import ticker
-
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(ticker.NullFormatter())
-
-
 def _roofline(records: list[Record], title: str) -> Any:
-    figure, (ax,) = _figure()
+    figure, (ax,) = figures.figure()
     intensity = [r["flops"] / r["bytes_moved"] for r in records]
     # The best of several runs is closest to what the machine can do.
     top = max(r["ceilings"]["product_gflops_per_s"] for r in records)
@@ -189,28 +124,28 @@ def _roofline(records: list[Record], title: str) -> Any:
     knee = top / slope
     low, high = min(*intensity, knee) / 2, max(*intensity, knee) * 2
     ax.plot([low, knee, high], [low * slope, top, top], color="grey", lw=1)
-    for name, style in _styles(records).items():
+    for name, style in figures.styles(records).items():
         own = [(x, r) for x, r in zip(intensity, records, strict=True) if r["contender"] == name]
         speeds = [r["gflops_per_s"] for _, r in own]
         ax.plot([x for x, _ in own], speeds, ls="", ms=5, alpha=0.8, **style)
     label = "operations per byte of weights, input and outputs"
     ax.set(xscale="log", yscale="log", xlabel=label, ylabel="GFLOP/s")
     ax.set_title(f"{title.capitalize()}: roofline")
-    _plain_numbers(ax.xaxis)
-    _plain_numbers(ax.yaxis)
+    figures.plain_numbers(ax.xaxis)
+    figures.plain_numbers(ax.yaxis)
     ax.grid(alpha=0.3)
     figure.legend(loc="outside right center", fontsize=8)
     return figure
 
 
 def _strips(values: list[tuple[str, float]], axis: str, title: str) -> Any:
-    figure, (ax,) = _figure()
+    figure, (ax,) = figures.figure()
     names = list(dict.fromkeys(name for name, _ in values))
     rows = [names.index(name) for name, _ in values]
     ax.scatter([v for _, v in values], rows, s=14, alpha=0.7)
     ax.set(xscale="log", xlabel=axis, yticks=range(len(names)), yticklabels=names)
     ax.set_title(f"{title.capitalize()}: {axis}")
-    _plain_numbers(ax.xaxis)
+    figures.plain_numbers(ax.xaxis)
     ax.invert_yaxis()
     ax.grid(axis="x", alpha=0.3)
     return figure
