@@ -70,6 +70,7 @@ def run(
             f"{common['processor']}, {threads} threads; ceilings: matrix product "
             f"{found['product_gflops_per_s']:.0f} GFLOP/s, copy "
             f"{found['copy_gbytes_per_s']:.0f} GB/s\n",
+            markup=False,
             highlight=False,
         )
         console.print(tables.LEGEND, highlight=False)
@@ -83,7 +84,9 @@ def run(
         for case in suite:
 
             def show(done: str, share: float, case: cases.Case = case) -> None:
-                progress.update(bar, advance=share, description=f"{case.name}, {done}")
+                progress.update(
+                    bar, advance=share, description=f"{validation.printable(case.name)}, {done}"
+                )
 
             for outcome in compare(case, workers, threads, Pace(seconds), show):
                 made += (lines := records.of_case(common, case, outcome))
@@ -115,7 +118,7 @@ def _measured(threads: int) -> dict[str, float]:
 
 
 def _progress(console: Console) -> Any:
-    columns = (TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(20), TaskProgressColumn())
     return Progress(
         *columns,
         TimeElapsedColumn(),

@@ -52,7 +52,7 @@ def _number(expected: str, low: float, high: float) -> Value:
     )
 
 
-def _whole(expected: str, low: int, high: float) -> Value:
+def _whole(expected: str, low: int, high: int) -> Value:
     return Value(
         f"{expected}, a whole number from {low} to {high:g}",
         lambda v: type(v) is int and low <= v <= high,
@@ -69,12 +69,14 @@ def _one_of(names: tuple[str, ...]) -> Value:
 
 _NAME = _text("a name, text that is not empty", bool)
 _ANY_TEXT = _text("text")
-_SIZE = _whole("a size", 1, 1e12)
-_WORK = _whole("a count", 1, 1e30)
-_COUNT = _whole("a count", 1, 1e9)
+_SIZE = _whole("a size", 1, 10**9)
+_WORK = _whole("a count", 1, 10**24)
+_COUNT = _whole("a count", 1, 10**9)
 _TIME = _number("seconds", SHORTEST_S, LONGEST_S)
-_SHORT_TIME = _number("seconds", 0, LONGEST_S)
-_RATE = _number("a rate", 1e-9, 1e30)
+_TIME_OR_0 = Value(
+    f"{_TIME.expected}, or 0", lambda v: _TIME.fits(v) or (type(v) in (int, float) and v == 0)
+)
+_RATE = _number("a rate", 1e-9, 1e12)
 
 OF_ALL: Mapping[str, Field] = {
     "command": _NAME,
@@ -104,14 +106,14 @@ OF_ALL: Mapping[str, Field] = {
     "bytes_moved": _WORK,
 }
 OF_TIMED: Mapping[str, Field] = {
-    "lower_s": _SHORT_TIME,
-    "compile_s": _SHORT_TIME,
-    "first_call_s": _SHORT_TIME,
-    "memory_bytes": _or_null(_whole("bytes", 0, 1e18)),
+    "lower_s": _TIME_OR_0,
+    "compile_s": _TIME_OR_0,
+    "first_call_s": _TIME_OR_0,
+    "memory_bytes": _or_null(_whole("bytes", 0, 10**18)),
     "rounds_s": Items(_TIME, 1, MOST_ROUNDS),
     "median_s": _TIME,
     "interval_s": Items(_TIME, 2, 2),
-    "null_s": _or_null(_SHORT_TIME),
+    "null_s": _or_null(_TIME_OR_0),
 }
 # Compiling has no speed.
 OF_RUN: Mapping[str, Field] = {"gflops_per_s": _RATE}

@@ -5,10 +5,12 @@ from typing import NamedTuple
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jlstm.bench.record_fields import Record
 from jlstm.bench.statistics import Estimate, change
 from jlstm.bench.statistics import ratio as paired
+from jlstm.validation import printable
 
 # Two runs of one program on one machine may differ by this much, even if rounds within a run agree.
 FLOOR = 0.03
@@ -90,7 +92,8 @@ def show(console: Console, new: list[Record], old: list[Record]) -> None:
         for c in beyond:
             interval = f"{c.ratio.low:.2f} to {c.ratio.high:.2f}"
             times = f"{c.ratio.median:.2f}"
-            table.add_row(c.case, c.mode, c.contender, c.verdict, times, interval)
+            names = (Text(printable(name)) for name in (c.case, c.mode, c.contender))
+            table.add_row(*names, c.verdict, times, interval)
         console.print(table)
     now, then = leaders(new), leaders(old)
     both = [key for key in now if key in then]

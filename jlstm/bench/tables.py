@@ -8,6 +8,7 @@ from rich.text import Text
 from jlstm.bench.cases import Case
 from jlstm.bench.compare import Outcome
 from jlstm.bench.statistics import estimate, ratio
+from jlstm.validation import printable
 
 TITLES = {
     "forward": "forward",
@@ -51,8 +52,8 @@ def describe(case: Case) -> str:
         for layer in case.config.layers
     )
     shape = case.shape
-    text = f"{case.name}: T {shape.time_steps}, B {shape.batch_size}, I {case.config.input_size}, "
-    text += f"H {sizes}, {case.config.dtype}"
+    text = f"{printable(case.name)}: T {shape.time_steps}, B {shape.batch_size}, "
+    text += f"I {case.config.input_size}, H {sizes}, {case.config.dtype}"
     if shape.shortest < 1:
         text += f", lengths from {shape.shortest * shape.time_steps:.0f}"
     return text + (f", resets at {100 * shape.resets:g} %" if shape.resets else "")

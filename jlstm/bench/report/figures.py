@@ -1,10 +1,13 @@
 """What all pictures share: figures, styles, labels of axes, and PNG files."""
 
+import contextlib
 import io
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from jlstm.bench.record_fields import Record
+from jlstm.validation import printable
 
 MARKERS = "osD^v<>PX*ph"
 # Told apart on a screen, in print and without seeing red or green; the markers help.
@@ -14,6 +17,7 @@ COLORS = (
 )  # fmt: skip
 DOTS_PER_INCH = 90
 PALETTE = 128  # colours of a picture
+LONGEST_LABEL = 32
 
 
 def require() -> None:
@@ -25,6 +29,27 @@ def require() -> None:
             "jlstm report needs matplotlib, which is not installed: pip install matplotlib"
         ) from None
     matplotlib.use("Agg")
+
+
+@contextlib.contextmanager
+def plain_text() -> Iterator[None]:
+    """In this context, matplotlib shows names with `$` as they are, not as formulas."""
+    import matplotlib
+
+    with matplotlib.rc_context({"text.parse_math": False, "text.usetex": False}):
+        yield
+
+
+def label(name: str) -> str:
+    """A name for a picture: short, and of characters that the font has."""
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    shown = "".join(c if font.get_char_index(ord(c)) else ascii(c)[1:-1] for c in printable(name))
+    if len(shown) > LONGEST_LABEL:
+        shown = f"{shown[: LONGEST_LABEL - 11]}…{shown[-10:]}"
+    # Legends leave out labels that begin with an underscore.
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def figure(columns: int = 1) -> Any:
@@ -57,7 +82,7 @@ def styles(records: list[Record]) -> dict[str, dict[str, Any]]:
     names = dict.fromkeys(r["contender"] for r in records)
     looks = zip(itertools.cycle(COLORS), itertools.cycle(MARKERS), strict=False)
     return {
-        name: {"color": color, "marker": marker, "label": name}
+        name: {"color": color, "marker": marker, "label": label(name)}
         for name, (color, marker) in zip(names, looks, strict=False)
     }
 

@@ -4,6 +4,7 @@ import math
 
 from jlstm.bench.record_fields import Record
 from jlstm.bench.regressions import leaders
+from jlstm.bench.report.escaping import address, code, text
 from jlstm.bench.statistics import ratio
 from jlstm.bench.tables import TITLES, three_digits
 
@@ -17,7 +18,7 @@ def write(records: list[Record], pictures: dict[str, str], source: str, folder: 
       source: name of the records' file.
       folder: folder of the pictures, relative to the report.
     """
-    lines = [f"# Measurements in {source}", ""]
+    lines = [f"# Measurements in {text(source)}", ""]
     installed: dict[str, list[str]] = {}
     for run in _runs(records):
         installed.setdefault(_versions(run), []).append(_machine(run))
@@ -25,7 +26,7 @@ def write(records: list[Record], pictures: dict[str, str], source: str, folder: 
         lines += [*(line for machine in machines for line in (machine, "")), versions, ""]
     lines += _summary(records)
     for name, caption in pictures.items():
-        lines += [f"![{caption}]({folder}/{name})", "", caption, ""]
+        lines += [f"![{caption}]({address(folder)}/{name})", "", caption, ""]
     for group in groups(records).values():
         lines += _case(group)
     return "\n".join(lines).rstrip() + "\n"
@@ -46,15 +47,17 @@ def _runs(records: list[Record]) -> list[Record]:
 
 
 def _versions(run: Record) -> str:
-    installed = [f"{k} {v}" for k, v in run["versions"].items() if v != "not installed"]
-    return f"Versions: {', '.join(installed)}."
+    versions = run["versions"].items()
+    installed = [f"{k} {v}" for k, v in versions if v not in (None, "not installed")]
+    return f"Versions: {text(', '.join(installed))}."
 
 
 def _machine(run: Record) -> str:
     ceilings = run["ceilings"]
+    of = "" if run["cpus"] is None else f" of {run['cpus']}"
     return (
-        f"`{run['command']}` on {run['started'][:10]}: {run['processor']}, {run['threads']} of "
-        f"{run['cpus']} processors; a large matrix product ran at "
+        f"{code(run['command'])} on {run['started'][:10]}: {text(run['processor'])}, "
+        f"{run['threads']}{of} processors; a large matrix product ran at "
         f"{ceilings['product_gflops_per_s']:.0f} GFLOP/s, a copy at "
         f"{ceilings['copy_gbytes_per_s']:.0f} GB/s."
     )
@@ -76,10 +79,10 @@ def _summary(records: list[Record]) -> list[str]:
         times = ratio(ours[0]["rounds_s"], others[0]["rounds_s"])
         logs.setdefault(mode, []).append(math.log(times.median))
         tied = leaders(group)[case, mode]
-        first = ", ".join(r["contender"] for r in timed if r["contender"] in tied)
+        first = ", ".join(text(r["contender"]) for r in timed if r["contender"] in tied)
         interval = f"{times.low:.2f} to {times.high:.2f}"
         lines.append(
-            f"| {case} | {TITLES[mode]} | {first} | {ours[0]['contender']} | "
+            f"| {text(case)} | {TITLES[mode]} | {first} | {text(ours[0]['contender'])} | "
             f"{times.median:.2f} ({interval}) |"
         )
     means = [
@@ -94,7 +97,7 @@ def _case(group: list[Record]) -> list[str]:
     first = group[0]
     sizes = ", ".join(map(str, first["hidden_sizes"]))
     lines = [
-        f"## {first['case']}: {TITLES[first['mode']]}",
+        f"## {text(first['case'])}: {TITLES[first['mode']]}",
         "",
         f"T {first['time_steps']}, B {first['batch_size']}, I {first['input_size']}, H {sizes}, "
         f"{first['dtype']}.",
@@ -117,12 +120,12 @@ def _case(group: list[Record]) -> list[str]:
         cells += [None if r["null_s"] is None else 1e3 * r["null_s"]]
         texts = ["" if c is None else three_digits(c) for c in cells]
         texts.insert(1, f"{three_digits(1e3 * low)} to {three_digits(1e3 * high)}")
-        lines.append(f"| {r['contender']} | {' | '.join(texts)} |")
+        lines.append(f"| {text(r['contender'])} | {' | '.join(texts)} |")
     lines.append("")
     by_reason: dict[str, list[str]] = {}
     for r in group:
         if "left_out" in r:
             by_reason.setdefault(r["left_out"], []).append(r["contender"])
     for reason, names in by_reason.items():
-        lines += [f"Not timed: {', '.join(names)} ({reason}).", ""]
+        lines += [f"Not timed: {text(', '.join(names))} ({text(reason)}).", ""]
     return lines

@@ -28,6 +28,10 @@ SWEEPS: dict[str, tuple[str, Callable[[Record], Any], Callable[[Record], Any]]] 
 }
 
 
+# So that the legend fits beside the axes, and the width is a browser's.
+MOST_CONTENDERS, MOST_PANELS = 24, 12
+
+
 class Picture(NamedTuple):
     """A picture: its caption, and the content of its PNG file."""
 
@@ -35,6 +39,7 @@ class Picture(NamedTuple):
     content: bytes
 
 
+@figures.plain_text()
 def draw(records: list[Record]) -> dict[str, Picture]:
     """Draws every picture for which there are enough records.
 
@@ -45,6 +50,11 @@ def draw(records: list[Record]) -> dict[str, Picture]:
       File name -> picture.
     """
     timed = [r for r in records if "median_s" in r and r["mode"] != "compile"]
+    contenders = dict.fromkeys(r["contender"] for r in timed)
+    some = list(contenders)[:MOST_CONTENDERS]
+    timed = [r for r in timed if r["contender"] in some]
+    left = f" The first {len(some)} of {len(contenders)} contenders are drawn."
+    left = left if len(some) < len(contenders) else ""
     drawn: dict[str, Picture] = {}
     for mode in dict.fromkeys(r["mode"] for r in timed):
         of_mode = [r for r in timed if r["mode"] == mode]
@@ -54,12 +64,14 @@ def draw(records: list[Record]) -> dict[str, Picture]:
                     f"{TITLES[mode].capitalize()}: time over {axis}. Dashed: proportional to the "
                     "operations, from the first point of the first contender."
                 )
-                growth = figures.png(_growth(panels, axis, value, TITLES[mode]))
-                drawn[f"{mode}_over_{name}.png"] = Picture(caption, growth)
+                if len(panels) > MOST_PANELS:
+                    caption += f" The first {MOST_PANELS} of {len(panels)} plots are drawn."
+                growth = figures.png(_growth(panels[:MOST_PANELS], axis, value, TITLES[mode]))
+                drawn[f"{mode}_over_{name}.png"] = Picture(caption + left, growth)
         if len(of_mode) > 1:
             caption = f"{TITLES[mode].capitalize()}: roofline. The line shows the two ceilings."
             roofline = figures.png(_roofline(of_mode, TITLES[mode]))
-            drawn[f"{mode}_roofline.png"] = Picture(caption, roofline)
+            drawn[f"{mode}_roofline.png"] = Picture(caption + left, roofline)
     training = [r for r in timed if r["mode"] == "training"] or timed
     for name, key, scale, axis in (
         ("build", "compile_s", 1.0, "seconds to lower and compile"),
@@ -70,7 +82,7 @@ def draw(records: list[Record]) -> dict[str, Picture]:
         if values:
             what = TITLES[training[0]["mode"]]
             caption = f"{axis[0].upper() + axis[1:]}, {what}. One dot per case."
-            drawn[f"{name}.png"] = Picture(caption, figures.png(_strips(values, axis, what)))
+            drawn[f"{name}.png"] = Picture(caption + left, figures.png(_strips(values, axis, what)))
     return drawn
 
 
@@ -143,7 +155,9 @@ def _strips(values: list[tuple[str, float]], axis: str, title: str) -> Any:
     names = list(dict.fromkeys(name for name, _ in values))
     rows = [names.index(name) for name, _ in values]
     ax.scatter([v for _, v in values], rows, s=14, alpha=0.7)
-    ax.set(xscale="log", xlabel=axis, yticks=range(len(names)), yticklabels=names)
+    ax.set(
+        xscale="log", xlabel=axis, yticks=range(len(names)), yticklabels=map(figures.label, names)
+    )
     ax.set_title(f"{title.capitalize()}: {axis}")
     figures.plain_numbers(ax.xaxis)
     ax.invert_yaxis()
