@@ -59,8 +59,8 @@ RANKS = {
         ("sharded",),
     ],
     "files": [
-        ("aligned", "config_toml", "writing"),
-        ("tensor_file",),
+        ("aligned", "config_toml", "temporary"),
+        ("tensor_file", "writing"),
         ("models",),
         ("export",),
         ("command",),

@@ -10,7 +10,7 @@ import numpy as np
 from jlstm import arguments, validation
 from jlstm.config import Config, require_config
 from jlstm.files import tensor_file
-from jlstm.files.writing import write_bytes
+from jlstm.files.writing import try_by, write_bytes
 from jlstm.named import named
 from jlstm.params import Params, shaped
 
@@ -27,7 +27,8 @@ def save(
     The file is written under a temporary name in the same folder, then renamed.
 
     Args:
-      path: the file. An existing file is replaced.
+      path: the file. An existing file is replaced, unless it is read-only. It keeps its owner and
+        its permissions.
       config: the network, stored as TOML in the file's metadata.
       params: its parameters, stored as tensors with names like "layers.0.w_x".
       extra: further arrays to store, such as those of a readout. Names must not begin with
@@ -35,10 +36,41 @@ def save(
 
     Raises:
       TypeError, ValueError: params do not fit config, the config's initializer is a function, a
-        name in `extra` begins with "layers.", or there are too many layers or arrays for the
-        file's header.
+        name in `extra` begins with "layers.", there are too many layers or arrays for the file's
+        header, or `path` is not a file name.
       OSError: the file cannot be written.
     """
+    write_bytes(path, _content(path, config, params, extra))
+
+
+def try_save(
+    path: str | os.PathLike[str],
+    config: Config,
+    params: Params,
+    *,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Raises the errors of `save` now, before the work that its arrays are the result of.
+
+    A file of the same size is written, and removed. A file at `path` stays as it is.
+
+    Args:
+      path, config: as for `save`.
+      params, extra: arrays of the shapes and dtypes that `save` will get.
+
+    Raises:
+      TypeError, ValueError, OSError: `save` would raise it.
+    """
+    content = _content(path, config, params, extra)
+    try_by(path, lambda beside: beside.write_bytes(content))
+
+
+def _content(
+    path: str | os.PathLike[str],
+    config: Config,
+    params: Params,
+    extra: Mapping[str, Any] | None,
+) -> bytes:
     import safetensors.numpy
 
     require_config(config)
@@ -47,7 +79,7 @@ def save(
     tensors |= _further(extra or {})
     content = safetensors.numpy.save(tensors, tensor_file.metadata(config))
     tensor_file.require_bounded(path, content[:8])
-    write_bytes(path, content)
+    return content
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
