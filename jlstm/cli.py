@@ -75,6 +75,8 @@ class Train:
     """TOML file with a [network] and a [train] table."""
     out: pathlib.Path | None = None
     """File to save the model to; by default `out` of the config's [train] table."""
+    overwrite: bool = False
+    """Replace the file if it exists. By default nothing is trained then."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _run(command: object) -> None:
     elif isinstance(command, Train):
         from jlstm.train import command as train
 
-        train.train(command.config, command.out)
+        train.train(command.config, command.out, command.overwrite)
     elif isinstance(command, Eval):
         from jlstm.train import command as train
 

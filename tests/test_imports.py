@@ -103,7 +103,7 @@ RANKS = {
         ("states",),
         ("conversion",),
     ],
-    "train": [("classify", "data"), ("loop",), ("command",)],
+    "train": [("classify", "data"), ("loop", "output"), ("command",)],
     "check": [("calls",), ("contracts",), ("command",)],
     "bench": [
         (

@@ -1,11 +1,11 @@
 """The commands `jlstm train` and `jlstm eval`."""
 
-import errno
 import functools
 import pathlib
-import tempfile
+from collections.abc import Callable
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -13,13 +13,23 @@ from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import config_toml, models
 from jlstm.network import readout
-from jlstm.train import classify, data, loop
+from jlstm.train import classify, data, loop, output
 
 CLASSES = 10
 
 
-def train(path: pathlib.Path, out: pathlib.Path | None) -> None:
-    """Trains the network of the TOML file at `path`, saves it and prints its test accuracy."""
+def train(path: pathlib.Path, out: pathlib.Path | None, overwrite: bool = False) -> None:
+    """Trains the network of the TOML file at `path`, saves it and prints its test accuracy.
+
+    Args:
+      path: the TOML file.
+      out: file to save the model to. None means `out` of the table [train].
+      overwrite: replace a file that exists.
+
+    Raises:
+      TypeError, ValueError: the TOML file is not as expected, the model cannot be saved, which is
+        found before training, or the training failed, and no file is written.
+    """
     tables = config_toml.read(path)
     validation.known_keys(str(path), tables, ("network", "train"))
     for name in ("network", "train"):
@@ -36,8 +46,9 @@ def train(path: pathlib.Path, out: pathlib.Path | None) -> None:
         )
     out = out or pathlib.Path(run.out)
     train_set, test_set = data.digits()
-    # A path that cannot be written must fail before training, not after it.
-    _require_writable(out)
+    # What cannot be saved must fail before training, not after it.
+    zeros = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), _shapes(config))
+    output.require_ready(out, overwrite, functools.partial(_save, models.try_save, config, zeros))
     columns = [
         TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.2%}"),
@@ -49,9 +60,13 @@ def train(path: pathlib.Path, out: pathlib.Path | None) -> None:
             progress.update(bar, completed=step, loss=loss, accuracy=accuracy)
 
         model = loop.train(config, run, CLASSES, train_set, report)
-    models.save(out, config, model.network, extra=dict(zip(readout.NAMES, model[1:], strict=True)))
+    place = output.write(out, overwrite, functools.partial(_save, models.save, config, model))
     _print_accuracy(config, model, test_set)
-    Console().print(f"saved {out}; `jlstm eval {out}` prints this accuracy again", soft_wrap=True)
+    if place != out:
+        Console().print(f"{out} was written by something else meanwhile, and stays", soft_wrap=True)
+    Console().print(
+        f"saved {place}; `jlstm eval {place}` prints this accuracy again", soft_wrap=True
+    )
 
 
 def evaluate(path: pathlib.Path) -> None:
@@ -69,16 +84,17 @@ def evaluate(path: pathlib.Path) -> None:
     _print_accuracy(config, model, data.digits()[1])
 
 
-def _require_writable(path: pathlib.Path) -> None:
-    """Creates the folder of the output file; ValueError if the file cannot be written."""
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise ValueError(f"cannot write the model to {path}: {error.strerror}") from None
+def _shapes(config: Config) -> classify.Model:
+    """The shapes and dtypes of a model's arrays."""
+    new = functools.partial(classify.new, config=config, classes=CLASSES)
+    return jax.eval_shape(new, jax.random.key(0))
+
+
+def _save(
+    save: Callable[..., None], config: Config, model: classify.Model, path: pathlib.Path
+) -> None:
+    """Calls `models.save` or `models.try_save` with a model."""
+    save(path, config, model.network, extra=dict(zip(readout.NAMES, model[1:], strict=True)))
 
 
 def _require_rows(config: Config) -> None:

@@ -1,5 +1,8 @@
 """Training runs: what they learn, and what they leave behind."""
 
+import pathlib
+import tempfile
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,10 +10,10 @@ import pytest
 from jax.export import deserialize
 
 from jlstm import Config
-from jlstm.files import models
+from jlstm.files import models, tensor_file
 from jlstm.files.command import write
 from jlstm.interop.command import convert
-from jlstm.train import command, data, loop
+from jlstm.train import classify, command, data, loop
 from tests.networks import assert_close
 
 SMALL = """
@@ -105,13 +108,113 @@ def test_shifts_move_whole_images_by_at_most_a_pixel():
     np.testing.assert_array_equal(data.shifted(jax.random.key(0), images, 0.0), images)
 
 
-def test_a_place_that_cannot_be_written_is_known_before_training(tmp_path, monkeypatch):
+@pytest.fixture
+def not_trained(tmp_path, monkeypatch):
+    """The path of a config, and a training that must not begin."""
     (tmp_path / "small.toml").write_text(SMALL)
     monkeypatch.setattr(loop, "train", lambda *_: pytest.fail("trained for nothing"))
-    (tmp_path / "file").write_text("")
-    for out in (tmp_path, tmp_path / "file" / "model"):
-        with pytest.raises(ValueError, match="cannot write the model to"):
-            command.train(tmp_path / "small.toml", out)
+    return tmp_path / "small.toml"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "it is a folder"),
+        ("file/model", "Not a directory"),
+        ("a" * 256, "File name too long"),
+        ("new/" + "a" * 256, "File name too long"),
+        ("a\0b", "file names cannot hold all of its characters"),
+        ("new/a\0b", "file names cannot hold all of its characters"),
+        ("read-only", "the file is read-only"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_known_before_training(
+    tmp_path, not_trained, name, words
+):
+    (tmp_path / "file").touch()
+    (tmp_path / "read-only").touch(0o444)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=f"cannot write .*{words}"):
+        command.train(not_trained, tmp_path / name, overwrite=True)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_full_disk_and_a_header_that_is_too_long_are_known_before_training(
+    tmp_path, not_trained, monkeypatch
+):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ValueError, match=r"cannot write the model to .*model: No space left"):
+        command.train(not_trained, tmp_path / "new" / "model")
+    monkeypatch.setattr(tensor_file, "_LONGEST", 100)
+    with pytest.raises(ValueError, match=r"the header .* expected at most 100"):
+        command.train(not_trained, tmp_path / "new" / "model")
+    assert list(tmp_path.iterdir()) == [not_trained]
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "new/folder/" + "a" * 240])
+def test_a_long_name_and_a_new_folder_will_do(tmp_path, monkeypatch, name):
+    (tmp_path / "small.toml").write_text(SMALL)
+
+    def train(config, *_):
+        assert list(tmp_path.iterdir()) == [tmp_path / "small.toml"], "the trial leaves nothing"
+        return classify.new(jax.random.key(0), config, 10)
+
+    monkeypatch.setattr(loop, "train", train)
+    command.train(tmp_path / "small.toml", tmp_path / name)
+    assert models.load(tmp_path / name)[0] == Config.stack(8, [32])
+
+
+def test_a_file_that_exists_is_replaced_only_if_told(tmp_path, not_trained, monkeypatch):
+    out = tmp_path / "model"
+    out.write_bytes(b"before")
+    with pytest.raises(ValueError, match="model exists; add --overwrite to replace it, or choose"):
+        command.train(not_trained, out)
+    assert out.read_bytes() == b"before"
+    monkeypatch.setattr(
+        loop, "train", lambda config, *_: classify.new(jax.random.key(0), config, 10)
+    )
+    command.train(not_trained, out, overwrite=True)
+    assert models.load(out)[0] == Config.stack(8, [32])
+    command.train(not_trained, pathlib.Path("/dev/null"))
+
+
+def test_two_runs_to_one_file_keep_both_models(tmp_path, not_trained, monkeypatch, capsys):
+    out = tmp_path / "model"
+
+    def train(config, *_):
+        out.write_bytes(b"of the other run")
+        return classify.new(jax.random.key(0), config, 10)
+
+    monkeypatch.setattr(loop, "train", train)
+    command.train(not_trained, out)
+    assert out.read_bytes() == b"of the other run"
+    (other,) = tmp_path.glob("model-*.safetensors")
+    assert models.load(other)[0] == Config.stack(8, [32])
+    printed = capsys.readouterr().out
+    assert f"{out} was written by something else meanwhile" in printed
+    assert f"saved {other}" in printed
+
+
+def test_a_disk_that_became_full_meanwhile_does_not_cost_the_model(
+    tmp_path, not_trained, monkeypatch
+):
+    folder = tmp_path / "folder"
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "other"))
+
+    def train(config, *_):
+        folder.write_bytes(b"in the way")
+        return classify.new(jax.random.key(0), config, 10)
+
+    monkeypatch.setattr(loop, "train", train)
+    with pytest.raises(ValueError, match=r"cannot write the model to .* the model is in ") as error:
+        command.train(not_trained, folder / "model")
+    (other,) = (tmp_path / "other").iterdir()
+    assert str(other) in str(error.value)
+    assert models.load(other)[0] == Config.stack(8, [32])
 
 
 @pytest.mark.long
