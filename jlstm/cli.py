@@ -64,7 +64,7 @@ class Report:
     """Records file to read (.jsonl or .jsonl.gz)."""
     out: pathlib.Path | None = None
     """Markdown file to write (.md); by default the path of the records with the extension .md.
-    Pictures go to a folder of the same name without the extension."""
+    Pictures go to a folder of the same name without the extension. Existing files are replaced."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Export:
     model: Annotated[pathlib.Path, tyro.conf.Positional]
     """Model file to read (.safetensors)."""
     out: Annotated[pathlib.Path, tyro.conf.Positional]
-    """File to write."""
+    """File to write. An existing file is replaced."""
     streaming: bool = False
     """Run one step per call instead of whole sequences."""
     network_only: bool = False

@@ -203,6 +203,21 @@ def test_what_a_file_holds_beside_the_network_is_left_out_only_if_told(jlstm_at,
         assert (tmp_path / words[-1]).exists()
 
 
+def test_a_program_says_what_it_replaces_and_does_not_replace_its_model(jlstm_at, tmp_path):
+    config = jlstm.Config.stack(8, [4])
+    jlstm.save("m.safetensors", config, jlstm.init(jax.random.key(0), config))
+    for replaced in (False, True):
+        code, out, _ = jlstm_at("export", "m.safetensors", "m.jax", "--platforms", "cpu")
+        assert code == 0 and ("The file existed and was replaced." in out) == replaced
+    (tmp_path / "link").symlink_to("m.safetensors")
+    code, out, err = jlstm_at("export", "m.safetensors", "link")
+    assert code == 2 and not out and "m.safetensors would be replaced by its own program" in err
+    assert jlstm.load("m.safetensors")[0] == config
+    (tmp_path / "m.jax").chmod(0o444)
+    code, out, err = jlstm_at("export", "m.safetensors", "m.jax")
+    assert code == 2 and not out and "the file is read-only" in err
+
+
 @pytest.mark.parametrize(
     "words",
     [["bech"], ["train"], ["train", "a", "--outt", "b"], ["bench", "--seconds", "x"], ["eval"]],

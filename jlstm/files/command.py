@@ -10,7 +10,7 @@ from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import models
 from jlstm.files.export import BATCH, Pairs, export
-from jlstm.files.writing import write_bytes
+from jlstm.files.writing import require_apart, try_by, write_bytes
 from jlstm.network import readout as readouts
 
 # The compatibility that JAX documents for jax.export.
@@ -35,21 +35,28 @@ def write(
 
     Args:
       model: the file that `save` or `jlstm train` wrote.
-      out: the file to write.
+      out: the file to write. If it exists, it is replaced, and the output says so.
       without_params: leave the parameters out; each call takes them as an argument.
       network_only: leave out a readout, and other arrays that the file holds beside the network.
       options: options of `export`.
 
     Raises:
       TypeError, ValueError: for the same reasons as `load` and `export`, or the file holds arrays
-        that are neither network nor readout, and `network_only` is not set.
+        that are neither network nor readout, and `network_only` is not set, or `model` and `out`
+        are the same file.
+      OSError: `out` cannot be written. This is found before the work.
     """
+    require_apart(model, out, "its own program, from which it cannot be read back")
+    try_by(out)
+    replaces = out.is_file()
     config, params = models.load(model)
     readout = None if network_only else _readout(model, config)
     exported = export(config, None if without_params else params, readout=readout, **options)
     content = bytes(exported.serialize())
     write_bytes(out, content)
     print(f"{out}: {len(content)} bytes, for {', '.join(exported.platforms)}")
+    if replaces:
+        print("The file existed and was replaced.")
     print(f"It is {PROMISE}. On a CPU it runs a scan, without the kernels of this library.")
     print("    import pathlib")
     print("    from jax.export import deserialize")

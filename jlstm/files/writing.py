@@ -12,6 +12,8 @@ from typing import Any
 
 from jlstm.files import temporary
 
+_CANNOT = "cannot write it: "
+
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Writes a file atomically.
@@ -60,6 +62,22 @@ def try_by(
     with _written(path, write, ending) as (_, place):
         if place is not None and not place.exists():
             _create_and_remove(place)
+
+
+def require_apart(source: pathlib.Path, out: pathlib.Path, what: str) -> None:
+    """ValueError if writing `out` would replace the file `source`, which `out` is made from.
+
+    Args:
+      source, out: the files.
+      what: what `out` would hold, such as "its own program".
+    """
+    if os.path.exists(source) and os.path.exists(out) and os.path.samefile(source, out):
+        raise ValueError(f"{source} would be replaced by {what}; choose another output file")
+
+
+def reason(error: OSError) -> str:
+    """Why a file could not be written, without its path."""
+    return (error.strerror or str(error)).removeprefix(_CANNOT)
 
 
 @contextlib.contextmanager
@@ -117,7 +135,7 @@ def _errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:  # of HDF5
             raise OSError(f"cannot write {os.fspath(path)}: {error}") from None
-        words = f"cannot write it: {error.strerror}"
+        words = f"{_CANNOT}{error.strerror}"
         raise type(error)(error.errno, words, os.fspath(path)) from None
 
 

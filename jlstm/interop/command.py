@@ -44,7 +44,8 @@ def convert(
     """Reads a network from one file, writes it to another, and prints what was done.
 
     Args:
-      source, out: the files. Their extensions tell their formats unless `from_` and `to` do.
+      source, out: the files. Their extensions tell their formats unless `from_` and `to` do. If
+        `out` exists, it is replaced, and the output says so.
       from_, to: one of KINDS.
       network_only: leave out further arrays of a jlstm file, such as the readout of `jlstm train`.
         Otherwise a jlstm file becomes an equal jlstm file, and other formats raise ValueError.
@@ -54,6 +55,7 @@ def convert(
     Raises:
       TypeError, ValueError: an extension is not known, a file cannot be read, or the other format
         does not support the network or the further arrays, or source and out are the same file.
+      OSError: `out` cannot be written. This is found before the work.
     """
     read, written = _kind("from", from_, source), _kind("to", to, out)
     given = {name: value for name, value in options.items() if value is not None}
@@ -69,6 +71,8 @@ def convert(
             "out"
         )
     _require_apart(source, read, out, written)
+    writing.try_by(out)
+    replaces = out.is_file()
     report = Report()
     config, params = _read(source, read, report, given)
     extra = models.extra_names(source) if read == "jlstm" else []
@@ -81,6 +85,8 @@ def convert(
         writing.write_bytes(out, source.read_bytes())
     else:
         _write(out, written, config, params, report)
+    if replaces:
+        report.add(f"{out} existed and was replaced")
     if extra:
         report.add(f"{validation.some(extra)}: {'left out' if network_only else 'copied'}")
     sizes = ", ".join(str(layer.hidden_size) for layer in config.layers)
@@ -97,12 +103,9 @@ def _require_apart(source: pathlib.Path, read: str, out: pathlib.Path, written: 
 
     Such a file may hold more than a network, which would be lost.
     """
-    same = source.exists() and out.exists() and out.samefile(source)
-    if same and not read == written == "jlstm":
-        raise ValueError(
-            f"{source} ({read}) would be replaced by its own conversion, which may hold less than "
-            "the file; choose another output file"
-        )
+    if not read == written == "jlstm":
+        what = "its own conversion, which may hold less than the file"
+        writing.require_apart(source, out, what)
 
 
 def _kind(which: str, given: str | None, path: pathlib.Path) -> str:

@@ -7,7 +7,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 
-from jlstm.files.writing import require_name
+from jlstm.files import writing
 
 
 def require_ready(
@@ -20,7 +20,7 @@ def require_ready(
       overwrite: whether the file may exist.
       try_save: is called with `path`, whose folder exists; raises OSError if saving would.
     """
-    require_name(path)
+    writing.require_name(path)
     with _refused(path):
         if path.is_file() and not overwrite:
             raise ValueError(
@@ -84,5 +84,4 @@ def _refused(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        words = (error.strerror or str(error)).removeprefix("cannot write it: ")
-        raise ValueError(f"cannot write the model to {path}: {words}") from None
+        raise ValueError(f"cannot write the model to {path}: {writing.reason(error)}") from None

@@ -94,6 +94,22 @@ def test_every_picture_of_the_report_is_there_and_shown(report):
     assert any("over_hidden_size" in name for name in shown)
 
 
+def test_a_report_says_what_it_replaces_and_does_not_replace_records(tmp_path, capsys):
+    path = tmp_path / "r.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in run({"jlstm scan": 1.0})))
+    command.run(path, None)
+    assert "replaced" not in capsys.readouterr().out
+    command.run(path, None)
+    assert "r.md, which existed and was replaced" in capsys.readouterr().out
+    (tmp_path / "r.md").chmod(0o444)
+    with pytest.raises(ValueError, match=r"cannot write the report .*r\.md: the file is read-only"):
+        command.run(path, None)
+    before = path.read_text()
+    with pytest.raises(ValueError, match="would be replaced by its own report"):
+        command.run(path.rename(tmp_path / "s.md"), None)
+    assert (tmp_path / "s.md").read_text() == before
+
+
 @pytest.mark.parametrize("product", [1.0, 1e4])
 def test_the_ceilings_of_a_roofline_run_from_left_to_right(product):
     """Also where all cases lie on one side of the knee."""

@@ -8,6 +8,7 @@ import pytest
 
 import jlstm
 from jlstm import Config, Layer
+from jlstm.interop import command
 from jlstm.interop.command import convert
 from tests.interop.frameworks import assert_fits, assert_same
 
@@ -140,6 +141,23 @@ def test_folders_are_refused_in_words(tmp_path):
         convert(tmp_path / "a.safetensors", tmp_path / "c.pt")
     with pytest.raises(FileNotFoundError, match=r"cannot write it.*missing/b\.pt"):
         convert(tmp_path / "a.safetensors", tmp_path / "missing" / "b.pt")
+
+
+def test_a_second_run_says_what_it_replaces(tmp_path, capsys):
+    config = Config.stack(5, [4])
+    jlstm.save(tmp_path / "a.safetensors", config, jlstm.init(jax.random.key(0), config))
+    out = tmp_path / "a.onnx"
+    for replaced in (False, True):
+        convert(tmp_path / "a.safetensors", out)
+        assert (f"{out} existed and was replaced" in capsys.readouterr().out) == replaced
+
+
+def test_a_file_that_cannot_be_written_is_known_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_read", lambda *_: pytest.fail("worked for nothing"))
+    (tmp_path / "b.onnx").touch(0o444)
+    for name, words in (("b.onnx", "read-only"), ("c" * 251 + ".onnx", "too long")):
+        with pytest.raises(OSError, match=f"cannot write it.* {words}"):
+            convert(tmp_path / "a.safetensors", tmp_path / name)
 
 
 def test_what_cannot_be_held_leaves_the_file_that_is_there_alone(tmp_path):

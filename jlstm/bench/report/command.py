@@ -6,7 +6,7 @@ from rich.console import Console
 
 from jlstm.bench import records
 from jlstm.bench.report import figures, markdown, pictures
-from jlstm.files.writing import write_bytes
+from jlstm.files import writing
 
 
 def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
@@ -17,7 +17,8 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
     Args:
       path: the .jsonl file, or one compressed as .jsonl.gz.
       out: the Markdown file. None means the path of the records with the extension .md. Pictures go
-        to a folder of the same name without the extension.
+        to a folder of the same name without the extension. Existing files are replaced, and the
+        output says so.
 
     Raises:
       ImportError: matplotlib is not installed.
@@ -41,13 +42,15 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
                 f"{place} holds the records, which the report would replace; pass another file "
                 "name with --out"
             )
+    replaces = out.is_file()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for place, content in files.items():
-            write_bytes(place, content)
+            writing.write_bytes(place, content)
     except OSError as error:
         raise ValueError(f"cannot write the report: {error}") from None
-    Console().print(f"report written to {out}", soft_wrap=True, markup=False, highlight=False)
+    said = f"report written to {out}" + ", which existed and was replaced" * replaces
+    Console().print(said, soft_wrap=True, markup=False, highlight=False)
 
 
 def _folder(out: pathlib.Path) -> pathlib.Path:
