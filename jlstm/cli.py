@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from jlstm import stopping
+
 # Names after one flag, or after several of them: --scope a b, --scope a --scope b.
 _Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
 
@@ -180,7 +182,8 @@ def main() -> None:
     """Runs the command line. Bad input prints one line on standard error and exits with code 2."""
     command = tyro.cli(Command, prog="jlstm", description="The LSTM for JAX.")  # type: ignore[arg-type]
     try:
-        _run(command)
+        with stopping.in_order():
+            _run(command)
     except (ValueError, TypeError, ImportError, OSError) as error:
         print(f"jlstm: {error}", file=sys.stderr)
         sys.exit(2)

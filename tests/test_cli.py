@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -216,6 +218,31 @@ def test_a_program_says_what_it_replaces_and_does_not_replace_its_model(jlstm_at
     (tmp_path / "m.jax").chmod(0o444)
     code, out, err = jlstm_at("export", "m.safetensors", "m.jax")
     assert code == 2 and not out and "the file is read-only" in err
+
+
+def test_sigterm_ends_a_command_in_order(jlstm_at, tmp_path, monkeypatch):
+    config = jlstm.Config.stack(8, [4])
+    jlstm.save("m.safetensors", config, jlstm.init(jax.random.key(0), config))
+    seen = []
+
+    def fsync(_):
+        seen.extend(os.listdir(tmp_path))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    code, out, err = jlstm_at("convert", "m.safetensors", "other.safetensors")
+    assert (code, out, err) == (143, "", "jlstm: stopped\n")
+    assert len(seen) == 2 and os.listdir(tmp_path) == ["m.safetensors"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_sigterm_stays_ignored_where_it_was(jlstm_at, monkeypatch):
+    monkeypatch.setattr(info, "show", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert jlstm_at("info") == (0, "", "")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(

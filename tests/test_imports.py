@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 # modules of different folders, the order of the last folder that contains both decides.
 RANKS = {
     "": [
-        ("dtypes", "initializers", "keys", "normalisation", "validation"),
+        ("dtypes", "initializers", "keys", "normalisation", "stopping", "validation"),
         ("activations",),
         ("layer",),
         ("config",),
