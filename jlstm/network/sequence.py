@@ -73,8 +73,8 @@ def run_layer(
     if not layer.bidirectional:
         own, carry, start = jax.tree.map(lambda a: a[None], (own, carry, start))
     masks, held = randomness.masks(times.keys, n, layer, xs.shape[1:-1], dtype)
-    # Zeros [*batch, I], even if T = 0, whose sharding type depends on the weights too. Before jax 0.9,
-    # their tangents would not have it.
+    # Zeros [*batch, I], even if T = 0, whose sharding type depends on the weights too. Before
+    # jax 0.9, their tangents would not have it.
     data = jnp.sum(xs[:0], axis=0) + jnp.sum(own.w_x[:0]).astype(xs.dtype)
     data = jax.lax.stop_gradient(data)
     inputs = Inputs(

@@ -45,10 +45,11 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
     replaces = out.is_file()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        writing.try_by(out)
         for place, content in files.items():
             writing.write_bytes(place, content)
     except OSError as error:
-        raise ValueError(f"cannot write the report: {error}") from None
+        raise ValueError(f"cannot write the report {out}: {writing.reason(error)}") from None
     said = f"report written to {out}" + ", which existed and was replaced" * replaces
     Console().print(said, soft_wrap=True, markup=False, highlight=False)
 
