@@ -5,10 +5,16 @@ import difflib
 import math
 import numbers
 import operator
+import os
+import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
+
+_SCREEN = 1500  # characters of a message
+_LONGEST_WORD = 300
+_LONGEST_VALUE = 200
 
 
 def printable(text: str) -> str:
@@ -16,21 +22,57 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def shortened(text: str, most: int = _LONGEST_VALUE) -> str:
+    """`text` without its middle if it has more than `most` characters.
+
+    >>> shortened("a" * 400, 10)
+    'aaaaa ... (400 characters) ... aaaaa'
+    """
+    half = most // 2
+    if len(text) <= most:
+        return text
+    return f"{text[:half]} ... ({len(text)} characters) ... {text[-half:]}"
+
+
+def shown(value: Any) -> str:
+    """The `repr` of a value, shortened."""
+    return shortened(repr(value))
+
+
+def fitting(text: str) -> str:
+    """`text` in printable form, shortened to what a screen shows.
+
+    Long words lose their middle first, as they are names from files. The rest of a message says
+    what to do.
+    """
+    # The first cut bounds the time for the others.
+    text = shortened(text, 100 * _SCREEN)
+    long = re.compile(rf"(?<!\S)\S{{{_LONGEST_WORD + 1},}}")
+    text = long.sub(lambda word: shortened(word[0], _LONGEST_WORD), text)
+    return shortened(printable(text), _SCREEN)
+
+
 @contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
-    """Escapes the messages of TypeErrors and ValueErrors, which may quote names from a file."""
+def plain_errors(path: str | os.PathLike[str] | None = None) -> Iterator[None]:
+    """Makes TypeErrors and ValueErrors fit to print. They may quote names from a file.
+
+    Their messages become what `fitting` returns, and begin with `path` unless they contain it.
+    """
     try:
         yield
     except (TypeError, ValueError) as error:
-        if str(error).isprintable():
+        said = str(error)
+        if path is not None and str(path) not in said:
+            said = f"{path}: {said}"
+        if (said := fitting(said)) == str(error):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(printable(str(error))) from None
+        raise kind(said) from None
 
 
 def nearest(word: str, known: Collection[str]) -> str:
     """A hint naming the known word closest to `word`, or all known words if none is close."""
-    close = difflib.get_close_matches(word, known, n=1)
+    close = difflib.get_close_matches(word[:_LONGEST_VALUE], known, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     return "known: " + ", ".join(repr(name) for name in sorted(known))
@@ -38,16 +80,16 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 def some(names: Collection[str]) -> str:
     """The first few names, and the number of the others."""
-    shown = ", ".join(sorted(names)[:8]) or "none"
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
+    first = ", ".join(shortened(name, 100) for name in sorted(names)[:8]) or "none"
+    return first if len(names) <= 8 else f"{first} and {len(names) - 8} more"
 
 
 def known_name(what: str, value: Any, known: Collection[str]) -> str:
     """`value` if it is one of the `known` names; otherwise a ValueError suggests the nearest."""
     if not isinstance(value, str):
-        raise TypeError(f"{what} is {value!r}; expected a name, one of {sorted(known)}")
+        raise TypeError(f"{what} is {shown(value)}; expected a name, one of {sorted(known)}")
     if value not in known:
-        raise ValueError(f"{what} is {value!r}, which is not known; {nearest(value, known)}")
+        raise ValueError(f"{what} is {shown(value)}, which is not known; {nearest(value, known)}")
     return value
 
 
@@ -55,21 +97,21 @@ def known_keys(what: str, keys: Collection[str], known: Collection[str]) -> None
     """Raises ValueError for the first of `keys` that is not `known`, and suggests the nearest."""
     for key in keys:
         if key not in known:
-            raise ValueError(f"{what} has no option {key!r}; {nearest(key, known)}")
+            raise ValueError(f"{what} has no option {shown(key)}; {nearest(key, known)}")
 
 
 def positive_int(what: str, value: Any) -> int:
     """`value` as an int of at least 1."""
     number = integer(what, value)
     if number < 1:
-        raise ValueError(f"{what} is {number}; expected a whole number of at least 1")
+        raise ValueError(f"{what} is {shown(number)}; expected a whole number of at least 1")
     return number
 
 
 def boolean(what: str, value: Any) -> bool:
     """`value` if it is True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{what} is {value!r}; expected True or False")
+        raise TypeError(f"{what} is {shown(value)}; expected True or False")
     return bool(value)
 
 
@@ -84,7 +126,7 @@ def number(
 ) -> float:
     """`value` as a finite float with low <= value <= high and above < value < below."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{what} is {value!r}; expected a number")
+        raise TypeError(f"{what} is {shown(value)}; expected a number")
     try:
         value = float(value)
     except OverflowError:
@@ -101,15 +143,15 @@ def number(
             if math.isfinite(bound)
         ]
         expected = " ".join(["a finite number", " and ".join(spans)]).strip()
-        raise ValueError(f"{what} is {value!r}; expected {expected}")
+        raise ValueError(f"{what} is {shown(value)}; expected {expected}")
     return value
 
 
 def integer(what: str, value: Any) -> int:
     """`value` as an int."""
     if isinstance(value, bool):
-        raise TypeError(f"{what} is {value!r}; expected a whole number")
+        raise TypeError(f"{what} is {shown(value)}; expected a whole number")
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{what} is {value!r}; expected a whole number") from None
+        raise TypeError(f"{what} is {shown(value)}; expected a whole number") from None

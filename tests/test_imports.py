@@ -59,7 +59,8 @@ RANKS = {
         ("sharded",),
     ],
     "files": [
-        ("aligned", "config_toml", "temporary"),
+        ("aligned", "temporary", "toml_text"),
+        ("config_toml",),
         ("tensor_file", "writing"),
         ("models",),
         ("export",),

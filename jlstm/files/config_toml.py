@@ -3,11 +3,11 @@
 import dataclasses
 import json
 import pathlib
-import tomllib
 from typing import Any, TypeVar
 
 from jlstm import validation
 from jlstm.config import Config, Layer
+from jlstm.files import toml_text
 
 _T = TypeVar("_T")
 
@@ -48,13 +48,13 @@ def loads(text: str) -> Config:
       TypeError, ValueError: the text is not TOML, a key is unknown (the message names the nearest)
         or missing, or Layer or Config refuses a value.
     """
-    return network(_parse(text, "the config"))
+    return network(toml_text.parsed(text, "the config"))
 
 
 def network(table: dict[str, Any]) -> Config:
     """The config of a parsed TOML table with the fields of Config and `[[layers]]` tables."""
     if not isinstance(table, dict):
-        raise ValueError(f"[network] is {table!r}; expected a table of options")
+        raise ValueError(f"[network] is {validation.shown(table)}; expected a table of options")
     table = dict(table)
     layers = table.get("layers", [])
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
@@ -70,7 +70,7 @@ def network(table: dict[str, Any]) -> Config:
 def section(what: str, cls: type[_T], table: dict[str, Any]) -> _T:
     """A dataclass from a parsed TOML table. Unknown and missing keys raise ValueError."""
     if not isinstance(table, dict):
-        raise ValueError(f"{what} is {table!r}; expected a table of options")
+        raise ValueError(f"{what} is {validation.shown(table)}; expected a table of options")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     validation.known_keys(what, table, fields)
     for name, field in fields.items():
@@ -86,18 +86,13 @@ def read(path: str | pathlib.Path) -> dict[str, Any]:
       ValueError: the file cannot be read or is not TOML. The message names the file.
     """
     try:
-        return _parse(pathlib.Path(path).read_text(encoding="utf-8"), str(path))
+        with open(path, encoding="utf-8") as file:
+            text = file.read(toml_text.LONGEST + 1)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file") from None
-
-
-def _parse(text: str, what: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ValueError(f"{what} is not valid TOML: {error}") from None
+    return toml_text.parsed(text, str(path))
 
 
 def _options(value: Config | Layer) -> dict[str, Any]:

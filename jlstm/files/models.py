@@ -111,8 +111,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
             shape, dtype = tensor_file.described(file, name)
             if (shape, dtype) != (wanted.shape, wanted.dtype):
                 raise ValueError(
-                    f"{path}: tensor {name} is {dtype}{list(shape)}, but its config needs "
-                    f"{wanted.dtype}{list(wanted.shape)}"
+                    f"{path}: tensor {name} is {dtype}{validation.shown(list(shape))}, but its "
+                    f"config needs {wanted.dtype}{list(wanted.shape)}"
                 )
         leaves = [tensor_file.tensor(file, name) for name in expected]
     return config, jax.tree.unflatten(jax.tree.structure(shapes), leaves)

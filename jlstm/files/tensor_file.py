@@ -57,7 +57,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Config, Any]]:
         if int.from_bytes(start, "little") <= whole - 8:
             require_bounded(path, start)
         with (
-            validation.plain_errors(),
+            validation.plain_errors(path),
             safetensors.safe_open(path, framework="numpy") as file,  # type: ignore[no-untyped-call]
         ):
             held = file.metadata() or {}
@@ -67,10 +67,10 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Config, Any]]:
                     "no jlstm config; convert torch's weights by jlstm.interop.from_torch(path) or "
                     "jlstm convert --from torch"
                 )
-            if held.get("format_version") != VERSION:
+            if (written := str(held.get("format_version"))) != VERSION:
                 raise ValueError(
-                    f"{path} has format version {held.get('format_version')}, but this jlstm reads "
-                    f"version {VERSION}; install a newer jlstm"
+                    f"{path} has format version {validation.shortened(written)}, but "
+                    f"this jlstm reads version {VERSION}; install a newer jlstm"
                 )
             try:
                 config = config_toml.loads(held["config"])
