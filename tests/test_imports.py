@@ -67,7 +67,7 @@ RANKS = {
         ("command",),
     ],
     "interop": [
-        ("needs", "protobuf", "report"),
+        ("archives", "needs", "protobuf", "report", "sources"),
         ("sides",),
         ("tensorflow",),
         ("cudnn", "equinox", "flax", "haiku", "keras", "onnx", "torch"),
@@ -99,8 +99,9 @@ RANKS = {
         ("conversion",),
     ],
     "interop/torch": [
-        ("files", "names", "tensor_files"),
-        ("forms",),
+        ("names", "objects", "tensor_files"),
+        ("forms", "pickles"),
+        ("files",),
         ("states",),
         ("conversion",),
     ],

@@ -1,5 +1,6 @@
 """Files of torch that are not plain files of a state dict."""
 
+import collections
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import pytest
 import jlstm
 from jlstm.interop import from_torch
 from jlstm.interop.command import convert
+from jlstm.interop.torch import files
 from tests.interop.frameworks import assert_same
 from tests.interop.test_bad_files import mutated, refused
 
@@ -148,4 +150,48 @@ def test_what_torch_says_of_a_file_is_passed_on(tmp_path):
                 data = data.replace(b"}", b"\xff", 1)
             to.writestr(entry.filename, data)
     with pytest.raises(ValueError, match=r"newer: Unsupported operand 255$"):
+        from_torch(tmp_path / "b.pt")
+
+
+def test_all_kinds_of_tensors_are_as_torch_reads_them(tmp_path):
+    """Views, shared and empty storages, parameters, attributes; beside them what is left out."""
+    base = torch.arange(24.0).reshape(4, 6)
+    marked = torch.ones(2)
+    marked.note = "with an attribute"
+    kinds = [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.uint8]
+    kinds += [torch.complex64, torch.float8_e4m3fn, torch.uint16]
+    state = {
+        "whole": base,
+        "part": base[1:, ::2].T,
+        "again": [base, (base,)],
+        "empty": torch.zeros(0, 3),
+        "scalar": torch.tensor(3.0),
+        "parameter": torch.nn.Parameter(base[0]),
+        "marked": marked,
+        **{str(kind): torch.ones(3).to(kind) for kind in kinds},
+    }
+    others = {
+        "counter": collections.Counter("aab"),
+        "others": [{1, 2}, torch.float32, torch.Size([2]), torch.device("cpu"), b"ab", 2j],
+        "numbers": [1, -1, 300, 2**40, 2**80, -0.5, None, True, {3: "a", None: 1, 0.5: 2}],
+    }
+    torch.save(state | others, tmp_path / "a.pt")
+    wanted = torch.load(tmp_path / "a.pt", weights_only=True)
+    found = files.read(tmp_path / "a.pt")
+    assert found.keys() == wanted.keys()
+    assert found["numbers"] == wanted["numbers"]
+    found["again"], wanted["again"] = found["again"][1][0], wanted["again"][1][0]
+    for name in state:
+        assert found[name].dtype == wanted[name].dtype
+        assert found[name].stride() == wanted[name].stride()
+        assert found[name].tolist() == wanted[name].tolist()
+
+
+def test_files_of_big_endian_machines(tmp_path):
+    torch.save(torch.nn.LSTM(5, 4).state_dict(), tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as whole, zipfile.ZipFile(tmp_path / "b.pt", "w") as to:
+        for entry in whole.infolist():
+            big = entry.filename.endswith("byteorder")
+            to.writestr(entry.filename, b"big" if big else whole.read(entry))
+    with pytest.raises(ValueError, match=r"b\.pt .* its numbers are big-endian"):
         from_torch(tmp_path / "b.pt")

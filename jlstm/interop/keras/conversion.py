@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jlstm import validation
 from jlstm.config import Config, Layer
-from jlstm.interop import needs
+from jlstm.interop import needs, sources
 from jlstm.interop.keras import choice, files, live, names
 from jlstm.interop.keras import layers as keras_layers
 from jlstm.interop.keras.names import MERGES
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import keras
 
 
+@sources.in_words
 def from_keras(
     source: "keras.Layer | Sequence[keras.Layer] | str | os.PathLike",
     *,

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from jlstm import validation
 from jlstm.config import Config
-from jlstm.interop import needs
+from jlstm.interop import needs, sources
 from jlstm.interop.onnx import builder, stacks, states
 from jlstm.interop.onnx import layers as onnx_layers
 from jlstm.interop.onnx.graph import Graph
@@ -30,6 +29,7 @@ _OPTIONS = (
 _UNFORESEEN = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError)
 
 
+@sources.in_words
 def from_onnx(
     source: "onnx.ModelProto | str | os.PathLike",
     *,
@@ -77,8 +77,7 @@ def from_onnx(
     if not isinstance(source, (str, os.PathLike, onnx.ModelProto)):
         raise TypeError(f"source is {type(source).__name__}; expected an onnx.ModelProto or a path")
     try:
-        with validation.plain_errors():
-            return _read(source, node, report)
+        return _read(source, node, report)
     except _UNFORESEEN as error:
         raise ValueError(
             f"the model cannot be read: {type(error).__name__} {str(error)!r:.200}; check it with "

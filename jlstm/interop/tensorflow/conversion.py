@@ -8,6 +8,7 @@ import numpy as np
 
 from jlstm import validation
 from jlstm.config import Config
+from jlstm.interop import sources
 from jlstm.interop.report import Report
 from jlstm.interop.sides import (
     join,
@@ -26,6 +27,7 @@ from jlstm.params import Params
 _OPTIONS = ("bidirectional", "projection_size", "peepholes", "cell_clip", "projection_clip")
 
 
+@sources.in_words
 def from_tensorflow(
     source: Mapping[str, Any] | str | os.PathLike,
     *,
@@ -72,8 +74,7 @@ def from_tensorflow(
         forget_bias = validation.number("forget_bias", forget_bias)
     options: dict[str, Any] = {"activation": activation, "cell_activation": activation}
     options |= {"cell_clip": cell_clip, "projection_clip": projection_clip}
-    with validation.plain_errors():
-        return _network(source, scopes, forget_bias, options, report)
+    return _network(source, scopes, forget_bias, options, report)
 
 
 def to_tensorflow(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jlstm.config import Config, Layer
-from jlstm.interop import needs
+from jlstm.interop import needs, sources
 from jlstm.interop.report import Report
 from jlstm.interop.sides import Side, join, network, require, sides_of
 from jlstm.interop.torch import files, forms, names, states, tensor_files
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
+@sources.in_words
 def from_torch(
     source: "torch.nn.LSTM | torch.nn.LSTMCell | Mapping[str, torch.Tensor] | str | os.PathLike",
     *,
@@ -32,7 +33,7 @@ def from_torch(
     Args:
       source: a torch.nn.LSTM or LSTMCell; a state dict that contains one, possibly nested in a
         mapping such as {"model": ...}; or a file of a state dict: .safetensors, or one that
-        `torch.save` wrote, which is read with weights_only=True. No code in files runs.
+        `torch.save` wrote. No code in files runs.
       prefix: prefix of the LSTM's names in the state dict, such as "encoder.". It is needed only if
         the state dict contains several LSTMs. A list of prefixes, lowest layer first, forms one
         stack, as of the LSTMs or LSTMCells in a ModuleList: ["rnns.0", "rnns.1"].
@@ -74,7 +75,7 @@ def from_torch(
             f"source is {type(state).__name__}; expected a torch.nn.LSTM or LSTMCell, a state "
             f"dict, or a file of a state dict{hint}"
         )
-    state = dict(names.flat(state))
+    state = names.flat(state)
     found = names.lstms(state)
     prefixes = names.prefixes_of(state, found, prefix)
     tensors = [states.tensors_of(state, own, found[own]) for own in prefixes]

@@ -1,18 +1,26 @@
 """Reads files of torch.save. No code in them runs, and all claimed sizes are checked."""
 
-import collections
 import contextlib
 import os
-import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from jlstm import validation
-from jlstm.interop import needs
+from jlstm.interop import archives, needs
+from jlstm.interop.torch import pickles
+from jlstm.interop.torch.objects import RefusedError, Skipped, Tensor
 
 _LARGEST_RECORD = 1 << 20  # bytes outside the tensors' data; a tensor needs some 100
 _EARLIER = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
+# The types of storages by their names in torch.
+_DTYPES = {"Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16"}
+_DTYPES |= {"Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8"}
+_DTYPES |= {"Bool": "bool", "ComplexFloat": "complex64", "ComplexDouble": "complex128"}
+_DTYPES = {f"torch.{name}Storage": dtype for name, dtype in _DTYPES.items()}
+_DTYPES["torch.storage.UntypedStorage"] = "uint8"
 
 
 def read(path: str | os.PathLike) -> Any:
@@ -21,19 +29,31 @@ def read(path: str | os.PathLike) -> Any:
     Raises:
       ValueError: the file cannot be read, is damaged, or holds a program or other objects.
     """
-    torch = needs.module("torch")
+    needs.module("torch")
     with _readable(path):
-        entries = _entries(path)
-    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        _require_newer(path)
+        with archives.opened(path) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            program = any(name.endswith("/constants.pkl") for name in entries)
+            if not program:
+                _require_plain(entries)
+                root = next((n[:-8] for n in entries if n.endswith("data.pkl")), "archive/")
+                order = f"{root}byteorder"
+                if order in entries and archive.read(order) != b"little":
+                    raise ValueError(
+                        "its numbers are big-endian; save it again on a machine that is not"
+                    )
+                data = archive.read(f"{root}data.pkl")
+    if program:
         raise ValueError(
             f"{path} is a program of TorchScript, which torch.jit.save wrote. If you trust it, "
             "load it in torch, and convert a file of its state dict: "
             f'torch.save(torch.jit.load({str(path)!r}, "cpu").state_dict(), "weights.pt")'
         )
     with _readable(path):
-        sizes = _sizes(entries)
-        made = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        _check_storages(made, sizes)
+        made = pickles.loads(data, _tensors(path, root, entries), _is_plain)
+        if isinstance(made, Skipped):
+            raise ValueError(f"it holds an object of {made.name} alone")
     return made
 
 
@@ -44,28 +64,25 @@ def _readable(path: str | os.PathLike) -> Iterator[None]:
         yield
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # a damaged file can make torch's reader raise anything
-        why = validation.printable(_words(str(error)) or type(error).__name__)
+    except Exception as error:  # a damaged pickle can raise many
+        why = validation.printable(_words(error)) or type(error).__name__
         raise ValueError(
             f"{path} is not a file of tensors; expected one that torch.save(module.state_dict(), "
             f"path) wrote, in torch 1.6 or newer: {why}"
         ) from None
 
 
-def _words(error: str) -> str:
-    """What the message of an error of torch's reader tells."""
-    # The words of torch 2.0 to 2.3, of later versions, and of later versions for modules like os.
-    known = r"(?:Unsupported class|Unsupported global: GLOBAL|unsupported GLOBAL) (\S{1,100})"
-    if refused := re.search(known, error):
+def _words(error: Exception) -> str:
+    """What an error tells."""
+    if isinstance(error, RefusedError):
         return (
-            f"it holds an object of {refused[1]}, whose code is not run. If you trust the file, "
-            "load it in torch where that class is defined, by held = torch.load(path, "
+            f"it holds an object of {error.args[0]:.100}, whose code is not run. If you trust the "
+            "file, load it in torch where that class is defined, by held = torch.load(path, "
             "weights_only=False), and save the state dict alone: torch.save(held, path), where "
             'held["state_dict"] takes the place of held for a checkpoint of Lightning, and '
             "held.state_dict() for a whole module"
         )
-    inner = re.search(r"WeightsUnpickler error:\s*(.*)", error)
-    return inner[1] if inner else error.strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0][:500]
 
 
 def require_room(path: str | os.PathLike, tensors: Iterable[Any]) -> None:
@@ -78,7 +95,7 @@ def require_room(path: str | os.PathLike, tensors: Iterable[Any]) -> None:
         )
 
 
-def _entries(path: str | os.PathLike) -> list[zipfile.ZipInfo]:
+def _require_newer(path: str | os.PathLike) -> None:
     with open(path, "rb") as file:
         start = file.read(len(_EARLIER))
     if start == _EARLIER:
@@ -86,45 +103,59 @@ def _entries(path: str | os.PathLike) -> list[zipfile.ZipInfo]:
             "torch before 1.6 wrote it; write it anew with a newer torch: "
             f'torch.save(torch.load({str(path)!r}, "cpu", weights_only=True), "weights.pt")'
         )
-    with zipfile.ZipFile(path) as archive:
-        return archive.infolist()
 
 
-def _sizes(entries: Sequence[zipfile.ZipInfo]) -> collections.Counter[int]:
-    """The sizes of the tensor data in an archive.
-
-    Raises:
-      ValueError: it is compressed, or has much content besides tensors.
-    """
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+def _require_plain(entries: Mapping[str, zipfile.ZipInfo]) -> None:
+    """ValueError if an archive is compressed, or has much content besides tensors."""
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
         raise ValueError("it is compressed, which torch.save never does")
-    size = sum(entry.file_size for entry in entries if "/data/" not in entry.filename)
+    size = sum(entry.file_size for name, entry in entries.items() if "/data/" not in name)
     if size > _LARGEST_RECORD:
         raise ValueError(
             f"it has {size} bytes besides its tensors; expected at most {_LARGEST_RECORD}: save "
             "only the LSTM's state dict"
         )
-    return collections.Counter(e.file_size for e in entries if "/data/" in e.filename)
 
 
-def _check_storages(state: Any, sizes: collections.Counter[int]) -> None:
-    """ValueError if tensors claim more bytes than the file, which torch maps, has for them."""
+def _is_plain(name: str) -> bool:
+    """Whether a name is that of a dtype, a storage or a small class of torch."""
     torch = needs.module("torch")
-    seen: set[int] = set()  # a pickle may contain an object many times
+    if name in ("torch.Size", "torch.device", "torch.Tensor", "torch.nn.parameter.Parameter"):
+        return True
+    found = vars(torch).get(name.removeprefix("torch."))
+    plain = (torch.dtype, torch.qscheme, torch.layout, torch.memory_format)
+    return isinstance(found, plain) or (found is not None and name.endswith("Storage"))
 
-    def tensors(value: Any) -> Iterator[Any]:
-        if id(value) in seen:
-            return
-        seen.add(id(value))
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, (Mapping, list, tuple)):
-            for part in value.values() if isinstance(value, Mapping) else value:
-                yield from tensors(part)
 
-    # Sparse tensors and meta tensors are never read as weights.
-    plain = [t for t in tensors(state) if t.layout == torch.strided and not t.is_meta]
-    storages = [tensor.untyped_storage() for tensor in plain]
-    claimed = {storage.data_ptr(): storage.nbytes() for storage in storages if storage.nbytes()}
-    if not collections.Counter(claimed.values()) <= sizes:
-        raise ValueError("its tensors do not have the sizes that it claims")
+def _tensors(
+    path: str | os.PathLike, root: str, entries: Mapping[str, zipfile.ZipInfo]
+) -> Callable[[Tensor], Any]:
+    """A function that makes the tensors of a file, which are views of it."""
+    torch = needs.module("torch")
+    whole = np.memmap(path, np.uint8, "c")
+    places: dict[str, int] = {}
+
+    def place(key: str) -> int:
+        if key not in places:
+            places[key] = archives.beginning(whole, entries[key])
+        return places[key]
+
+    def tensor(of: Tensor) -> Any:
+        stored = _DTYPES.get(of.storage.kind)
+        if stored is None:
+            raise ValueError(f"a tensor in it has the data of a {of.storage.kind}")
+        key, dtype = f"{root}data/{of.storage.key}", getattr(torch, stored)
+        size = of.storage.size * dtype.itemsize
+        if key not in entries or size != entries[key].file_size:
+            raise ValueError("its tensors do not have the sizes that it claims")
+        if of.dtype:
+            dtype = vars(torch).get(of.dtype.removeprefix("torch."))
+            if not isinstance(dtype, torch.dtype):
+                raise ValueError(f"a tensor in it has the dtype {of.dtype!r:.80}")
+        count = size // dtype.itemsize
+        data = torch.empty(0, dtype=dtype)
+        if count:
+            data = torch.frombuffer(whole, dtype=dtype, count=count, offset=place(key))
+        return data.as_strided(of.shape, of.strides, of.offset)
+
+    return tensor

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _DEEPEST = 4  # levels of nested mappings that are searched
+_MOST = 1 << 23  # characters of all names; 10000 tensors have some 500000
 _LISTED = 20  # prefixes that an error lists
 # A weight of an LSTM, plain or in one of the forms that weight dropout, weight norm, pruning and
 # other parametrizations store instead. DOTALL bounds the time that a crafted name takes.
@@ -20,13 +21,29 @@ _OWN = re.compile(r"(weight|bias)(_|$)|parametrizations\.")
 Forms = dict[str, str]
 
 
-def flat(state: Mapping[Any, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """The named values of nested mappings: {"model": {"a.b": ...}} has the name "model.a.b"."""
+def flat(state: Mapping[Any, Any]) -> dict[str, Any]:
+    """The named values of nested mappings: {"model": {"a.b": ...}} has the name "model.a.b".
+
+    Raises:
+      ValueError: there are very many, which is possible where mappings hold others several times.
+    """
+    return dict(_flat(state, "", 0, [0]))
+
+
+def _flat(
+    state: Mapping[Any, Any], above: str, depth: int, taken: list[int]
+) -> Iterator[tuple[str, Any]]:
     for name, value in state.items():
+        taken[0] += 1 + (len(above) + len(name) if isinstance(name, str) else 0)
+        if taken[0] > _MOST:
+            raise ValueError(
+                f"the names in the state dict take more than {_MOST} characters; pass the state "
+                "dict of the LSTM alone"
+            )
         if not isinstance(name, str):
             continue
         if isinstance(value, Mapping) and depth < _DEEPEST:
-            yield from flat(value, f"{above}{name}.", depth + 1)
+            yield from _flat(value, f"{above}{name}.", depth + 1, taken)
         else:
             yield f"{above}{name}", value
 

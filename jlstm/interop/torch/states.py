@@ -11,6 +11,7 @@ from jlstm.interop.report import Report
 from jlstm.interop.sides import Gates, Side, split
 from jlstm.interop.torch import forms, names
 from jlstm.interop.torch.names import Forms
+from jlstm.interop.torch.objects import Skipped
 
 
 def tensors_of(
@@ -98,6 +99,10 @@ def _side(arrays: Mapping[str, np.ndarray], prefix: str, end: str) -> Side:
 
 def _dense(name: str, value: Any) -> Any:
     torch = needs.module("torch")
+    if isinstance(value, Skipped):
+        raise ValueError(
+            f"{name} is stored by {value.name}; expected a dense tensor that holds its values"
+        )
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} is {type(value).__name__}; expected a torch.Tensor")
     if value.is_meta or value.is_quantized or value.layout != torch.strided:

@@ -1,0 +1,45 @@
+"""What the errors of all `from_*` functions have in common: they name the file, and are short."""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from jlstm import validation
+
+_LONGEST = 1_600  # characters of an error, a screen of 80 columns and 20 rows
+_ENDING = 300  # characters of a longer error's end that are kept; it says what to do
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+
+def in_words(read: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+    """Wraps a reader, so that errors name its file, are safe to print, and fit on a screen.
+
+    The file is the first argument or the keyword `source`, if that is a path.
+    """
+
+    @functools.wraps(read)
+    def wrapped(*args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
+        try:
+            return read(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            source = args[0] if args else kwargs.get("source")
+            path = source if isinstance(source, (str, os.PathLike)) else ""
+            words = shortened(str(error), os.fspath(path))
+            if words == str(error):
+                raise
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(words) from None
+
+    return wrapped
+
+
+def shortened(words: str, path: str = "") -> str:
+    """An error that is safe to print and fits on a screen. It begins with a path it lacks."""
+    lead = "" if path in words else f"{path}: "
+    made = validation.printable(lead + words)
+    if len(made) > _LONGEST:
+        made = f"{made[: _LONGEST - _ENDING]} ... {made[-_ENDING:]}"
+    return made

@@ -1,0 +1,41 @@
+"""The limits within which every reader stays, whatever is in a file."""
+
+import pathlib
+import time
+
+from tests.interop.test_bad_files import peak_memory
+
+SECONDS = 1.0
+LITTLE, TIMES = 64 << 20, 4  # bytes of memory: LITTLE and TIMES the file
+LONGEST = 2_000  # characters of an error
+
+
+def files_of(path):
+    """A file, and what belongs to it."""
+    return [p for p in path.parent.glob(f"{path.stem}*") if p.is_file()]
+
+
+def refused(read, path, named=None):
+    """Reads a file that may be broken; its error, or None.
+
+    Asserts that the time and the memory are bounded by the size of the file, and that nothing is
+    written beside it. An error must be a ValueError or TypeError that names the file and is short.
+    """
+    path = pathlib.Path(path)
+    before = set(path.parent.iterdir())
+    size = sum(file.stat().st_size for file in files_of(path))
+    held, began, error = peak_memory(anew=True), time.process_time(), None
+    try:
+        read(path)
+    except (ValueError, TypeError) as found:
+        error = found
+    took, more = time.process_time() - began, peak_memory() - held
+    assert set(path.parent.iterdir()) == before
+    assert took < SECONDS + size / 20e6, f"{took:.2f} s"
+    assert more < LITTLE + TIMES * size, f"{more >> 20} MiB for {size} bytes: {error}"
+    if error is not None:
+        words = str(error)
+        assert (named or path.stem) in words, words[:500]
+        assert 20 < len(words) < LONGEST, words[:500]
+        assert words.isprintable(), words[:500]
+    return error
