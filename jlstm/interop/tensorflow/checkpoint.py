@@ -7,6 +7,7 @@ tensorflow/core/protobuf/tensor_bundle.proto. Files of the format before it, V1,
 """
 
 import contextlib
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Collection, Iterator
@@ -19,6 +20,8 @@ from jlstm.interop.protobuf import varint
 from jlstm.interop.tensorflow import checkpoint_v1, objects, table
 
 _TEXT = 7  # the dtype number of texts
+_MOST, _MOST_BYTES = 100_000, 1 << 24  # names, and bytes of all names
+_MOST_AXES = 254  # as TensorFlow allows
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 9: "int64", 14: "bfloat16", 19: "float16"}
 
 
@@ -145,8 +148,14 @@ def _prefix(path: pathlib.Path) -> str:
 
 def _entries(index: bytes) -> Iterator[tuple[str, bytes]]:
     whole = memoryview(index)
+    count = taken = 0
     for _, handle in table.blocks(whole):
         for key, value in table.entries(whole, handle):
+            count, taken = count + 1, taken + len(key)
+            if count > _MOST or taken > _MOST_BYTES:
+                raise ValueError(
+                    f"its index has more than {_MOST} names, or {_MOST_BYTES} bytes of names"
+                )
             if not key.startswith(b"\0"):  # such keys are binary, for slices of variables
                 yield key.decode(), bytes(value)
 
@@ -165,7 +174,10 @@ def _entry(value: bytes) -> _Entry:
             case 1, int():
                 entry = entry._replace(dtype=given)
             case 2, bytes():
-                dims = [dict(_fields(d)) for f, d in _fields(given) if f == 2]  # type: ignore[arg-type]
+                found = itertools.islice(_fields(given), _MOST_AXES + 1)
+                dims = [dict(_fields(d)) for f, d in found if f == 2]  # type: ignore[arg-type]
+                if len(dims) > _MOST_AXES:
+                    raise ValueError(f"an array has more than {_MOST_AXES} axes")
                 entry = entry._replace(shape=tuple(int(d.get(1, 0)) for d in dims))
             case 3, int():
                 entry = entry._replace(shard=given)

@@ -20,6 +20,8 @@ from jlstm.interop.protobuf import BYTES
 from jlstm.interop.tensorflow import table
 
 _LARGEST = 1 << 20  # bytes of the description; a variable takes some 60
+_MOST = 20_000  # variables; real checkpoints have some hundred
+_MOST_AXES = 254  # as TensorFlow allows
 _MOST_FIELDS = 16  # of a message with a variable's values; it has four
 _VALUES = {1: ("float32", 5), 2: ("float64", 6)}  # by TensorFlow's dtype: the field of the values
 
@@ -80,9 +82,11 @@ def read(saved: Saved, names: Collection[str]) -> dict[str, np.ndarray]:
 
 def _variables(message: memoryview) -> Iterator[tuple[str, Variable]]:
     """The variables of the description: a SavedTensorSlices with a SavedTensorSliceMeta."""
-    for meta in _parts(message, 1):
-        for part in _parts(meta, 1):
-            yield _variable(part)
+    found = (part for meta in _parts(message, 1) for part in _parts(meta, 1))
+    for count, part in enumerate(found):
+        if count == _MOST:
+            raise ValueError(f"it has more than {_MOST} variables")
+        yield _variable(part)
 
 
 def _variable(message: memoryview) -> tuple[str, Variable]:
@@ -93,7 +97,9 @@ def _variable(message: memoryview) -> tuple[str, Variable]:
         if field.number == 1:
             name = bytes(part)
         elif field.number == 2:
-            shape = [_size(dim) for dim in _parts(part, 2)]
+            shape = [_size(dim) for dim in itertools.islice(_parts(part, 2), _MOST_AXES + 1)]
+            if len(shape) > _MOST_AXES:
+                raise ValueError(f"a variable has more than {_MOST_AXES} axes")
         elif field.number == 3:
             dtype = field.value
         elif field.number == 4:

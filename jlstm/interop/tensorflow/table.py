@@ -17,6 +17,7 @@ _MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _FOOTER = 48
 _TRAILER = 5  # bytes after a block: how it is compressed, and its checksum
 _LONGEST = 1 << 12  # bytes of a key, a variable's name; real names have some hundred
+_MOST = 100_000  # keys in a block, and blocks; real checkpoints have some thousand
 _SHARING = 16  # keys in a row that share their beginnings; after them, one is stored whole
 
 
@@ -69,8 +70,11 @@ def entries(table: memoryview, handle: bytes) -> Iterator[tuple[bytes, memoryvie
         raise ValueError("its index is compressed, which TensorFlow never does")
     restarts = int.from_bytes(block[-4:], "little")
     end = size - 4 - 4 * restarts
-    at, key, taken = 0, b"", 0
+    at, key, taken, count = 0, b"", 0, 0
     while at < end:
+        count += 1
+        if count > _MOST:
+            raise ValueError(f"a block of its index has more than {_MOST} names")
         shared, at = varint(block, at)
         own, at = varint(block, at)
         length, at = varint(block, at)

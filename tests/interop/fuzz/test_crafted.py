@@ -2,14 +2,18 @@
 
 import pytest
 
-from jlstm.interop import from_torch
-from tests.interop.fuzz import crafted_torch
+from jlstm.interop import from_tensorflow, from_torch
+from tests.interop.fuzz import crafted_tensorflow, crafted_torch
 from tests.interop.fuzz.bounds import refused
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-READERS = {".pt": from_torch}
-CRAFTED = {".pt": crafted_torch.CRAFTED}
+READERS = {".pt": from_torch, ".index": from_tensorflow, ".ckpt": from_tensorflow}
+CRAFTED = {
+    ".pt": crafted_torch.CRAFTED,
+    ".index": crafted_tensorflow.CRAFTED,
+    ".ckpt": crafted_tensorflow.CRAFTED_V1,
+}
 CASES = [(ending, name) for ending, own in CRAFTED.items() for name in own]
 
 
