@@ -176,7 +176,10 @@ CRAFTED = {
     ),
     "variables": (lambda: [(b"", field(1, b"\x0a\x00" * 500_000))], "without a name"),
     "names": (lambda: [described(*((b"%x" % n, ()) for n in range(20_000)))], "no LSTM cell"),
-    "dimensions": (lambda: [described((KERNEL, (1,) * 50_000), (BIAS, (16,)))], "more than 254 axes"),
+    "dimensions": (
+        lambda: [described((KERNEL, (1,) * 50_000), (BIAS, (16,)))],
+        "more than 254 axes",
+    ),
     "fields of values": (
         lambda: [*WHOLE[:2], values(KERNEL, 2, 144, b"\x08\x00" * 4_000_000)],
         "values of lstm_cell/kernel are not stored as TensorFlow does",
