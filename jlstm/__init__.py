@@ -1,6 +1,5 @@
 """jlstm: the LSTM for JAX, as pure functions over parameters and a (c, h) carry."""
 
-from jlstm.cell import lstm_cell
 from jlstm.config import Config, Layer
 from jlstm.convolution import ConvParams, conv_lstm, init_conv_lstm
 from jlstm.files.export import export
@@ -11,7 +10,7 @@ from jlstm.named import params_from_dict
 from jlstm.network.sequence import lstm
 from jlstm.network.sharded import apply_sharded
 from jlstm.network.stack import LayerTrace, Trace, apply, apply_truncated, trace
-from jlstm.network.step import step
+from jlstm.network.step import lstm_cell, step
 from jlstm.packing import Packed, pack, unpack
 from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, init, initial_carry
 from jlstm.weight_decay import decay_mask

@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding
 
-from jlstm import activations, arguments, normalisation
+from jlstm import activations, normalisation
 from jlstm.dtypes import state_dtype
 from jlstm.layer import Layer
 from jlstm.params import Affine, Carry, LayerParams, start_of_layer
@@ -247,49 +247,6 @@ def output(
     z = z + of_rank(params.highway.b.astype(z.dtype), z)
     passed = jax.nn.sigmoid(z).astype(dtype)
     return passed * x + (1 - passed) * h
-
-
-def lstm_cell(
-    params: LayerParams, carry: Carry | None, x: jax.Array, layer: Layer | None = None
-) -> tuple[Carry, jax.Array]:
-    """Runs one layer for one step.
-
-    Products are computed in the wider of the dtypes of x and w_x. There is no random key, so
-    nothing is dropped.
-
-    Args:
-      params: the layer's parameters: w_x [I, 4H], w_h [P, 4H], b [4H] or None, and those that its
-        variant adds.
-      carry: Carry(c [*batch, H], h [*batch, P]); None for the initial carry.
-      x: input [*batch, I], floating point.
-      layer: the layer's options. By default a plain layer of H units, with a bias unless params.b
-        is None.
-
-    Returns:
-      The next carry, and the output [*batch, P] in the dtype of the products. The output is the h
-      of the carry, combined with the layer's input if the layer is residual or a highway.
-
-    Raises:
-      TypeError, ValueError: shapes or dtypes do not fit, or the layer is bidirectional or runs
-        backward, so that it has no single next step.
-
-    >>> params = LayerParams(jnp.ones((6, 16)), jnp.ones((4, 16)), jnp.zeros(16))
-    >>> carry, y = lstm_cell(params, None, jnp.ones((1, 6)))
-    >>> carry.c.shape, y.shape
-    ((1, 4), (1, 4))
-    """
-    layer = arguments.layer_of(params, layer)
-    arguments.forward_in_time((layer,))
-    x = jnp.asarray(arguments.as_array("x", x))
-    arguments.features("x", x, ("*batch", "I"), params.w_x.shape[-2])
-    dtype = common_dtype(params, x)
-    batch_shape = x.shape[:-1]
-    if carry is None:
-        carry = started(layer, params.initial_carry, x, dtype)
-    arguments.carry("carry", carry, layer, batch_shape)
-    carry = like_data(carry, x, dtype)
-    carry = one_step(layer, params, carry, x, dtype)
-    return carry, output(layer, params, x, carry.h, dtype)
 
 
 def common_dtype(params: LayerParams, x: jax.Array) -> jnp.dtype:

@@ -474,6 +474,29 @@ def test_parameters_sharded_over_the_axis_of_the_batch(name, implementation):
     assert_close(fetched((value, found)), fetched(wanted), atol=1e-4)
 
 
+@pytest.mark.parametrize("name", [n for n in FSDP if "both" not in n])
+def test_steps_take_parameters_sharded_over_the_axis_of_the_batch(name):
+    """Contract 14."""
+    devices = mesh(AxisType.Explicit)
+    config = FSDP[name]
+    call = make_call(config, 1, (8,), 0)
+
+    def of_step(params, x):
+        return (jlstm.step(config, params, None, x)[1] ** 2).sum()
+
+    def of_cell(params, x):
+        return (jlstm.lstm_cell(params.layers[0], None, x, config.layers[0])[1] ** 2).sum()
+
+    params = over_last_axis(call.params, devices, "data")
+    x = jax.device_put(call.xs[0], NamedSharding(devices, P("data")))
+    for one in (of_step, of_cell):
+        value, found = jax.jit(jax.value_and_grad(one, (0, 1)))(params, x)
+        for own, gradient in zip(*map(jax.tree.leaves, ((params, x), found)), strict=True):
+            assert jax.typeof(gradient).sharding.spec == jax.typeof(own).sharding.spec
+        wanted = jax.value_and_grad(one, (0, 1))(call.params, call.xs[0])
+        assert_close(fetched((value, found)), fetched(wanted), atol=1e-4)
+
+
 def test_units_sharded_over_an_axis_of_their_own_are_told_of_apply_sharded():
     explicit = jax.make_mesh((2, 4), ("batch", "units"), axis_types=(AxisType.Explicit,) * 2)
     call = make_call(Config(8, (Layer(8),)), 4, (8,), 0)
@@ -485,6 +508,7 @@ def test_units_sharded_over_an_axis_of_their_own_are_told_of_apply_sharded():
             lambda: jlstm.apply(call.config, params, None, xs),
             lambda: jlstm.step(call.config, params, None, xs[0]),
             lambda: jlstm.lstm(params.layers[0], None, xs),
+            lambda: jlstm.lstm_cell(params.layers[0], None, xs[0]),
         ):
             with pytest.raises(
                 ValueError, match=message.replace(r"layers\[0\].", r"(layers\[0\].)?")
