@@ -151,10 +151,16 @@ def _checked(place: str, value: Any, field: Field) -> Any:
     if isinstance(field, Items):
         fits = isinstance(value, list) and field.fewest <= len(value) <= field.most
         _require(fits, place, value, field)
-        return [_checked(f"{place}[{n}]", v, field.each) for n, v in enumerate(value)]
+        for n, v in enumerate(value):
+            if not field.each.fits(v):
+                _require(False, f"{place}[{n}]", v, field.each)
+        return value
     if isinstance(field, Table):
         _require(isinstance(value, dict) and len(value) <= MOST_ITEMS, place, value, field)
-        return {k: _checked(f"{place}[{_short(k)}]", v, field.each) for k, v in value.items()}
+        for k, v in value.items():
+            if not field.each.fits(v):
+                _require(False, f"{place}[{_short(k)}]", v, field.each)
+        return value
     _require(isinstance(value, dict), place, value, field)
     before = f"{place}." if place else ""
     for name in field:

@@ -20,7 +20,7 @@ from jlstm.files import config_toml
 
 # The largest file of records that is read, uncompressed, and its longest line. A record has about
 # 2,000 bytes, and 500 more for each further layer.
-MOST_BYTES, LONGEST_LINE = 1 << 26, 1 << 20
+MOST_BYTES, LONGEST_LINE = 1 << 25, 1 << 20
 PACKAGES = ("dm-haiku", "equinox", "keras", "onnxruntime", "tensorflow", "torch")
 
 
