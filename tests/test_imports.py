@@ -59,7 +59,7 @@ RANKS = {
         ("sharded",),
     ],
     "files": [
-        ("aligned", "temporary", "toml_text"),
+        ("aligned", "ordered", "temporary", "toml_text"),
         ("config_toml",),
         ("tensor_file", "writing"),
         ("models",),
@@ -74,7 +74,7 @@ RANKS = {
         ("command", "linen", "nnx"),
     ],
     "interop/keras": [
-        ("hdf5", "names"),
+        ("archive", "hdf5", "names"),
         ("options", "parts"),
         ("layers", "tree"),
         ("choice", "live", "weights"),

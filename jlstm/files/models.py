@@ -1,7 +1,8 @@
 """Saves and loads a model as one safetensors file with the config in its metadata."""
 
 import os
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,8 +10,8 @@ import numpy as np
 
 from jlstm import arguments, validation
 from jlstm.config import Config, require_config
-from jlstm.files import tensor_file
-from jlstm.files.writing import try_by, write_bytes
+from jlstm.files import ordered, tensor_file
+from jlstm.files.writing import try_by, write_by
 from jlstm.named import named
 from jlstm.params import Params, shaped
 
@@ -24,7 +25,8 @@ def save(
 ) -> None:
     """Writes a network to one .safetensors file.
 
-    The file is written under a temporary name in the same folder, then renamed.
+    The file is written under a temporary name in the same folder, then renamed. Equal arguments
+    give equal bytes, with one version of jlstm and of safetensors.
 
     Args:
       path: the file. An existing file is replaced, unless it is read-only. It keeps its owner and
@@ -40,7 +42,7 @@ def save(
         header, or `path` is not a file name.
       OSError: the file cannot be written.
     """
-    write_bytes(path, _content(path, config, params, extra))
+    write_by(path, _writer(path, config, params, extra))
 
 
 def try_save(
@@ -61,16 +63,16 @@ def try_save(
     Raises:
       TypeError, ValueError, OSError: `save` would raise it.
     """
-    content = _content(path, config, params, extra)
-    try_by(path, lambda beside: beside.write_bytes(content))
+    try_by(path, _writer(path, config, params, extra))
 
 
-def _content(
+def _writer(
     path: str | os.PathLike[str],
     config: Config,
     params: Params,
     extra: Mapping[str, Any] | None,
-) -> bytes:
+) -> Callable[[pathlib.Path], None]:
+    """A function that writes the file to any path. `path` is for errors."""
     import safetensors.numpy
 
     require_config(config)
@@ -78,8 +80,15 @@ def _content(
     tensors = {name: np.asarray(array, order="C") for name, array in named(params).items()}
     tensors |= _further(extra or {})
     content = safetensors.numpy.save(tensors, tensor_file.metadata(config))
-    tensor_file.require_bounded(path, content[:8])
-    return content
+    header, rest = ordered.parts(content)
+    tensor_file.require_bounded(path, header[:8])
+
+    def write(beside: pathlib.Path) -> None:
+        with beside.open("wb") as file:
+            file.write(header)
+            file.write(rest)
+
+    return write
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:

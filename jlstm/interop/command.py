@@ -1,5 +1,6 @@
 """The command `jlstm convert`: converts a network from one file format to another."""
 
+import io
 import pathlib
 import zipfile
 from typing import Any
@@ -10,6 +11,7 @@ from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import models, writing
 from jlstm.interop import keras, needs, onnx, tensorflow, torch
+from jlstm.interop.keras import archive
 from jlstm.interop.report import Report
 from jlstm.interop.tensorflow import checkpoint
 from jlstm.params import Params
@@ -42,6 +44,8 @@ def convert(
     **options: Any,
 ) -> None:
     """Reads a network from one file, writes it to another, and prints what was done.
+
+    Equal networks give equal bytes, with one version of each package.
 
     Args:
       source, out: the files. Their extensions tell their formats unless `from_` and `to` do. If
@@ -145,14 +149,16 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
         return models.save(path, config, params)
     if kind == "onnx":
         return writing.write_bytes(
-            path, onnx.to_onnx(config, params, report=report).SerializeToString()
+            path, onnx.to_onnx(config, params, report=report).SerializeToString(deterministic=True)
         )
     if kind == "torch":
         state = torch.to_torch(config, params, report=report).state_dict()
         if path.name.lower().endswith(".safetensors"):
-            save = needs.module("safetensors.torch").save_file
-            return writing.write_by(path, lambda beside: save(state, beside, {"format": "pt"}))
-        return writing.write_by(path, lambda beside: needs.module("torch").save(state, beside))
+            content = needs.module("safetensors.torch").save(state, {"format": "pt"})
+            return writing.write_bytes(path, content)
+        # Not to a path: torch would write the temporary file's name into the file.
+        needs.module("torch").save(state, saved := io.BytesIO())
+        return writing.write_bytes(path, saved.getvalue())
     if kind == "keras":
         made: Any = keras.to_keras(config, params, report=report)
         weights = path.name.lower().endswith(".weights.h5")
@@ -161,8 +167,14 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
                 f"{path}: older .h5 files of Keras are read but not written; choose an output file "
                 "with the extension .keras or .weights.h5"
             )
-        save = made.save_weights if weights else made.save
-        return writing.write_by(path, save, ".weights.h5" if weights else ".keras")
+        if weights:
+            return writing.write_by(path, made.save_weights, ".weights.h5")
+
+        def save(beside: pathlib.Path) -> None:
+            made.save(beside)
+            archive.make_repeatable(beside)
+
+        return writing.write_by(path, save, ".keras")
     if not path.name.lower().endswith(".npz"):
         raise ValueError(
             f"{path}: TensorFlow checkpoints are read but not written; choose an output file with "

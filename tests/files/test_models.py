@@ -60,6 +60,18 @@ def test_any_reader_of_safetensors_reads_the_tensors(model):
     np.testing.assert_array_equal(tensors["layers.1.w_x"], CALL.params.layers[1].w_x)
 
 
+def test_a_model_saved_twice_gives_the_same_bytes(tmp_path):
+    seen, extra = set(), {"zä": jnp.ones(3), "a": jnp.ones(2, "int8"), "readout.b": jnp.ones(1)}
+    for n in range(10):
+        extra = dict(reversed(extra.items()))
+        jlstm.save(tmp_path / f"model{n}", CALL.config, CALL.params, extra=extra)
+        seen.add((tmp_path / f"model{n}").read_bytes())
+    (content,) = seen
+    size = struct.unpack("<Q", content[:8])[0]
+    assert size % 8 == 0 and content[8:].startswith(b'{"__metadata__":{"config":')
+    same(models.load_extra(tmp_path / "model0"), extra)
+
+
 def test_further_arrays_travel_along(tmp_path):
     path = tmp_path / "model"
     extra = {"readout.w": jnp.arange(6.0).reshape(2, 3).T, "steps": jnp.asarray(7)}

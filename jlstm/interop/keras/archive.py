@@ -1,0 +1,44 @@
+"""Keras archives (.keras) whose bytes depend on the model alone."""
+
+import io
+import json
+import pathlib
+import zipfile
+from typing import Any
+
+# Of the members of the archive, and the date that Keras notes in its metadata.
+_TIME = (1980, 1, 1, 0, 0, 0)
+_DATE = "1980-01-01@00:00:00"
+
+
+def make_repeatable(path: pathlib.Path) -> None:
+    """Rewrites an archive that Keras saved.
+
+    Keras writes the time of saving, and the addresses that objects had in memory as their ids.
+    Times become a fixed one. Ids are counted from 1; objects with equal ids keep equal ids.
+    """
+    made = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(made, "w") as new:
+        for member in old.infolist():
+            content = old.read(member)
+            if member.filename == "metadata.json":
+                content = json.dumps(json.loads(content) | {"date_saved": _DATE}).encode()
+            elif member.filename == "config.json":
+                content = json.dumps(_counted(json.loads(content), {})).encode()
+            member.date_time = _TIME
+            new.writestr(member, content)
+    path.write_bytes(made.getvalue())
+
+
+def _counted(value: Any, ids: dict[int, int]) -> Any:
+    """A config whose ids of shared objects are counted from 1. `ids` has those found so far."""
+    if isinstance(value, list):
+        return [_counted(each, ids) for each in value]
+    if isinstance(value, dict):
+        return {
+            name: ids.setdefault(each, len(ids) + 1)
+            if name == "shared_object_id" and each is not None
+            else _counted(each, ids)
+            for name, each in value.items()
+        }
+    return value
