@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jlstm import validation
@@ -61,9 +63,16 @@ def train(
 
     After each compiled call, calls `report` with the step and the mean loss and accuracy of that
     call's batches.
+
+    Raises:
+      ValueError: the loss became NaN or infinite, or the last step made such a parameter. The
+        message has the step.
     """
     key = jax.random.key(run.seed)
-    schedule = optax.cosine_decay_schedule(run.learning_rate, run.steps)
+    # NumPy would warn of an overflow in converting a rate that float32 cannot hold.
+    largest = float(np.finfo("float32").max)
+    rate = run.learning_rate if run.learning_rate <= largest else math.inf
+    schedule = optax.cosine_decay_schedule(rate, run.steps)
     optimizer: Any = optax.adam(schedule)
     model: Any = classify.new(jax.random.fold_in(key, 0), config, classes)
     state = optimizer.init(model)
@@ -83,13 +92,30 @@ def train(
 
     @functools.partial(jax.jit, donate_argnums=0)
     def several_steps(carry: tuple, keys: jax.Array) -> tuple:
-        carry, seen = jax.lax.scan(one_step, carry, keys)
-        return carry, jax.tree.map(jnp.mean, seen)
+        return jax.lax.scan(one_step, carry, keys)
 
     keys = jax.random.split(jax.random.fold_in(key, 1), run.steps)
     carry = (model, state)
     for start in range(0, run.steps, run.steps_per_call):
         chunk = keys[start : start + run.steps_per_call]  # the last chunk may be shorter
-        carry, (value, right) = several_steps(carry, chunk)
-        report(start + len(chunk), float(value), float(right))
-    return carry[0]
+        carry, (values, right) = several_steps(carry, chunk)
+        _require_finite(run, start, np.asarray(values))
+        report(start + len(chunk), float(values.mean()), float(right.mean()))
+    model = carry[0]
+    if not all(jnp.isfinite(a).all() for a in jax.tree.leaves(model)):
+        raise ValueError(
+            f"the parameters became NaN or infinite at step {run.steps}; {_advice(run)}"
+        )
+    return model
+
+
+def _require_finite(run: Run, start: int, losses: np.ndarray) -> None:
+    """ValueError with the first step whose loss is NaN or infinite. Steps count from 1."""
+    strays = np.flatnonzero(~np.isfinite(losses))
+    if len(strays):
+        step, value = start + strays[0] + 1, losses[strays[0]]
+        raise ValueError(f"the loss became {value} at step {step} of {run.steps}; {_advice(run)}")
+
+
+def _advice(run: Run) -> str:
+    return f"no model is saved; try a lower learning_rate, which is {run.learning_rate:g}"

@@ -217,6 +217,31 @@ def test_a_disk_that_became_full_meanwhile_does_not_cost_the_model(
     assert models.load(other)[0] == Config.stack(8, [32])
 
 
+@pytest.mark.parametrize(
+    ("steps", "rate", "words"),
+    [
+        (7, 1e308, r"the loss became nan at step 2 of 7; .* learning_rate, which is 1e\+308$"),
+        (1, 1e308, "the parameters became NaN or infinite at step 1; no model is saved; try"),
+    ],
+)
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path, capsys, steps, rate, words):
+    text = SMALL.replace("steps = 130", f"steps = {steps}") + f"learning_rate = {rate}\n"
+    (tmp_path / "small.toml").write_text(text)
+    with pytest.raises(ValueError, match=words) as error:
+        command.train(tmp_path / "small.toml", tmp_path / "new" / "model")
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
+    assert "accuracy nan" not in capsys.readouterr().out
+
+
+def test_the_step_is_that_of_the_first_loss_that_is_no_number():
+    run = loop.Run("digits", "m", steps=9)
+    loop._require_finite(run, 0, np.ones(3, "float32"))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"the loss became {bad} at step 8 of 9"):
+            loop._require_finite(run, 6, np.asarray([1, bad, np.nan], "float32"))
+
+
 @pytest.mark.long
 def test_the_digits_are_read(tmp_path, capsys):
     command.train("configs/digits.toml", tmp_path / "model")
