@@ -1,14 +1,18 @@
 """The command line: jlstm bench | check | report | train | eval | convert | export | info."""
 
 import dataclasses
+import os
 import pathlib
+import re
 import sys
 from typing import Annotated
 
 import tyro
 
-from jlstm import stopping
+from jlstm import stopping, validation
 
+# The environment variable that lets errors through as tracebacks.
+TRACEBACK = "JLSTM_TRACEBACK"
 # Names after one flag, or after several of them: --scope a b, --scope a --scope b.
 _Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
 
@@ -180,16 +184,48 @@ Command = (
 
 def main() -> None:
     """Runs the command line. Bad input prints one line on standard error and exits with code 2."""
-    command = tyro.cli(Command, prog="jlstm", description="The LSTM for JAX.")  # type: ignore[arg-type]
+    about = (
+        f"The LSTM for JAX. With {TRACEBACK}=1 in the environment, errors show where they arose."
+    )
+    command = tyro.cli(Command, prog="jlstm", description=about)  # type: ignore[arg-type]
     try:
         with stopping.in_order():
             _run(command)
-    except (ValueError, TypeError, ImportError, OSError) as error:
-        print(f"jlstm: {error}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("jlstm: stopped", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:  # libraries raise anything for sizes that are too large
+        if os.environ.get(TRACEBACK):
+            raise
+        print(f"jlstm: {_said(error)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _said(error: Exception) -> str:
+    """An error in one line that fits on a screen.
+
+    An error that this library did not raise itself may be its fault, so the line says how to see
+    where it arose.
+    """
+    said = " ".join(str(error).split("\n"))
+    if not _expected(error):
+        full = isinstance(error, MemoryError) or re.search("RESOURCE_EXHAUSTED|Out of memory", said)
+        kind = type(error).__name__
+        said = (
+            f"{'out of memory; choose smaller sizes. ' if full else ''}{kind}"
+            f"{': ' if said else ''}{said}"
+        )
+        return f"{validation.fitting(said)} ({TRACEBACK}=1 shows where this arose)"
+    return validation.fitting(said)
+
+
+def _expected(error: Exception) -> bool:
+    if not isinstance(error, (ValueError, TypeError)):
+        return isinstance(error, (ImportError, OSError))
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_globals["__name__"].partition(".")[0] == "jlstm"
 
 
 def _run(command: object) -> None:

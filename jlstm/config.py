@@ -47,7 +47,7 @@ class Config:
     learn_initial_carry: bool = False
 
     def __post_init__(self) -> None:
-        size = validation.positive_int("input_size", self.input_size)
+        size = validation.size("input_size", self.input_size)
         object.__setattr__(self, "input_size", size)
         object.__setattr__(self, "layers", _layers(self.layers))
         for name in ("dtype", "param_dtype"):

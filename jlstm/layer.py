@@ -104,9 +104,9 @@ class Layer:
         def keep(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        keep("hidden_size", validation.positive_int("hidden_size", self.hidden_size))
+        keep("hidden_size", validation.size("hidden_size", self.hidden_size))
         if self.projection_size is not None:
-            size = validation.positive_int("projection_size", self.projection_size)
+            size = validation.size("projection_size", self.projection_size)
             keep("projection_size", size)
         flags = ("bidirectional", "reverse", "bias", "peepholes", "residual", "highway", "skip")
         for name in (*flags, "held_masks"):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+LARGEST = 2**31 - 1  # size of an axis, for indices in int32
 _SCREEN = 1500  # characters of a message
 _LONGEST_WORD = 300
 _LONGEST_VALUE = 200
@@ -105,6 +106,14 @@ def positive_int(what: str, value: Any) -> int:
     number = integer(what, value)
     if number < 1:
         raise ValueError(f"{what} is {shown(number)}; expected a whole number of at least 1")
+    return number
+
+
+def size(what: str, value: Any) -> int:
+    """`value` as an int of at least 1 that JAX can use as the size of an axis."""
+    number = positive_int(what, value)
+    if number > LARGEST:
+        raise ValueError(f"{what} is {shown(number)}; expected at most {LARGEST}")
     return number
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
 
 import jlstm
@@ -17,6 +18,7 @@ from jlstm.check import command as check
 from jlstm.kernels import choice
 
 NETWORK = "[network]\ninput_size = 8\n[[network.layers]]\nhidden_size = 4\n"
+CASE = "[[case]]\nname = 'a'\ninput_size = 8\nhidden_size = 4\n"
 TRAIN = '[train]\ntask = "digits"\nout = "runs/model"\n'
 
 
@@ -162,6 +164,14 @@ BAD = [
     ("bench", NETWORK + "[bench]\nbatch = 3", "did you mean 'batch_size'"),
     ("bench", NETWORK + "[bench]\nbatch_size = 0", "batch_size is 0"),
     ("bench", "", "lacks the table [network]"),
+    ("bench", "case = []", "given: case is []; expected at least one [[case]] table"),
+    ("bench", '[[case]]\nname = "\\u001b[31m"', "has the name '\\x1b[31m'; expected at most 100"),
+    ("bench", CASE + "layers = 'x'", "layers is 'x'; expected a whole number"),
+    ("bench", CASE + "layers = -1", "layers is -1; expected a whole number of at least 1"),
+    ("bench", CASE.replace("hidden_size =", "hidden_sizes ="), "expected a list with one size"),
+    ("bench", CASE + CASE, "given has several cases named 'a'; rename one"),
+    ("bench", NETWORK.replace("= 4", "= -4"), "given: hidden_size is -4"),
+    ("train", NETWORK.replace("= 4", "= -4") + TRAIN, "given: hidden_size is -4"),
     ("eval", "not a model", "is not a whole safetensors file"),
     ("eval", "", "is not a whole safetensors file"),
 ]
@@ -175,6 +185,80 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(jlstm_at, tmp_path, command
     assert words in err and err.startswith("jlstm: ") and err.count("\n") == 1
     assert not out
     assert [path.name for path in tmp_path.iterdir()] == ["given"], "nothing is written"
+
+
+HUGE = (10**6, 10**9, 10**10, 10**19, 10**30)
+SIZED = [
+    ("train", NETWORK.replace("= 4", "= {}") + TRAIN),
+    ("train", NETWORK + TRAIN + "batch_size = {}"),
+    ("bench", NETWORK.replace("= 4", "= {}")),
+    ("bench", NETWORK.replace("= 8", "= {0}").replace("= 4", "= {0}")),
+    ("bench", NETWORK + "[bench]\ntime_steps = {0}\nbatch_size = {0}"),
+    ("bench", "[[case]]\nname = 'a'\ninput_size = 8\nhidden_size = {}"),
+    ("bench", "[[case]]\nname = 'a'\ninput_size = 8\nhidden_size = 4\nlayers = {}"),
+    ("bench", "[[case]]\nname = 'a'\ninput_size = 8\nhidden_sizes = [4, {}]"),
+]
+
+
+@pytest.mark.parametrize(("command", "content"), SIZED)
+def test_sizes_beyond_the_machine_are_refused_before_anything_is_made(
+    jlstm_at, tmp_path, monkeypatch, command, content
+):
+    sysconf = os.sysconf
+    small = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**16}
+    monkeypatch.setattr(os, "sysconf", lambda name: small.get(name) or sysconf(name))
+    for size in HUGE:
+        (tmp_path / "given").write_text(content.format(size))
+        code, out, err = jlstm_at(command, "given")
+        assert code == 2 and not out and err.count("\n") == 1 and len(err) < 200
+        assert any(w in err for w in ("expected at most", "choose smaller sizes", "choose fewer"))
+        assert "TRACEBACK" not in err and os.listdir() == ["given"]
+
+
+def test_steps_and_steps_of_a_call_are_bounded(jlstm_at, tmp_path):
+    for name in ("steps", "steps_per_call"):
+        (tmp_path / "given").write_text(NETWORK + TRAIN + f"{name} = {2**31}")
+        code, _, err = jlstm_at("train", "given")
+        assert (
+            code == 2 and err == f"jlstm: given: {name} is {2**31}; expected at most {2**31 - 1}\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "out of memory; choose smaller sizes. MemoryError"),
+        (np._core._exceptions._ArrayMemoryError((2**50,), np.dtype("int8")), "Unable to allocate"),
+        (RecursionError("maximum recursion depth exceeded"), "RecursionError: maximum"),
+        (KeyError("w"), "KeyError: 'w'"),
+        (OverflowError("out of bounds for int32"), "OverflowError: out of bounds"),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no\n  room"), "JaxRuntimeError: RESOURCE"),
+        (TypeError("get(): incompatible\n\nfunction\n"), "TypeError: get(): incompatible"),
+        (AssertionError(), "AssertionError"),
+        (ValueError("\x1b[31m" + "a" * 100_000 + "\u202e\r\ud800"), "ValueError: \\x1b[31maaa"),
+    ],
+)
+def test_errors_of_other_libraries_are_one_line_and_can_be_seen_whole(
+    jlstm_at, monkeypatch, error, said
+):
+    def show():
+        raise error
+
+    monkeypatch.setattr(info, "show", show)
+    code, _, err = jlstm_at("info")
+    assert code == 2 and err.startswith("jlstm: ") and said in err
+    assert err[:-1].isprintable() and err.endswith("\n") and len(err) < 1_700
+    assert err.endswith("(JLSTM_TRACEBACK=1 shows where this arose)\n")
+    assert ("out of memory" in err) == (isinstance(error, MemoryError) or "RESOURCE" in str(error))
+    monkeypatch.setenv("JLSTM_TRACEBACK", "1")
+    with pytest.raises(type(error)):
+        jlstm_at("info")
+
+
+def test_a_refusal_of_the_library_does_not_offer_a_traceback(jlstm_at, monkeypatch):
+    monkeypatch.setattr(info, "show", lambda: jlstm.Layer(0))
+    code, _, err = jlstm_at("info")
+    assert code == 2 and err == ("jlstm: hidden_size is 0; expected a whole number of at least 1\n")
 
 
 @pytest.mark.parametrize("command", ["train", "bench", "eval"])

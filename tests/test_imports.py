@@ -21,7 +21,7 @@ RANKS = {
         ("activations",),
         ("layer",),
         ("config",),
-        ("params",),
+        ("params", "sizes"),
         ("arguments", "masking", "named"),
         ("cell",),
         ("packing", "randomness"),

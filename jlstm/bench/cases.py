@@ -1,16 +1,20 @@
 """The cases of a benchmark: networks, shapes of their input, and modes."""
 
+import collections
 import dataclasses
 import pathlib
 from typing import Any
 
-from jlstm import validation
+from jlstm import sizes, validation
 from jlstm.config import Config, Layer
 from jlstm.files import config_toml
 
 MODES = ("forward", "training", "step", "compile")
+# A saved network may have some 1500 layers.
+MOST_LAYERS = 1500
 # With fewer operations than this, dispatch is a large part of a call, so a null call is timed too.
 SMALL = 100_000_000
+_LONGEST_NAME = 100  # characters
 QUICK = pathlib.Path(__file__).with_name("quick.toml")
 
 
@@ -36,8 +40,8 @@ class Shape:
     modes: tuple[str, ...] = ("forward", "training")
 
     def __post_init__(self) -> None:
-        validation.positive_int("time_steps", self.time_steps)
-        validation.positive_int("batch_size", self.batch_size)
+        validation.size("time_steps", self.time_steps)
+        validation.size("batch_size", self.batch_size)
         validation.number("shortest", self.shortest, low=0.0)
         if self.shortest > 1:
             raise ValueError(f"shortest is {self.shortest:g}; expected a fraction of T, at most 1")
@@ -68,7 +72,7 @@ class Case:
         derivatives. Padding counts, because most frameworks compute it.
         """
         cells = self.shape.batch_size * (1 if mode == "step" else self.shape.time_steps)
-        return (3 if mode == "training" else 1) * 2 * self._weights() * cells
+        return (3 if mode == "training" else 1) * 2 * sizes.weights(self.config) * cells
 
     def bytes_moved(self, mode: str) -> int:
         """The smallest possible memory traffic of one call: weights, input and outputs, once each.
@@ -76,16 +80,10 @@ class Case:
         A "training" step also reads them again and writes gradients of the same size.
         """
         cells = self.shape.batch_size * (1 if mode == "step" else self.shape.time_steps)
-        numbers = self._weights() + cells * (self.config.input_size + self.config.output_size)
+        features = self.config.input_size + self.config.output_size
+        numbers = sizes.weights(self.config) + cells * features
         itemsize = {"bfloat16": 2, "float32": 4, "float64": 8}[self.config.dtype]
         return (3 if mode == "training" else 1) * itemsize * numbers
-
-    def _weights(self) -> int:
-        total = 0
-        for layer, size in zip(self.config.layers, self.config.input_sizes, strict=True):
-            directions = 2 if layer.bidirectional else 1
-            total += directions * (size + layer.hidden_size) * 4 * layer.hidden_size
-        return total
 
 
 def from_file(path: pathlib.Path) -> tuple[Case, ...]:
@@ -99,20 +97,30 @@ def from_file(path: pathlib.Path) -> tuple[Case, ...]:
       TypeError, ValueError: the file cannot be read, or a table or value is missing or wrong.
     """
     tables = config_toml.read(path)
+    with validation.plain_errors(path):
+        return _cases(path, tables)
+
+
+def _cases(path: pathlib.Path, tables: dict[str, Any]) -> tuple[Case, ...]:
     validation.known_keys(str(path), tables, ("case", "network", "bench", "train"))
     if "case" in tables:
-        if "network" in tables or not isinstance(tables["case"], list):
+        if "network" in tables:
             raise ValueError(f"{path} needs either [[case]] tables or a [network], not both")
+        if not isinstance(tables["case"], list) or not tables["case"]:
+            raise ValueError(
+                f"{path}: case is {validation.shown(tables['case'])}; expected at least one "
+                "[[case]] table"
+            )
         cases = tuple(_case(f"case {n} of {path}", t) for n, t in enumerate(tables["case"]))
-        names = [case.name for case in cases]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"{path} has several cases named {sorted(repeated)[0]!r}; rename one")
+        counts = collections.Counter(case.name for case in cases)
+        if repeated := sorted(name for name, count in counts.items() if count > 1):
+            raise ValueError(f"{path} has several cases named {repeated[0]!r}; rename one")
         return cases
     if "network" not in tables:
         raise ValueError(f"{path} lacks the table [network]; add it, or a list of [[case]] tables")
     config = config_toml.network(tables["network"])
     shape = config_toml.section("[bench]", Shape, tables.get("bench", {}))
-    return (Case(path.stem, config, shape),)
+    return (Case(validation.fitting(path.stem), config, shape),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,11 +135,16 @@ class _Network:
 
 def _case(what: str, table: Any) -> Case:
     if not isinstance(table, dict):
-        raise ValueError(f"{what} is {table!r}; expected a [[case]] table")
+        raise ValueError(f"{what} is {validation.shown(table)}; expected a [[case]] table")
     table = dict(table)
     name = table.pop("name", None)
     if not isinstance(name, str) or not name:
         raise ValueError(f"{what} lacks a name; add a line 'name = \"...\"'")
+    if not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise ValueError(
+            f"{what} has the name {validation.shown(name)}; expected at most {_LONGEST_NAME} "
+            "characters, all of them printable"
+        )
     of_network = [field.name for field in dataclasses.fields(_Network)]
     of_shape = [field.name for field in dataclasses.fields(Shape)]
     validation.known_keys(what, table, (*of_network, *of_shape))
@@ -141,13 +154,21 @@ def _case(what: str, table: Any) -> Case:
     shape = config_toml.section(what, Shape, {k: v for k, v in table.items() if k in of_shape})
     if bool(network.hidden_size) == bool(network.hidden_sizes):
         raise ValueError(f"{what} needs either hidden_size or hidden_sizes")
-    sizes = list(network.hidden_sizes) or [network.hidden_size] * network.layers
-    directions = network.directions
-    each = directions if isinstance(directions, list) else [directions] * len(sizes)
-    if len(each) != len(sizes) or any(d not in (1, 2) for d in each):
+    layers = validation.positive_int(f"{what}: layers", network.layers)
+    if not isinstance(network.hidden_sizes, (list, tuple)):
         raise ValueError(
-            f"{what} has directions = {directions!r}; expected 1 or 2, or a list with one of them "
-            f"for each of the {len(sizes)} layers"
+            f"{what} has hidden_sizes = {validation.shown(network.hidden_sizes)}; expected a list "
+            "with one size a layer, such as [4, 5]"
         )
-    layers = tuple(Layer(h, bidirectional=d == 2) for h, d in zip(sizes, each, strict=True))
+    if max(layers, len(network.hidden_sizes)) > MOST_LAYERS:
+        raise ValueError(f"{what} has more than {MOST_LAYERS} layers; choose fewer")
+    hidden = list(network.hidden_sizes) or [network.hidden_size] * layers
+    directions = network.directions
+    each = directions if isinstance(directions, list) else [directions] * len(hidden)
+    if len(each) != len(hidden) or any(d not in (1, 2) for d in each):
+        raise ValueError(
+            f"{what} has directions = {validation.shown(directions)}; expected 1 or 2, or a list "
+            f"with one of them for each of the {len(hidden)} layers"
+        )
+    layers = tuple(Layer(h, bidirectional=d == 2) for h, d in zip(hidden, each, strict=True))
     return Case(name, Config(network.input_size, layers, dtype=network.dtype), shape)

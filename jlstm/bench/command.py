@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from jlstm import info, validation
+from jlstm import info, sizes, validation
 from jlstm.bench import cases, ceilings, records, regressions, tables
 from jlstm.bench.compare import Pace, compare, started
 from jlstm.bench.contenders import CONTENDERS, Contender
@@ -49,6 +49,8 @@ def run(
         this machine.
     """
     suite = cases.from_file(cases.QUICK if path is None else path)
+    for case in suite:
+        sizes.require_memory(f"case {case.name!r}", case.bytes_moved("forward"))
     seconds = validation.number("--seconds", SECONDS if seconds is None else seconds, low=0.0)
     threads = validation.positive_int("--threads", os.cpu_count() if threads is None else threads)
     names = [contender.name for contender in contenders]
@@ -109,7 +111,10 @@ def _ceilings(threads: int) -> dict[str, float]:
     """The ceilings, measured in a child process so that this one starts no threads."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_measured, threads).result()
+        try:
+            return pool.submit(_measured, threads).result()
+        except ValueError as error:
+            raise ValueError(str(error)) from None  # without the traceback of the other process
 
 
 def _measured(threads: int) -> dict[str, float]:

@@ -31,13 +31,14 @@ def train(path: pathlib.Path, out: pathlib.Path | None, overwrite: bool = False)
         found before training, or the training failed, and no file is written.
     """
     tables = config_toml.read(path)
-    validation.known_keys(str(path), tables, ("network", "train"))
-    for name in ("network", "train"):
-        if name not in tables:
-            raise ValueError(f"{path} lacks the table [{name}]")
-    config = config_toml.network(tables["network"])
-    run = config_toml.section("[train]", loop.Run, tables["train"])
-    _require_rows(config)
+    with validation.plain_errors(path):
+        validation.known_keys(str(path), tables, ("network", "train"))
+        for name in ("network", "train"):
+            if name not in tables:
+                raise ValueError(f"{path} lacks the table [{name}]")
+        config = config_toml.network(tables["network"])
+        run = config_toml.section("[train]", loop.Run, tables["train"])
+        _require_rows(config)
     if config.layers[-1].reverse:
         raise ValueError(
             "the last layer has reverse=True, so its output at the last row, which the digit is "
@@ -46,6 +47,7 @@ def train(path: pathlib.Path, out: pathlib.Path | None, overwrite: bool = False)
         )
     out = out or pathlib.Path(run.out)
     train_set, test_set = data.digits()
+    loop.require_memory(config, run, train_set)
     # What cannot be saved must fail before training, not after it.
     zeros = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), _shapes(config))
     output.require_ready(out, overwrite, functools.partial(_save, models.try_save, config, zeros))

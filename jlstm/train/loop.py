@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jlstm import validation
+from jlstm import sizes, validation
 from jlstm.config import Config
 from jlstm.train import classify
 from jlstm.train.data import Split, shifted
@@ -44,12 +44,21 @@ class Run:
     def __post_init__(self) -> None:
         validation.known_name("task", self.task, ("digits",))
         for name in ("steps", "batch_size", "steps_per_call"):
-            validation.positive_int(name, getattr(self, name))
+            validation.size(name, getattr(self, name))
         validation.number("seed", validation.integer("seed", self.seed), low=0, below=2**32)
         validation.number("learning_rate", self.learning_rate, low=0.0)
         validation.number("shift", self.shift, low=0.0, high=1.0)
         if not isinstance(self.out, str):
             raise TypeError(f"out is {self.out!r}; expected a file name")
+
+
+def require_memory(config: Config, run: Run, data: Split) -> None:
+    """ValueError if this machine has too little memory for a run."""
+    # Parameters, gradients and Adam's two moments; pixels and gates of a batch; keys.
+    size = 4 * 4 * sizes.weights(config) + 8 * run.steps
+    hidden = sum(layer.hidden_size for layer in config.layers)
+    size += 4 * run.batch_size * (data.xs[0].size + 4 * hidden * data.xs.shape[1])
+    sizes.require_memory("training", size)
 
 
 def train(

@@ -1,5 +1,6 @@
 """jlstm convert."""
 
+import importlib
 import itertools
 
 import jax
@@ -243,3 +244,23 @@ def test_files_of_others_are_not_replaced_by_their_own_conversion(tmp_path):
     assert path.read_bytes() == before
     with pytest.raises(ValueError, match="--network-only is an option for jlstm files"):
         convert(path, tmp_path / "a.safetensors", prefix="lstm.", network_only=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "function"),
+    [("x.pt", "torch", "save"), ("x.safetensors", "safetensors.torch", "save_file")],
+)
+def test_errors_of_other_libraries_in_writing_name_the_file(
+    name, module, function, tmp_path, monkeypatch
+):
+    """torch raises a RuntimeError on a full disk, safetensors its own error."""
+    config = Config.stack(3, [4])
+    jlstm.save(tmp_path / "m.safetensors", config, jlstm.init(jax.random.key(0), config))
+
+    def full(*_):
+        raise RuntimeError("[enforce fail at inline_container.cc:672]\nframe #0")
+
+    monkeypatch.setattr(importlib.import_module(module), function, full)
+    with pytest.raises(OSError, match=rf"cannot write .*{name}; is the disk full\? .*672]$"):
+        convert(tmp_path / "m.safetensors", tmp_path / name, to="torch")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
