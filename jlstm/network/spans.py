@@ -64,6 +64,12 @@ def over_time(
     if cut is None:
         return stack(params, carry, xs, times)
     time = xs.shape[0]
+    if not isinstance(time, int):
+        what = "remat" if cut.recompute else "truncated backpropagation"
+        raise ValueError(
+            f"{what} divides time into spans, but the number of steps is symbolic ({time}); export "
+            "a program for a known number of steps, or without it: outputs are the same"
+        )
     steps = min(cut.steps or max(1, math.isqrt(time)), max(time, 1))
     keys = times.keys
     # Masks held over a sequence come from the call's one key. The scan over spans would slice it.

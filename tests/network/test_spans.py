@@ -106,6 +106,24 @@ def test_every_way_through_time_draws_the_same_from_a_key_of_any_generator(gener
     assert_close(jlstm.apply_truncated(*args, key=key), wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("how", ["remat", "truncated"])
+def test_spans_need_a_known_number_of_steps(how):
+    config = Config.stack(3, [4])
+    params = jlstm.init(jax.random.key(0), config)
+    time, batch = jax.export.symbolic_shape("t, b")
+
+    def run(xs):
+        if how == "remat":
+            return jlstm.apply(config, params, None, xs, remat=2)[1]
+        return jlstm.apply_truncated(config, params, None, xs, steps=2)[1]
+
+    with pytest.raises(ValueError, match=r"into spans, but .* symbolic \(t\); export a program"):
+        jax.export.export(jax.jit(run))(jax.ShapeDtypeStruct((time, batch, 3), "float32"))
+    exported = jax.export.export(jax.jit(run))(jax.ShapeDtypeStruct((5, batch, 3), "float32"))
+    xs = jnp.ones((5, 2, 3))
+    assert_close(exported.call(xs), jlstm.apply(config, params, None, xs)[1])
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_spans_take_the_carry_of_any_dtype(dtype):
     call = make_call(Config.stack(3, [4]), 5, (2,), 0)
