@@ -304,6 +304,19 @@ def test_a_program_says_what_it_replaces_and_does_not_replace_its_model(jlstm_at
     assert code == 2 and not out and "the file is read-only" in err
 
 
+def test_a_model_is_replaced_only_if_told(jlstm_at, tmp_path):
+    (tmp_path / "c.toml").write_text(NETWORK + TRAIN + "steps = 1\n")
+    assert jlstm_at("train", "c.toml")[0] == 0
+    before = (tmp_path / "runs" / "model").read_bytes()
+    code, out, err = jlstm_at("train", "c.toml")
+    assert code == 2 and not out and err.count("\n") == 1
+    assert (
+        "runs/model exists; add --overwrite to replace it, or choose another file by --out" in err
+    )
+    assert jlstm_at("train", "c.toml", "--overwrite")[0] == 0
+    assert (tmp_path / "runs" / "model").read_bytes() == before, "one seed gives the same bytes"
+
+
 def test_sigterm_ends_a_command_in_order(jlstm_at, tmp_path, monkeypatch):
     config = jlstm.Config.stack(8, [4])
     jlstm.save("m.safetensors", config, jlstm.init(jax.random.key(0), config))

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jlstm import validation
 from jlstm.config import Config
-from jlstm.files import config_toml, models
+from jlstm.files import config_toml, models, writing
 from jlstm.network import readout
 from jlstm.train import classify, data, loop, output
 
@@ -48,6 +48,7 @@ def train(path: pathlib.Path, out: pathlib.Path | None, overwrite: bool = False)
     out = out or pathlib.Path(run.out)
     train_set, test_set = data.digits()
     loop.require_memory(config, run, train_set)
+    writing.require_apart(path, out, "the model")
     # What cannot be saved must fail before training, not after it.
     zeros = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), _shapes(config))
     output.require_ready(out, overwrite, functools.partial(_save, models.try_save, config, zeros))

@@ -39,8 +39,8 @@ def write(
     the model gets another name in the same folder.
 
     Raises:
-      ValueError: the file cannot be written any more. The model is saved in the system's folder for
-        temporary files, and the message says where.
+      ValueError: the file cannot be written any more. If possible, the model is saved in the
+        system's folder for temporary files, and the message says where.
     """
     another = f"model-{secrets.token_hex(4)}.safetensors"
     place = path.with_name(another) if path.is_file() and not overwrite else path
@@ -50,7 +50,10 @@ def write(
             save(place)
     except ValueError as error:
         place = pathlib.Path(tempfile.gettempdir()) / another
-        save(place)
+        try:
+            save(place)
+        except OSError:
+            raise error from None
         raise ValueError(f"{error}; the model is in {place} instead") from None
     return place
 

@@ -20,6 +20,11 @@ as_root = pytest.mark.skipif(
 )
 
 
+on_linux = pytest.mark.skipif(
+    not os.path.exists("/proc/self/stat"), reason="only Linux tells when a process started"
+)
+
+
 @pytest.mark.parametrize("name", ["a" * 255, "é" * 127, "x", "two words.safetensors"])
 def test_every_name_that_the_file_system_takes_can_be_written(tmp_path, name):
     writing.try_by(tmp_path / name)
@@ -162,6 +167,7 @@ writing.write_by(sys.argv[1], write)
 """
 
 
+@on_linux
 def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path):
     command = [sys.executable, "-c", WAITING, str(tmp_path / "model")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -178,6 +184,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_
     assert os.listdir(tmp_path) == ["other"]
 
 
+@on_linux
 def test_files_of_other_systems_are_removed_only_when_old(tmp_path):
     own = temporary.name(".keras")
     parts = own.split("-")
@@ -199,6 +206,7 @@ def test_files_of_other_systems_are_removed_only_when_old(tmp_path):
     assert set(os.listdir(tmp_path)) == {own, strange, folder}
 
 
+@on_linux
 def test_processes_of_others_that_are_hidden_count_as_running(tmp_path, monkeypatch):
     monkeypatch.setattr(temporary, "_start", lambda pid: 7 if pid == os.getpid() else None)
     parts = temporary.name().split("-")

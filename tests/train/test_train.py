@@ -173,6 +173,8 @@ def test_a_file_that_exists_is_replaced_only_if_told(tmp_path, not_trained, monk
     with pytest.raises(ValueError, match="model exists; add --overwrite to replace it, or choose"):
         command.train(not_trained, out)
     assert out.read_bytes() == b"before"
+    with pytest.raises(ValueError, match=r"small\.toml would be replaced by the model; choose"):
+        command.train(not_trained, not_trained, overwrite=True)
     monkeypatch.setattr(
         loop, "train", lambda config, *_: classify.new(jax.random.key(0), config, 10)
     )

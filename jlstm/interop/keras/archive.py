@@ -25,8 +25,9 @@ def make_repeatable(path: pathlib.Path) -> None:
                 content = json.dumps(json.loads(content) | {"date_saved": _DATE}).encode()
             elif member.filename == "config.json":
                 content = json.dumps(_counted(json.loads(content), {})).encode()
-            member.date_time = _TIME
-            new.writestr(member, content)
+            fresh = zipfile.ZipInfo(member.filename, _TIME)
+            fresh.compress_type, fresh.external_attr = member.compress_type, member.external_attr
+            new.writestr(fresh, content)
     path.write_bytes(made.getvalue())
 
 
