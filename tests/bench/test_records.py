@@ -19,6 +19,7 @@ from jlstm.bench.report import markdown
 from tests.bench.made_up import run
 from tests.examples import examples
 
+RECORDS = pathlib.Path(__file__).parents[2] / "benchmarks" / "cpu.jsonl.gz"
 TIMED, LEFT_OUT = run({"jlstm scan": 1.0})
 COMPILED = {k: v for k, v in TIMED.items() if k != "gflops_per_s"} | {"mode": "compile"}
 KINDS = {"timed": TIMED, "left out": LEFT_OUT, "compiled": COMPILED}
@@ -232,7 +233,7 @@ def test_a_comparison_with_odd_records_is_refused_before_anything_is_measured(
         assert not out.exists()
 
 
+@pytest.mark.skipif(not RECORDS.exists(), reason="a source distribution lacks the records")
 def test_the_records_of_this_project_are_read_whole():
-    path = pathlib.Path(__file__).parents[2] / "benchmarks" / "cpu.jsonl.gz"
-    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-    assert records.read(path) == lines
+    lines = [json.loads(line) for line in gzip.decompress(RECORDS.read_bytes()).splitlines()]
+    assert records.read(RECORDS) == lines
