@@ -47,6 +47,8 @@ struct Team {
     alignas(64) std::atomic<uint64_t> begun{0};
     std::atomic<bool> dismissed{false};  // tells the task to end
     alignas(64) std::atomic<uint64_t> ended{0};
+    // The task's thread, if it began on the processor of the calling thread, which moves it.
+    std::atomic<int> beside_caller{0};
     // Used by the calling thread alone: whether it ran the last phase, and when it may schedule a
     // new task.
     alignas(64) bool taken = true;
@@ -69,8 +71,8 @@ struct Team {
   struct Progress {
     std::vector<Share> shares;
     const uint64_t phases;
-    const Work* work;                               // alive until all phases have ended
-    const int processor = OffProcessor::current();  // of the calling thread
+    const Work* work;                           // alive until all phases have ended
+    const int processor = current_processor();  // of the calling thread
 
     Progress(int64_t shares, int64_t phases, const Work* work)
         : shares(shares), phases(phases), work(work) {}
@@ -84,7 +86,10 @@ struct Team {
       do {
         if (begun / 2 == phases || begun % 2) return;
       } while (!own.begun.compare_exchange_weak(begun, begun + 1));
-      OffProcessor off(processor);
+      if (const int thread = this_thread_if_on(processor)) {
+        own.beside_caller = thread;
+        sched_yield();  // lets the calling thread move this one
+      }
       FlushDenormals flush;
       for (uint64_t phase = begun / 2; phase < phases && !own.dismissed; ++phase) {
         if (phase > 0)
@@ -92,6 +97,7 @@ struct Team {
             for (int spins = 0; other.waits_for(phase - 1);) pause(spins);
         take(phase, share);
       }
+      own.beside_caller = 0;
       --own.begun;
     }
   };
@@ -119,8 +125,9 @@ struct Team {
 
   void lead(const std::shared_ptr<Progress>& progress) const {
     std::vector<Share>& shares = progress->shares;
-    sched_yield();  // lets a task start that is queued on this processor; it then moves off it
+    sched_yield();  // lets a task start that is queued on this processor
     for (uint64_t phase = 0; phase < progress->phases; ++phase) {
+      for (size_t share = 1; share < shares.size(); ++share) make_room(shares[share]);
       const Clock::time_point began = Clock::now();
       progress->take(phase, 0);
       for (size_t share = 1; share < shares.size(); ++share) {
@@ -130,6 +137,13 @@ struct Team {
       }
       for (size_t share = 1; share < shares.size(); ++share) finish(*progress, share, phase, began);
     }
+  }
+
+  // Moves the thread of a task that began on this processor. The system may have queued it here
+  // although others are idle. It would stay until the call is over.
+  static void make_room(Share& other) {
+    if (other.beside_caller.load(std::memory_order_relaxed) == 0) return;
+    if (const int thread = other.beside_caller.exchange(0)) move_off_this_processor(thread);
   }
 
   // Waits until a phase of a share has ended, or runs it. A task that takes twice as long as the

@@ -1,8 +1,13 @@
-// Settings of a thread while it works, restored afterwards.
+// How a thread treats denormals while it works, and the processor on which it runs.
 #pragma once
 #include <sched.h>
 
 #include <cstdint>
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -33,32 +38,45 @@ class FlushDenormals {
 #endif
 };
 
-// Moves this thread off a processor during its lifetime, if the thread may run on another one.
-//
-// A thread may be queued on the processor of the thread that woke it although others are idle. It
-// would stay there until the call is over.
-class OffProcessor {
- public:
+// Processor of this thread, or -1 if unknown.
+inline int current_processor() {
 #if defined(__linux__)
-  explicit OffProcessor(int processor) {
-    if (processor < 0 || sched_getcpu() != processor) return;
-    if (sched_getaffinity(0, sizeof before_, &before_) != 0) return;
-    cpu_set_t others = before_;
-    CPU_CLR(processor, &others);
-    moved_ = CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0;
-  }
-  ~OffProcessor() {
-    if (moved_) sched_setaffinity(0, sizeof before_, &before_);
-  }
-  static int current() { return sched_getcpu(); }
-
- private:
-  cpu_set_t before_;
-  bool moved_ = false;
+  return sched_getcpu();
 #else
-  explicit OffProcessor(int) {}
-  static int current() { return -1; }
+  return -1;
 #endif
-};
+}
+
+// Identifies this thread if it runs on a processor; otherwise 0.
+inline int this_thread_if_on(int processor) {
+#if defined(__linux__)
+  if (processor >= 0 && sched_getcpu() == processor) return int(syscall(SYS_gettid));
+#endif
+  (void)processor;
+  return 0;
+}
+
+// Moves another thread off the processor of this thread, if it may run on another one.
+//
+// A program outside may set affinity masks at any time, so the narrower mask must be in force for
+// as short as possible. A thread that moves itself gets no further until the other processor has
+// time for it. A thread that waits for a processor is moved at once. The mask is not restored if it
+// has been set from outside meanwhile. What remains is a change from outside between two successive
+// system calls, or one to the very mask that is set here.
+inline void move_off_this_processor(int thread) {
+#if defined(__linux__)
+  const int processor = sched_getcpu();
+  cpu_set_t before, others, now;
+  if (processor < 0 || sched_getaffinity(thread, sizeof before, &before) != 0) return;
+  others = before;
+  CPU_CLR(processor, &others);
+  if (CPU_COUNT(&others) == 0 || CPU_EQUAL(&others, &before)) return;
+  if (sched_setaffinity(thread, sizeof others, &others) != 0) return;
+  if (sched_getaffinity(thread, sizeof now, &now) == 0 && CPU_EQUAL(&now, &others))
+    sched_setaffinity(thread, sizeof before, &before);
+#else
+  (void)thread;
+#endif
+}
 
 }  // namespace jlstm
