@@ -84,8 +84,8 @@ RANKS = {
         ("conversion",),
     ],
     "interop/onnx": [
-        ("builder", "constants", "file", "joining", "names", "node", "sizes"),
-        ("bodies", "operators", "quantized"),
+        ("builder", "constants", "joining", "names", "node", "sizes", "wire"),
+        ("bodies", "file", "operators", "quantized"),
         ("evaluation",),
         ("graph", "level"),
         ("layers", "outputs", "stacks", "states"),

@@ -137,12 +137,6 @@ def test_changed_files(kind, whole, tmp_path):
     try_mutations(whole, kind, tmp_path, 60)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("kind", KINDS)
-def test_ten_thousand_changed_files(kind, whole, tmp_path):
-    try_mutations(whole, kind, tmp_path, 10_000 // len(KINDS) + 1)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("part", [0.0, 0.001, 0.1, 0.5, 0.9])
 def test_files_that_are_cut_off(kind, part, whole, tmp_path):
@@ -362,7 +356,7 @@ def test_onnx_models_whose_lstms_share_what_is_there(beside, tmp_path):
         w.ClearField("raw_data")
         w.data_location = onnx.TensorProto.EXTERNAL
         w.external_data.add(key="location", value="raw")
-    for count in (6, 400):
+    for count in (4, 40):
         names = [f"w{n}" if beside else "w" for n in range(count)]
         nodes, arrays = [], [axis]
         for n, name in enumerate(names):
@@ -374,8 +368,8 @@ def test_onnx_models_whose_lstms_share_what_is_there(beside, tmp_path):
                 arrays[-1].name = name
         graph = helper.make_graph(nodes, "g", [], [], arrays)
         path.write_bytes(helper.make_model(graph).SerializeToString())
-        if count == 6:
-            assert len(from_onnx(path)[0].layers) == 6
+        if count == 4:
+            assert len(from_onnx(path)[0].layers) == 4
     start = time.process_time()
     assert refused(from_onnx, path)
     assert time.process_time() - start < 1

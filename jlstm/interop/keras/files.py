@@ -1,17 +1,15 @@
 """Reads the files of Keras without Keras. No code in them ever runs."""
 
 import io
-import lzma
 import os
-import struct
+import shutil
 import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
 
-from jlstm.interop import needs
-from jlstm.interop.keras import checkpoints, choice, grouped, legacy, options, tree
+from jlstm.interop import archives, needs
+from jlstm.interop.keras import checkpoints, choice, grouped, hdf5, legacy, options, tree
 from jlstm.interop.keras.grouped import Grouped
 from jlstm.interop.keras.hdf5 import Reader
 from jlstm.interop.keras.parts import Part
@@ -19,8 +17,8 @@ from jlstm.interop.report import Report
 
 # Errors of the zip and HDF5 readers for missing or changed bytes.
 _BROKEN = (zipfile.BadZipFile, RuntimeError, KeyError, EOFError, TypeError, AttributeError)
-_BROKEN += (IndexError, OverflowError, zlib.error, lzma.LZMAError)
-_LARGEST_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
+_BROKEN += (IndexError, OverflowError)
+_PIECE = 1 << 20  # bytes unpacked at once
 
 
 def read(path: str | os.PathLike, layer: list[str] | None, report: Report) -> list[Part]:
@@ -44,22 +42,28 @@ def read(path: str | os.PathLike, layer: list[str] | None, report: Report) -> li
 
 def _of_archive(path: str | os.PathLike, layer: list[str] | None, report: Report) -> list[Part]:
     h5py = needs.module("h5py")
-    with zipfile.ZipFile(path) as archive:
+    with archives.opened(path) as archive:
         for name in ("config.json", "model.weights.h5"):
             if name not in archive.namelist():
                 raise ValueError(f"{path} holds no {name}; expected a .keras file")
-        entry = archive.getinfo("model.weights.h5")
-        if entry.file_size > _LARGEST_RATIO * max(entry.compress_size, 1):
-            raise ValueError(f"{path}: its weights would unpack to {entry.file_size} bytes")
+        info = archive.getinfo("model.weights.h5")
+        archives.require_room(path, info)
         serialized = _config(path, archive)
-        with archive.open(entry) as packed:
-            if entry.compress_type == zipfile.ZIP_STORED:
-                content, opened = np.memmap(path, np.uint8, "r")[_beginning(path, entry) :], packed
-            else:
-                unpacked = packed.read()
-                content, opened = np.frombuffer(unpacked, np.uint8), io.BytesIO(unpacked)
-            with h5py.File(opened, "r") as file:
-                return _chosen(path, file, Reader(content), serialized, layer, report)
+        if info.compress_type == zipfile.ZIP_STORED:
+            whole = np.memmap(path, np.uint8, "r")
+            at = archives.beginning(whole, info)
+            content = whole[at : at + info.file_size]
+            hdf5.require_end(content[: hdf5.HEADER].tobytes(), info.file_size)
+            opened: Any = archive.open(info)
+        else:
+            opened = io.BytesIO()
+            with archives.entry(archive, info) as packed:
+                opened.write(packed.read(hdf5.HEADER))
+                hdf5.require_end(opened.getvalue(), info.file_size)
+                shutil.copyfileobj(packed, opened, _PIECE)
+            content = np.frombuffer(opened.getbuffer(), np.uint8)
+        with h5py.File(opened, "r") as file:
+            return _chosen(path, file, Reader(content), serialized, layer, report)
 
 
 def _of_hdf5(path: str | os.PathLike, layer: list[str] | None, report: Report) -> list[Part]:
@@ -96,8 +100,10 @@ def _config(path: str | os.PathLike, archive: zipfile.ZipFile) -> Any:
     """The serialised network."""
 
     def held(name: str) -> bytes:
-        options.require_small(archive.getinfo(name).file_size, f"{path}: its {name}")
-        return archive.read(name)
+        info = archive.getinfo(name)
+        options.require_small(info.file_size, f"{path}: its {name}")
+        with archives.entry(archive, info) as file:
+            return file.read()
 
     metadata: Any = {}
     if "metadata.json" in archive.namelist():
@@ -105,11 +111,3 @@ def _config(path: str | os.PathLike, archive: zipfile.ZipFile) -> Any:
     version = metadata.get("keras_version", "3") if isinstance(metadata, dict) else None
     major = options.major(version, str(path))
     return options.loaded(held("config.json"), f"{path}: its config.json", major)
-
-
-def _beginning(path: str | os.PathLike, entry: zipfile.ZipInfo) -> int:
-    """The offset of a stored entry's bytes: after a 30-byte header, its name and extra field."""
-    with open(path, "rb") as file:
-        file.seek(entry.header_offset + 26)
-        lengths = file.read(4)
-    return entry.header_offset + 30 + sum(struct.unpack("<HH", lengths))

@@ -12,6 +12,8 @@ LISTS = (
     "layers",
     "_layer_checkpoint_dependencies",
 )  # a model's layers; the second until Keras 2.14
+HEADER = 64  # bytes; the superblock, with which a file begins, says where the file ends
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DEEPEST = 16  # levels of nested groups; Keras writes some six
 _MOST = 5000  # groups and arrays in total; a layer has some seven
 _FIRST = (
@@ -21,6 +23,22 @@ _FIRST = (
     "vars",
     "backward_layer",
 )  # the order in which Keras reads names
+
+
+def require_end(start: bytes, size: int) -> None:
+    """ValueError if a file of `size` bytes goes on after the end that its first bytes claim.
+
+    HDF5 itself would accept that, so zeros behind the end could be unpacked from very little.
+    """
+    known = start[:8] == _SIGNATURE and len(start) == HEADER
+    version = start[8] if known else None
+    # The end is a number of 8 bytes, at one of three places.
+    at = {0: 40, 1: 44, 2: 28, 3: 28}.get(version) if version is not None else None
+    if at is None or start[13 if version in (0, 1) else 9] != 8:
+        raise ValueError("its weights are not a file of HDF5 as Keras writes it")
+    end = int.from_bytes(start[at : at + 8], "little")
+    if size > end:
+        raise ValueError(f"its weights have {size} bytes, but end after {end}: save it anew")
 
 
 class Reader:

@@ -11,7 +11,7 @@ _PLAIN = {"value_int": "int64", "value_ints": "int64"}
 _PLAIN |= {"value_float": "float32", "value_floats": "float32"}
 # LSTMs may share arrays, so their weights may be larger than the arrays in the file. Up to _LITTLE
 # bytes, or _TIMES the size of the arrays, are accepted.
-_LITTLE, _TIMES = 1 << 26, 8
+_LITTLE, _TIMES = 1 << 24, 8
 
 
 class Constants:

@@ -9,17 +9,14 @@ from typing import Any
 import numpy as np
 
 from jlstm.interop import needs, protobuf
+from jlstm.interop.onnx import wire
 from jlstm.interop.protobuf import Field
 
 # Field numbers of onnx.proto.
 _GRAPH, _INITIALIZER, _NAME, _RAW_DATA = 7, 5, 8, 9
 _LARGE = 1 << 20  # bytes; smaller arrays are parsed with the model
-_MOST = 100_000  # fields per message that are parsed here
-_MOST_NODES = 200_000  # nodes, constants and values; real models have some thousands
-
-
-class _ManyFieldsError(Exception):
-    """A message has more than _MOST fields."""
+_MOST_NODES = 10_000  # real models of LSTMs have some thousand
+_MOST = 200_000  # constants and values
 
 
 def read(path: str | os.PathLike) -> tuple[Any, dict[str, np.ndarray]]:
@@ -33,40 +30,37 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, np.ndarray]]:
     onnx = needs.module("onnx")
     decode_error = needs.module("google.protobuf.message").DecodeError
     large: dict[str, np.ndarray] = {}
+    kind = onnx.ModelProto
     try:
         size = os.path.getsize(path)
         if size == 0:
             raise ValueError("it is empty")
-        rest = None
+        data = np.memmap(path, np.uint8, "r").data
+        wire.require_bounded(data, kind.DESCRIPTOR)
+        rest = data
         if size >= 4 * _LARGE:
-            data = np.memmap(path, np.uint8, "r").data
             rest = _without_large(data, 0, size, (_GRAPH, _INITIALIZER), large)
-    except _ManyFieldsError:
-        large = {}
+        return kind.FromString(bytes(rest)), large
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except (IndexError, ValueError) as error:
+    except (decode_error, IndexError, ValueError) as error:
         cut = "it is cut off" if isinstance(error, IndexError) else error
         raise ValueError(f"{path} is not a whole ONNX model: {cut}") from None
-    try:
-        if rest is not None:
-            return onnx.ModelProto.FromString(rest), large
-        return onnx.load(path, load_external_data=False), {}
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except (decode_error, ValueError) as error:
-        raise ValueError(f"{path} is not a whole ONNX model: {error}") from None
 
 
 def require_bounded(graph: Any) -> None:
     """ValueError if the graph has more nodes and values than any network of LSTMs."""
-    size = len(graph.node) + len(graph.initializer) + len(graph.input)
-    if size <= _MOST_NODES:
-        size += sum(len(n.input) + len(n.output) + len(n.attribute) for n in graph.node)
-    if size > _MOST_NODES:
+    if len(graph.node) > _MOST_NODES:
         raise ValueError(
-            f"the model has more than {_MOST_NODES} nodes, arrays and values; expected at most "
-            "that many, as a network of LSTMs has"
+            f"the model has {len(graph.node)} nodes; expected at most {_MOST_NODES}, as a network "
+            "of LSTMs has"
+        )
+    size = len(graph.initializer) + len(graph.input)
+    size += sum(len(n.input) + len(n.output) + len(n.attribute) for n in graph.node)
+    if size > _MOST:
+        raise ValueError(
+            f"the model has more than {_MOST} arrays and values; expected at most that many, as a "
+            "network of LSTMs has"
         )
 
 
@@ -75,9 +69,7 @@ def _without_large(
 ) -> bytes:
     """A message's bytes without the raw data of the large tensors at the field path `way`."""
     made = []
-    for n, field in enumerate(protobuf.fields(data, at, end)):
-        if n == _MOST:
-            raise _ManyFieldsError
+    for field in protobuf.fields(data, at, end):
         if not way or field.number != way[0] or field.kind != protobuf.BYTES:
             made.append(data[field.begin : field.end])
         elif len(way) > 1:
@@ -92,9 +84,7 @@ def _without_large(
 
 def _tensor(data: memoryview, field: Field, large: dict[str, np.ndarray]) -> bytes:
     kept, raw, name = [], None, ""
-    for n, part in enumerate(protobuf.fields(data, field.at, field.end)):
-        if n == _MOST:
-            raise _ManyFieldsError
+    for part in protobuf.fields(data, field.at, field.end):
         if part.number == _RAW_DATA and part.end - part.at >= _LARGE:
             raw = data[part.at : part.end]
             continue

@@ -4,16 +4,18 @@ import math
 import os
 import tokenize
 import zipfile
-import zlib
 from collections.abc import Callable, Collection
 from typing import IO
 
 import numpy as np
 
-_LARGEST_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
-_LITTLE = 1 << 26  # bytes that may unpack from any size; zeros pack very well
-_BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
-_BROKEN += (tokenize.TokenError, SyntaxError, TypeError, OverflowError)
+from jlstm.interop import archives
+
+# Errors of NumPy for headers that are damaged.
+_BROKEN = (ValueError, tokenize.TokenError, SyntaxError, TypeError, OverflowError, RecursionError)
+_BROKEN += (MemoryError,)
+_MOST_AXES = 32  # as many as NumPy 1 allows
+_PIECE = 1 << 20  # bytes unpacked at once
 
 
 def read(
@@ -25,39 +27,42 @@ def read(
       ValueError: the file is damaged or not an .npz file, or an array holds objects.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with archives.opened(path) as archive:
             entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             chosen = {name: entries[name] for name in choose(list(entries))}
-            size = sum(entry.file_size for entry in chosen.values())
-            packed = sum(entry.compress_size for entry in chosen.values())
-            if size > max(_LITTLE, _LARGEST_RATIO * min(packed, os.path.getsize(path))):
-                raise zipfile.BadZipFile(f"its arrays would unpack to {size} bytes")
+            archives.require_room(path, *chosen.values())
             return {name: _array(archive, entry) for name, entry in chosen.items()}
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except _BROKEN as error:
+    except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is damaged or not an .npz file of arrays: {error}") from None
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(entry) as file:
-        shape, dtype = _header(file)
+    with archives.entry(archive, entry) as file:
+        shape, fortran, dtype = _header(file)
         if dtype.hasobject:
             raise zipfile.BadZipFile(f"{entry.filename} holds objects, which are never unpickled")
-        if file.tell() + math.prod(shape) * dtype.itemsize != entry.file_size:
+        size = math.prod(shape) * dtype.itemsize
+        fits = file.tell() + size == entry.file_size and all(extent >= 0 for extent in shape)
+        if not fits or dtype.names or not dtype.itemsize or len(shape) > _MOST_AXES:
             raise zipfile.BadZipFile(
                 f"{entry.filename} has shape {list(shape)}, but its data has another size"
             )
-    with archive.open(entry) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        data = np.empty(size, np.uint8)
+        for at in range(0, size, _PIECE):
+            piece = file.read(min(_PIECE, size - at))
+            data[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
+        file.read(1)  # at the end, the checksum is compared
+    made = data.view(dtype)
+    return made.reshape(shape[::-1]).T if fortran else made.reshape(shape)
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     try:
         version = np.lib.format.read_magic(file)
         known = {(1, 0): np.lib.format.read_array_header_1_0}
         read = known.get(version, np.lib.format.read_array_header_2_0)
-        shape, _, dtype = read(file)
-    except ValueError as error:
-        raise zipfile.BadZipFile(str(error)) from None
-    return shape, dtype
+        return read(file)
+    except _BROKEN as error:
+        raise zipfile.BadZipFile(f"an array's header is damaged: {error}") from None

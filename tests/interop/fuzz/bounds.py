@@ -35,7 +35,7 @@ def refused(read, path, named=None):
     assert more < LITTLE + TIMES * size, f"{more >> 20} MiB for {size} bytes: {error}"
     if error is not None:
         words = str(error)
-        assert (named or path.stem) in words, words[:500]
+        assert (path.stem if named is None else named) in words, words[:500]
         assert 20 < len(words) < LONGEST, words[:500]
         assert words.isprintable(), words[:500]
     return error
