@@ -136,17 +136,99 @@ def test_a_reshape_to_sizes_that_the_model_computes():
     assert config.layers[0].merge == "concat"
 
 
-@pytest.mark.parametrize("end", [100, 2**31 - 1, 2**63 - 1])
-def test_a_slice_that_would_cut_long_sequences_is_no_part_of_a_stack(end):
+@pytest.mark.parametrize(
+    "begin, end, whole",
+    [
+        (0, 100, False),
+        (-100, 2**31 - 1, False),
+        (0, 2**31 - 1, True),
+        (0, 2**63 - 1, True),
+        (-(2**63), 2**63 - 1, True),
+    ],
+)
+def test_a_slice_that_would_cut_long_sequences_is_no_part_of_a_stack(begin, end, whole):
     graph = Graph()
     below = graph.add("Squeeze", graph.lstm("X"), ints(1))
-    kept = graph.add("Slice", below, ints(0), ints(end), ints(0))
+    kept = graph.add("Slice", below, ints(begin), ints(end), ints(0))
     upper = graph.add("Squeeze", graph.lstm(kept, size=4), ints(1))
-    if end > 100:
+    if whole:
         assert_reads(graph, upper)
     else:
         with pytest.raises(ValueError, match="through Squeeze, Slice"):
             from_onnx(graph.model(upper))
+
+
+def positive(graph, y):
+    return graph.add("Where", graph.add("Greater", y, np.float32(0)), y, np.float32(0))
+
+
+def kept_by_a_mask(graph, y, to=9):
+    """Steps at which the input is not zero."""
+    mask = graph.add("Slice", graph.add("Cast", "X", to=to), ints(0), ints(1), ints(2))
+    return graph.add("Mul", y, graph.add("Cast", mask, to=FLOAT))
+
+
+CASES = {
+    "Max": lambda graph, y: graph.add("Max", y, np.float32(0)),
+    "Min": lambda graph, y: graph.add("Min", y, np.float32(3)),
+    "Where": positive,
+    "Clip": lambda graph, y: graph.add("Clip", y, np.float32(0), np.float32(2)),
+    "Mul": kept_by_a_mask,
+    "Mul by whole numbers": lambda graph, y: kept_by_a_mask(graph, y, to=INT32),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_functions_that_keep_only_some_numbers_are_no_part_of_a_stack(name):
+    graph = Graph()
+    y = graph.add("Squeeze", graph.lstm("X"), ints(1))
+    changed = CASES[name](graph, y)
+    with pytest.raises(ValueError, match=rf"through Squeeze, .*{name.partition(' ')[0]}"):
+        from_onnx(graph.model(graph.lstm(changed, size=4)))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_such_functions_of_a_layer_are_not_its_output(name):
+    graph = Graph()
+    y = graph.add("Squeeze", graph.lstm("X"), ints(1))
+    report = Report()
+    from_onnx(graph.model(CASES[name](graph, y)), report=report)
+    assert f"the outputs are the model's {y}" in str(report)
+
+
+def test_an_input_that_other_nodes_compute_may_be_added():
+    graph = Graph()
+    words = graph.add("Relu", "X")
+    y = graph.add("Squeeze", graph.lstm(words, units=5), ints(1))
+    total = graph.add("Add", y, words)
+    upper = graph.add("Squeeze", graph.lstm(total), ints(1))
+    config, params = from_onnx(graph.model(upper))
+    assert [layer.residual for layer in config.layers] == [True, False]
+    own = jlstm.apply(config, params, None, np.maximum(XS, 0))[1]
+    assert_close(own, graph.run(upper)[0])
+
+
+def test_a_changed_input_is_not_the_one_that_a_layer_reads():
+    graph = Graph()
+    zeros = graph.add("Where", graph.add("Greater", "X", np.float32(-9)), "X", np.float32(0))
+    ways = [graph.lstm(x, direction=way) for x, way in zip(("X", zeros), WAYS, strict=True)]
+    joined = graph.add("Concat", *[graph.add("Squeeze", way, ints(1)) for way in ways], axis=2)
+    with pytest.raises(ValueError, match="several stacks"):
+        from_onnx(graph.model(joined))
+    graph = Graph()
+    zeros = graph.add("Where", graph.add("Greater", "X", np.float32(-9)), "X", np.float32(0))
+    y = graph.add("Squeeze", graph.lstm("X", units=5), ints(1))
+    config, _ = from_onnx(graph.model(graph.add("Add", y, zeros)))
+    assert not config.layers[0].residual
+
+
+def test_lengths_that_are_bounded_are_not_those_of_the_input():
+    graph = Graph()
+    graph.inputs.append(helper.make_tensor_value_info("n", INT32, [None]))
+    report = Report()
+    lengths = graph.add("Max", "n", np.array(1, "int32"))
+    from_onnx(graph.model(graph.lstm("X", lengths=lengths)), report=report)
+    assert f"the model computes sequence_lens, {lengths}" in str(report)
 
 
 def test_an_input_whose_features_are_free_too():

@@ -25,7 +25,8 @@ class Value(NamedTuple):
     """What is known of one value of the graph.
 
     `array` is None where its shape is not known. `depends` is CONSTANT, OF_SIZES (of the inputs
-    only) or OF_NUMBERS. `computed` says whether the numbers are those that the nodes compute.
+    only) or OF_NUMBERS. `computed` says whether its node computed the numbers from those of its
+    inputs. Otherwise they are random, as those of an input of the model.
     `sources` are the numbers of the LSTMs whose outputs it comes from, the last one first, and
     `path` the operators between that LSTM and the value.
     """
@@ -124,14 +125,9 @@ class Evaluation:
         computed = False
         self._ran += 1
         if node.domain in _STANDARD and self._ran <= _MOST_NODES:
-            # Only the sizes of a value count for Shape.
             if node.op_type in ("Shape", "Size"):
                 depends = min(depends, OF_SIZES)
-                computed = bool(arrays) and arrays[0] is not None
-            else:
-                computed = all(value.computed for value in read)
-            results, own = self._operators.run(node, arrays, self._left(), self._draw)
-            computed = computed and own
+            results, computed = self._operators.run(node, arrays, depends, self._left(), self._draw)
         if not computed:
             depends = OF_NUMBERS
         sources = tuple(sorted({n for v in read for n in v.sources}, reverse=True))[:_MOST_NAMED]

@@ -74,6 +74,6 @@ def equal(value: np.ndarray, wanted: np.ndarray) -> bool:
         return False
     if "f" not in value.dtype.kind + wanted.dtype.kind:
         return np.array_equal(value, wanted)
-    # Adding, multiplying and averaging numbers below 2 rounds by less than the last bit of 4.
+    # Adding, multiplying and averaging numbers from 0.5 to 1.5 rounds by less than this.
     coarsest = np.finfo(wanted.dtype).eps if wanted.dtype.kind == "f" else 0.0
-    return bool(np.abs(value.astype("f8") - wanted.astype("f8")).max(initial=0) <= 4 * coarsest)
+    return bool(np.abs(value.astype("f8") - wanted.astype("f8")).max(initial=0) <= 2 * coarsest)

@@ -10,8 +10,9 @@ from jlstm.interop.onnx.node import attributes
 
 # Operators whose numbers are computed: those that move, join or add numbers, those that compute
 # sizes, and those that exporters leave between an array and the LSTM that uses it. Of all others
-# only the shape is computed; their numbers match nothing. Min and its like must not be computed:
-# the lesser of a size and 100 is the size here, but not for long sequences.
+# only the shape is computed; their numbers match nothing. No function with cases is among them,
+# such as Max: the larger of a number and 0 is the number itself here, but not for all numbers.
+# `general` says where the exceptions are safe.
 COMPUTED = {
     *("Identity", "Dropout", "Cast", "CastLike", "Reshape", "Flatten", "Transpose", "Squeeze"),
     *("Unsqueeze", "Slice", "Split", "Gather", "Concat", "Expand", "Tile", "ReverseSequence"),
@@ -48,13 +49,19 @@ class Operators:
         self._ready: dict[int, Any] = {}  # evaluators by the id of their node
 
     def run(
-        self, node: Any, given: Sequence[np.ndarray | None], most: int, draw: np.random.Generator
+        self,
+        node: Any,
+        given: Sequence[np.ndarray | None],
+        depends: int,
+        most: int,
+        draw: np.random.Generator,
     ) -> Result:
         """The outputs of a standard node.
 
         Args:
           node: the node, which stays alive and unchanged as long as this object is used.
           given: its inputs in order; None for an input that is left out or not known.
+          depends: what they depend on, as in `general`.
           most: the bytes that its outputs may take together.
           draw: makes the numbers of outputs that are not computed.
         """
@@ -63,7 +70,7 @@ class Operators:
             return Result([None] * len(node.output), False)
         if self._computable(node, given):
             arrays = self._computed(node, given)
-            if arrays is not None:
+            if arrays is not None and general(node.op_type, given, arrays[0], depends):
                 return Result(arrays, True)
         return Result([shape and random(draw, *shape) for shape in shapes], False)
 
@@ -147,6 +154,30 @@ class Operators:
         return [np.asarray(by_name[name]) if name else None for name in node.output]
 
 
+def general(kind: str, given: Sequence[np.ndarray | None], made: Any, depends: int) -> bool:
+    """Whether a computed node that agrees here with another function agrees with it everywhere.
+
+    Sums and products that agree for random numbers do. Functions with cases need not: they may
+    hold only for these numbers and sizes.
+
+    Args:
+      kind: the operator.
+      given, made: its inputs, and its first output.
+      depends: what the inputs depend on: 0 for nothing, 1 for sizes, 2 for numbers.
+    """
+    if kind in ("Where", "ReverseSequence"):
+        return depends < 2
+    if kind == "Equal":  # a size is never equal to the -1 that stands for "the same size"
+        negative = any(a is not None and a.dtype.kind == "i" and (a < 0).all() for a in given)
+        return depends == 0 or (depends == 1 and negative)
+    if kind in ("Cast", "CastLike") and depends == 2:
+        before, after = given[0], made
+        if before is None or after.dtype.kind not in "iuf":
+            return False
+        return after.dtype.kind == "f" or (before.dtype.kind in "iu" and after.dtype.itemsize >= 4)
+    return True
+
+
 def random(draw: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
     """An array of random numbers from 0.5 to 1.5; small whole numbers for whole dtypes."""
     if dtype.kind == "b":
@@ -171,17 +202,18 @@ def bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
 def _keeps_meaning(named: dict[str, Any], given: Sequence[np.ndarray | None]) -> bool:
     """Whether a Slice does to axes of any size what it does to these.
 
-    A slice up to 100 changes nothing here, where axes are short, but cuts longer sequences.
+    A slice of the first or the last 100 changes nothing here, but cuts longer sequences.
     """
     data, *rest = given
+    starts = named["starts"][1] if "starts" in named else rest[0]
     ends = named["ends"][1] if "ends" in named else rest[1]
     axes = named["axes"][1] if "axes" in named else rest[2] if len(rest) > 2 else None
-    if data is None or ends is None:
+    if data is None or starts is None or ends is None:
         return False
     axes = range(np.size(ends)) if axes is None else axes
-    pairs = zip(np.ravel(ends), np.ravel(axes), strict=False)
     return all(
-        end <= data.shape[axis] or end >= _ENDLESS
-        for end, axis in pairs
+        abs(int(bound)) <= data.shape[axis] or abs(int(bound)) >= _ENDLESS
+        for bounds in (starts, ends)
+        for bound, axis in zip(np.ravel(bounds), np.ravel(axes), strict=False)
         if -data.ndim <= axis < data.ndim
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from jlstm.interop import needs
 
-_FREE = (3, 5, 7, 11)  # small, and no multiples of each other
+_FREE = (4, 5, 6, 9)  # small, none a multiple of another, and each axis gets an even and an odd one
 
 
 class Sizes:
