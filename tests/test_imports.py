@@ -18,7 +18,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 RANKS = {
     "": [
         ("dtypes", "initializers", "keys", "normalisation", "stopping", "validation"),
-        ("activations",),
+        ("activations", "terminal"),
         ("layer",),
         ("config",),
         ("params", "sizes"),

@@ -12,6 +12,7 @@ from jlstm.files import models
 from jlstm.files.export import BATCH, Pairs, export
 from jlstm.files.writing import require_apart, try_by, write_bytes
 from jlstm.network import readout as readouts
+from jlstm.terminal import say
 
 # The compatibility that JAX documents for jax.export.
 PROMISE = (
@@ -54,23 +55,23 @@ def write(
     exported = export(config, None if without_params else params, readout=readout, **options)
     content = bytes(exported.serialize())
     write_bytes(out, content)
-    print(f"{out}: {len(content)} bytes, for {', '.join(exported.platforms)}")
+    say(f"{out}: {len(content)} bytes, for {', '.join(exported.platforms)}")
     if replaces:
-        print("The file existed and was replaced.")
-    print(f"It is {PROMISE}. On a CPU it runs a scan, without the kernels of this library.")
-    print("    import pathlib")
-    print("    from jax.export import deserialize")
-    print(f"    program = deserialize(pathlib.Path({str(out)!r}).read_bytes())")
+        say("The file existed and was replaced.")
+    say(f"It is {PROMISE}. On a CPU it runs a scan, without the kernels of this library.")
+    say("    import pathlib")
+    say("    from jax.export import deserialize")
+    say(f"    program = deserialize(pathlib.Path({str(out)!r}).read_bytes())")
     names = "params, " * without_params + "carry, xs"
     names += ", lengths" * bool(options.get("lengths")) + ", resets" * bool(options.get("resets"))
-    print(f"    carry, {'ys' if readout is None else 'scores'} = program.call({names})")
+    say(f"    carry, {'ys' if readout is None else 'scores'} = program.call({names})")
     pairs, xs = _carry_and_xs(exported)
     shapes = [f"(c {_shape(c)}, h {_shape(h)})" for c, h in pairs]
-    print(f"The carry has one pair per layer: {', '.join(shapes)}, in {pairs[0][0].dtype}.")
-    print(f"xs is {_shape(xs)} in {xs.dtype}.")
+    say(f"The carry has one pair per layer: {', '.join(shapes)}, in {pairs[0][0].dtype}.")
+    say(f"xs is {_shape(xs)} in {xs.dtype}.")
     if readout is not None:
         step = "each" if options.get("streaming") else "the last"
-        print(
+        say(
             f"scores are those of {len(readout[1])} classes after {step} step, by the readout in "
             f"{model}; --network-only exports the network's outputs instead."
         )

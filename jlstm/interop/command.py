@@ -15,6 +15,7 @@ from jlstm.interop.keras import archive
 from jlstm.interop.report import Report
 from jlstm.interop.tensorflow import checkpoint
 from jlstm.params import Params
+from jlstm.terminal import say
 
 KINDS = ("jlstm", "keras", "onnx", "tensorflow", "torch")
 _ENDINGS = {
@@ -94,12 +95,12 @@ def convert(
     if extra:
         report.add(f"{validation.some(extra)}: {'left out' if network_only else 'copied'}")
     sizes = ", ".join(str(layer.hidden_size) for layer in config.layers)
-    print(
+    say(
         f"{source} ({read}) to {out} ({written}): hidden sizes {sizes}, "
         f"input size {config.input_size}"
     )
     for line in report:
-        print(f"  {line}")
+        say(f"  {line}")
 
 
 def _require_apart(source: pathlib.Path, read: str, out: pathlib.Path, written: str) -> None:

@@ -39,12 +39,12 @@ def train(path: pathlib.Path, out: pathlib.Path | None, overwrite: bool = False)
         config = config_toml.network(tables["network"])
         run = config_toml.section("[train]", loop.Run, tables["train"])
         _require_rows(config)
-    if config.layers[-1].reverse:
-        raise ValueError(
-            "the last layer has reverse=True, so its output at the last row, which the digit is "
-            "predicted from, has seen that row alone; leave out reverse, or make the layer "
-            "bidirectional"
-        )
+        if config.layers[-1].reverse:
+            raise ValueError(
+                "the last layer has reverse=True, so its output at the last row, which the digit "
+                "is predicted from, has seen that row alone; leave out reverse, or make the layer "
+                "bidirectional"
+            )
     out = out or pathlib.Path(run.out)
     train_set, test_set = data.digits()
     loop.require_memory(config, run, train_set)
@@ -75,7 +75,8 @@ def train(path: pathlib.Path, out: pathlib.Path | None, overwrite: bool = False)
 def evaluate(path: pathlib.Path) -> None:
     """Prints the test accuracy of the model at `path`."""
     config, network = models.load(path)
-    _require_rows(config)
+    with validation.plain_errors(path):
+        _require_rows(config)
     extra = models.load_extra(path)
     shapes = dict(zip(readout.NAMES, ((config.output_size, CLASSES), (CLASSES,)), strict=True))
     if {name: array.shape for name, array in extra.items()} != shapes:
