@@ -5,6 +5,10 @@ import re
 
 import pytest
 
+import jlstm
+import jlstm.interop
+from jlstm import cli
+
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -52,6 +56,19 @@ def test_links_lead_to_files_and_commands_exist():
     commands = re.findall(r"^    jlstm (\w+)", README, re.MULTILINE)
     assert commands == ["bench", "report", "train", "eval", "convert", "export", "info", "check"]
     assert (ROOT / "configs" / "digits.toml").is_file()
+
+
+def test_the_promises_about_files_name_what_is_there():
+    text = (ROOT / "SECURITY.md").read_text()
+    tests = re.findall(r"`(tests/[\w/.]+)`", text)
+    assert len(tests) >= 4 and all((ROOT / path).is_file() for path in tests)
+    places = [jlstm, jlstm.interop]
+    named = set(re.findall(r"`(?:jlstm\.)?(load\w*|from_(?!\*)\w+|export|params_\w+)`", text))
+    assert len(named) >= 7
+    assert all(any(hasattr(place, name) for place in places) for name in named)
+    assert cli.TRACEBACK in text
+    links = re.findall(r"\]\((\.\./\w+\.md)\)", (ROOT / "docs" / "porting.md").read_text())
+    assert "../SECURITY.md" in links and all((ROOT / "docs" / link).is_file() for link in links)
 
 
 def test_the_guide_to_contributing_names_files_that_are_there():
