@@ -225,7 +225,8 @@ def _expected(error: Exception) -> bool:
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
-    return place is not None and place.tb_frame.f_globals["__name__"].partition(".")[0] == "jlstm"
+    module = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] == "jlstm"
 
 
 def _run(command: object) -> None:

@@ -174,6 +174,41 @@ def test_names_of_a_file_are_printed_without_control_characters(model):
     assert str(refusal.value).isprintable()
 
 
+OUR_CONFIG = config_toml.dumps(Config.stack(6, [4]))
+CRAFTED = {
+    "version": (
+        {"format_version": "\x1b" * 100_000},
+        [0],
+        r"has format version \\x1b.*newer jlstm$",
+    ),
+    "dotted config": ({"config": ". ".join("a" * 20_000)}, [0], "a key has more than 4 parts"),
+    "size": ({"config": OUR_CONFIG.replace("= 4\n", f"= {2**40}\n")}, [0], "at most 2147483647"),
+    "axes": ({}, [0] * 200_000, r"layers\.0\.w_x is float32\[0, 0.* needs float32\[6, 16\]$"),
+    "huge axis": ({}, [0, 2**62, 2], r"layers\.0\.w_x is float32\[0, 4611686018427387904, 2\]"),
+}
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_a_crafted_header_is_refused_in_few_words_that_name_the_file(name, tmp_path):
+    metadata, shape, words = CRAFTED[name]
+    own = {"format": "jlstm", "format_version": "1", "config": OUR_CONFIG} | metadata
+    header: dict = {"__metadata__": own}
+    for tensor in ("layers.0.w_x", "layers.0.w_h", "layers.0.b", "extra"):
+        header[tensor] = {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}
+        shape = shape if name == "huge axis" else [0] * min(len(shape), 65)
+    text = json.dumps(header).encode()
+    (tmp_path / "m").write_bytes(struct.pack("<Q", len(text)) + text)
+    with pytest.raises(ValueError, match=words) as refusal:
+        jlstm.load(tmp_path / "m")
+    told = [str(refusal.value)]
+    if len(shape) > 1:
+        with pytest.raises(ValueError, match=r"dimension|too big") as refusal:
+            models.load_extra(tmp_path / "m")
+        told.append(str(refusal.value))
+    for said in told:
+        assert said.startswith(str(tmp_path / "m")) and said.isprintable() and len(said) < 1_600
+
+
 def test_a_link_stays_a_link_and_a_pipe_gets_the_bytes(model, tmp_path):
     link = tmp_path / "latest.safetensors"
     link.symlink_to("chosen.safetensors")
