@@ -66,6 +66,20 @@ def test_what_cannot_be_written_is_refused_by_a_trial_too(tmp_path, name, error,
     assert not (tmp_path / "read-only").read_bytes()
 
 
+def test_a_name_that_the_file_system_refuses_is_found_by_a_trial(tmp_path, monkeypatch):
+    create = os.open
+
+    def refuse(path, *options):
+        if ":" in os.fspath(path):
+            raise OSError(errno.EINVAL, "Invalid argument", os.fspath(path))
+        return create(path, *options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError, match=f"Invalid argument: '{tmp_path}/a:b'"):
+        writing.try_by(tmp_path / "a:b")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_full_disk_is_found_by_a_trial_with_what_will_be_written(tmp_path):
     def write(beside):
         beside.write_bytes(b"half")
