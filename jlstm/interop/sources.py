@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -38,7 +39,10 @@ def in_words(read: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
 
 def shortened(words: str, path: str = "") -> str:
     """An error that is safe to print and fits on a screen. It begins with a path it lacks."""
-    lead = "" if path in words else f"{path}: "
+    # A checkpoint of TensorFlow is named without the ending of its index.
+    stem = re.escape(os.path.splitext(path)[0])
+    known = path in words or re.search(rf"(^|\s){stem}(: | is )", words)
+    lead = "" if known else f"{path}: "
     made = validation.printable(lead + words)
     if len(made) > _LONGEST:
         made = f"{made[: _LONGEST - _ENDING]} ... {made[-_ENDING:]}"
