@@ -3,6 +3,7 @@
 Each change takes the content of a whole file and `draw`, which draws from a strategy of hypothesis.
 """
 
+import copy
 import io
 import json
 import struct
@@ -63,7 +64,7 @@ def of_tree(tree, draw):
         elif how == 1 and isinstance(inner, list):
             inner += inner[: draw(st.integers(1, 9))]
         else:
-            inner[path[-1]] = draw(st.sampled_from(ODD))
+            inner[path[-1]] = copy.deepcopy(draw(st.sampled_from(ODD)))
     return tree
 
 
