@@ -14,6 +14,7 @@ from jlstm.interop import (
     carry_from_tensorflow,
     carry_to_tensorflow,
     from_cudnn,
+    from_keras,
     from_tensorflow,
     to_tensorflow,
 )
@@ -314,6 +315,63 @@ def test_a_vector_of_cudnn_is_refused_with_advice_that_works():
     assert_close(run(config, params, xs)[1][-1], wanted.numpy(), atol=1e-5)
     both = names | below(cudnn_lstm__cell_0__cudnn_compatible_lstm_cell=lstm(5))
     assert from_tensorflow(both)[0].input_size == 5
+
+
+def test_a_cell_with_variables_below_it_is_refused(session, tmp_path):
+    """A cell of one's own that normalises, under the name of a plain one."""
+
+    class Normalised(cells.LSTMCell):
+        def call(self, inputs, state):
+            ys, state = super().call(inputs, state)
+            with v1.variable_scope("output"):
+                return ys * v1.get_variable("gamma", [UNITS]), state
+
+    _, _, values = unrolled(session, Normalised(UNITS, name="lstm_cell"), xs_of())
+    path = v1.train.Saver().save(session, str(tmp_path / "model"))
+    for source in (values, path):
+        for scope in ("", "rnn", "rnn/lstm_cell", ["rnn"]):
+            with pytest.raises(ValueError, match=r"also holds rnn/lstm_cell/output/gamma, which"):
+                from_tensorflow(source, scope=scope)
+    plain = {name: a for name, a in values.items() if "gamma" not in name}
+    assert from_tensorflow(plain)[0] == Config.stack(INPUTS, [UNITS])
+
+
+@pytest.mark.parametrize("below_it", ["layer_norm_i/gamma", "projection/norm/g", "in/kernel"])
+@pytest.mark.parametrize("cell", ["lstm", "rnn/cell_0/lstm_cell", ""])
+def test_variables_below_a_cell_are_refused_and_those_beside_it_are_not(cell, below_it):
+    start = f"{cell}/" if cell else ""
+    names = {f"{start}{last}": a for last, a in lstm(5).items()}
+    slots = {f"{start}kernel/{last}": np.zeros(3) for last in ("Adam_1", "ema/Adam", "a/b/c")}
+    beside = {"lstmish/gamma": np.zeros(4), "a/gamma": np.zeros(4)} if cell else {}
+    assert from_tensorflow(names | slots | beside)[0] == Config.stack(5, [4])
+    with pytest.raises(ValueError, match=f"also holds {start}{below_it}, which no LSTM cell has"):
+        from_tensorflow(names | slots | beside | {f"{start}{below_it}": np.ones(4)})
+
+
+@pytest.mark.parametrize("scopes", [["b", "b"], ["b", "b/lstm_cell"], ["b/", "b"], ["", "b"]])
+def test_a_list_of_scopes_has_each_cell_once(scopes):
+    with pytest.raises(ValueError, match=r"scope has a cell twice: \['b/lstm_cell', 'b/lstm_"):
+        from_tensorflow(below(b__lstm_cell=lstm(4)), scope=scopes)
+
+
+@pytest.mark.parametrize("same", ["kernel:0", "weights"])
+def test_two_arrays_for_one_weight_are_refused(same):
+    names = below(lstm_cell=lstm(5) | {same: lstm(5, seed=1)["kernel"]})
+    words = f"lstm_cell/kernel and lstm_cell/{same} are both the kernel of lstm_cell"
+    with pytest.raises(ValueError, match=words):
+        from_tensorflow(names)
+
+
+def test_a_layer_of_keras_in_a_checkpoint_is_refused_with_advice_that_works(session, tmp_path):
+    xs = xs_of()
+    layer = tf_keras.layers.LSTM(UNITS, return_sequences=True, bias_initializer="uniform")
+    ys = layer(tf.constant(np.swapaxes(xs, 0, 1)))
+    session.run(v1.global_variables_initializer())
+    path = v1.train.Saver().save(session, str(tmp_path / "model"))
+    with pytest.raises(ValueError, match=r"is a layer of Keras.*from_keras\(path\)"):
+        from_tensorflow(path)
+    wanted = np.swapaxes(session.run(ys), 0, 1)
+    assert_close(run(*from_keras(path), xs)[1], wanted, atol=1e-5)
 
 
 def test_a_direction_alone_runs_its_own_way():

@@ -59,8 +59,9 @@ def from_tensorflow(
 
     Raises:
       TypeError: source is neither a path nor a mapping, or an option has the wrong type.
-      ValueError: there is no LSTM cell, a cell of another kind, or several networks; arrays do not
-        fit each other; or the file is damaged.
+      ValueError: there is no LSTM cell, a cell of another kind or with further variables, or
+        several networks; scope has a cell twice; arrays do not fit each other; or the file is
+        damaged.
 
     >>> kernel, bias = np.ones((10, 16), "float32"), np.zeros(16, "float32")
     >>> names = {"rnn/lstm_cell/kernel": kernel, "rnn/lstm_cell/bias": bias}
@@ -145,6 +146,9 @@ def _network(
     def choose(names: Collection[str]) -> list[str]:
         for own in scopes:
             stack.extend(tensorflow_names.layers(names, own))
+        prefixes = [cell.prefix for layer in stack for cell in layer]
+        if len(set(prefixes)) < len(prefixes):
+            raise ValueError(f"scope has a cell twice: {prefixes[:8]}; expected each once")
         return [name for layer in stack for cell in layer for name in cell.variables.values()]
 
     arrays = _read(source, choose)

@@ -6,9 +6,12 @@ MultiRNNCell, lowest layer first.
 """
 
 import bisect
+import itertools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from jlstm import validation
 
 PEEPHOLES = ("w_i_diag", "w_f_diag", "w_o_diag")
 _VARIABLES = ("kernel", "bias", *PEEPHOLES, "projection/kernel", "projection/bias")
@@ -58,7 +61,8 @@ def layers(names: Collection[str], scope: str) -> list[list[Cell]]:
       scope: variable scope of the cells, in whole path components; "" for every scope.
 
     Raises:
-      ValueError: there is no LSTM cell, a cell of another kind, or several networks.
+      ValueError: there is no LSTM cell, a cell of another kind, or several networks, or variables
+        below a cell may change what it computes.
     """
     cells = _cells(names, scope)
     where = f" below {scope!r}" if scope else ""
@@ -77,6 +81,7 @@ def layers(names: Collection[str], scope: str) -> list[list[Cell]]:
             f'several LSTMs{where}, {prefixes[:8]}; choose one: scope="{inner[0]}"; if several '
             "form one stack, pass a list of their scopes, lowest layer first"
         )
+    _require_nothing_below(cells, names)
     numbers = sorted({cell.layer for cell in cells})
     if numbers != list(range(len(numbers))):
         raise ValueError(f"{stacks[0]} has the cells {numbers}; expected 0, 1, 2, ... without gaps")
@@ -93,10 +98,27 @@ def _has_below(prefixes: Sequence[str], start: str) -> bool:
     return at < len(prefixes) and prefixes[at].startswith(start)
 
 
+def _require_nothing_below(cells: Sequence[Cell], names: Collection[str]) -> None:
+    """ValueError if a cell's scope holds variables besides its own and their optimiser's."""
+    paths = sorted(name.removesuffix(":0") for name in names)
+    for cell in cells:
+        start = f"{cell.prefix}/" if cell.prefix else ""
+        own = {name.removesuffix(":0") for name in cell.variables.values()}
+        slots = tuple(f"{path}/" for path in own)
+        held = map(paths.__getitem__, range(bisect.bisect_left(paths, start), len(paths)))
+        within = itertools.takewhile(lambda path, start=start: path.startswith(start), held)
+        if odd := [path for path in within if path not in own and not path.startswith(slots)]:
+            raise ValueError(
+                f"{cell.prefix or 'the cell'} also holds {validation.some(odd)}, which no LSTM "
+                "cell has; these may change what it computes, as layer normalisation does. If they "
+                "do not, pass a mapping of the other arrays by name"
+            )
+
+
 def _cells(names: Collection[str], scope: str) -> list[Cell]:
     scope = scope.strip("/")
     known = {name.removesuffix(":0") for name in names}
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     earlier = set()
     for name in names:
         path = name.removesuffix(":0")
@@ -109,7 +131,7 @@ def _cells(names: Collection[str], scope: str) -> list[Cell]:
         if prefix.rpartition("/")[2] == "projection":
             prefix, last = prefix.rpartition("/")[0], f"projection/{last}"
         if not scope or prefix == scope or prefix.startswith(f"{scope}/"):
-            found.setdefault(prefix, {})[last] = name
+            found.setdefault(prefix, {}).setdefault(last, []).append(name)
     cells = {
         prefix: own
         for prefix, own in sorted(found.items())
@@ -133,12 +155,18 @@ def _require_no_cudnn_vector(names: Collection[str]) -> None:
             )
 
 
-def _cell(prefix: str, variables: dict[str, str], scope: str) -> Cell:
+def _cell(prefix: str, named: Mapping[str, Sequence[str]], scope: str) -> Cell:
     kind = prefix.rpartition("/")[2]
+    for last, same in named.items():
+        if len(same) > 1:
+            raise ValueError(
+                f"{' and '.join(same)} are both the {last} of {prefix or 'the cell'}; expected one"
+            )
+    variables = {last: same[0] for last, same in named.items()}
     if "recurrent_kernel" in variables:
         raise ValueError(
             f"{prefix} has a recurrent_kernel, so it is a layer of Keras, not a cell of TensorFlow "
-            "1; load its weights into a Keras layer and use from_keras"
+            "1; use from_keras, which reads checkpoints too: from_keras(path)"
         )
     if _OTHER.search(kind):
         raise ValueError(
