@@ -101,7 +101,7 @@ RANKS = {
     "interop/torch": [
         ("names", "objects", "tensor_files"),
         ("forms", "pickles"),
-        ("files",),
+        ("files", "modules"),
         ("states",),
         ("conversion",),
     ],

@@ -256,10 +256,51 @@ def test_a_class_with_a_forward_of_its_own_is_refused():
     class Same(torch.nn.LSTM):
         pass
 
-    with pytest.raises(TypeError, match=r"Own overrides forward.*state_dict"):
-        from_torch(Own(5, 4))
+    class Called(torch.nn.LSTM):
+        def __call__(self, *given):
+            return super().__call__(*given)
+
+    for kind, name in ((Own, "forward"), (Called, "__call__")):
+        with pytest.raises(TypeError, match=rf"{kind.__name__} overrides {name}.*state_dict"):
+            from_torch(kind(5, 4))
+        from_torch(kind(5, 4).state_dict())
     from_torch(Same(5, 4))
-    from_torch(Own(5, 4).state_dict())
+
+
+def forward_of_its_own(module):
+    plain = module.forward
+    module.forward = lambda *given: plain(*(2 * a for a in given))
+
+
+CHANGES = {
+    "has a forward hook, doubled": lambda module, doubled: module.register_forward_hook(doubled),
+    "has a forward pre-hook, doubled": lambda module, doubled: module.register_forward_pre_hook(
+        doubled
+    ),
+    "has forward replaced": lambda module, _: forward_of_its_own(module),
+}
+
+
+@pytest.mark.parametrize("words", CHANGES)
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.LSTMCell])
+@pytest.mark.parametrize("normed", [False, True])
+def test_a_module_that_computes_something_else_is_refused(kind, words, normed):
+    def doubled(*given):
+        pass
+
+    doubled.__qualname__ = "doubled"
+    module = kind(5, 4)
+    if normed:
+        weight = "weight_hh_l0" if kind is torch.nn.LSTM else "weight_hh"
+        torch.nn.utils.parametrizations.weight_norm(module, weight)
+    wanted = from_torch(module)
+    CHANGES[words](module, doubled)
+    words += rf", so it may compute.*than torch\.nn\.{kind.__name__}; pass its state_dict"
+    with pytest.raises(TypeError, match=words):
+        from_torch(module)
+    found = from_torch(module.state_dict())
+    assert found[0] == wanted[0]
+    assert_same(found[1], wanted[1])
 
 
 @pytest.mark.parametrize("other", ["sparse", "meta"])

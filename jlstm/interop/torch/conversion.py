@@ -10,7 +10,7 @@ from jlstm.config import Config, Layer
 from jlstm.interop import needs, sources
 from jlstm.interop.report import Report
 from jlstm.interop.sides import Side, join, network, require, sides_of
-from jlstm.interop.torch import files, forms, names, states, tensor_files
+from jlstm.interop.torch import files, modules, names, states, tensor_files
 from jlstm.params import Params
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def from_torch(
       layer above.
 
     Raises:
-      TypeError: source is none of these, or a subclass that overrides forward, or prefix is not
-        text.
+      TypeError: source is none of these, or a module that computes something else, by hooks or by
+        a forward of its own; or prefix is not text.
       ValueError: `source` has no LSTM, or several and no `prefix`; weights are missing or under
         another parametrization, such as spectral norm; or arrays do not fit each other.
       ImportError: torch is not installed.
@@ -64,7 +64,7 @@ def from_torch(
         named = str(source).lower().endswith(".safetensors")
         state = tensor_files.read(source) if named else files.read(source)
     elif isinstance(source, (torch.nn.LSTM, torch.nn.LSTMCell)):
-        _require_plain(torch, source)
+        modules.require_plain(torch, source)
         dropout = getattr(source, "dropout", 0.0)
         if getattr(source, "batch_first", False):
             report.add("batch_first=True: pass time_major=False to apply")
@@ -179,18 +179,6 @@ def _layer(own: Sequence[Side], dropout: float) -> Layer:
         forget_bias=0.0,
         dropout=dropout,
     )
-
-
-def _require_plain(torch: Any, module: Any) -> None:
-    """TypeError if the module's class overrides forward."""
-    kind = torch.nn.LSTM if isinstance(module, torch.nn.LSTM) else torch.nn.LSTMCell
-    if type(module).forward is not kind.forward:
-        raise TypeError(
-            f"{type(module).__name__} overrides forward, so it may compute something else than "
-            f"torch.nn.{kind.__name__}; pass its state_dict() to convert the weights anyway"
-        )
-    for weight, own in getattr(module, "parametrizations", {}).items():
-        forms.require_weight_norm(weight, own)
 
 
 def _tensor(torch: Any, array: np.ndarray) -> Any:
