@@ -183,6 +183,18 @@ def test_an_lstm_within_a_mapping_is_found():
         from_torch(cycled())
 
 
+@pytest.mark.parametrize("nested_first", [False, True])
+@pytest.mark.parametrize("weight", ["weight_hh_l0", "bias_ih_l0", "weight_ih_l0"])
+def test_two_weights_of_one_name_are_refused(weight, nested_first):
+    own = torch.nn.LSTM(5, 4).state_dict()
+    one = {f"a.b.{name}": value for name, value in own.items()}
+    other = {"a": {"b": {weight: torch.zeros_like(own[weight])}}}
+    with pytest.raises(ValueError, match=rf"the state dict holds a\.b\.{weight} twice"):
+        from_torch({**other, **one} if nested_first else {**one, **other})
+    from_torch({**one, "a": {"b": {weight: one[f"a.b.{weight}"]}}})  # the same tensor
+    from_torch({**one, "a.note": 1, "a": {"note": 2}})
+
+
 def state(**changed):
     return dict(torch.nn.LSTM(5, 4).state_dict()) | changed
 

@@ -25,9 +25,17 @@ def flat(state: Mapping[Any, Any]) -> dict[str, Any]:
     """The named values of nested mappings: {"model": {"a.b": ...}} has the name "model.a.b".
 
     Raises:
-      ValueError: there are very many, which is possible where mappings hold others several times.
+      ValueError: two weights of an LSTM have one name, or there are very many names, which is
+        possible where mappings hold others several times.
     """
-    return dict(_flat(state, "", 0, [0]))
+    found: dict[str, Any] = {}
+    for name, value in _flat(state, "", 0, [0]):
+        if found.setdefault(name, value) is not value and _NAME.fullmatch(name):
+            raise ValueError(
+                f"the state dict holds {name} twice, as one name and in nested mappings; expected "
+                "one: remove the other"
+            )
+    return found
 
 
 def _flat(
