@@ -140,6 +140,32 @@ def test_weights_that_are_computed_exactly(form, tmp_path):
     assert_same(before, from_torch(module)[1])
 
 
+class Scaled(torch.nn.Module):
+    """A parametrization of two tensors, with the names and shapes of weight norm."""
+
+    def forward(self, a, b):
+        return a * b
+
+    def right_inverse(self, weight):
+        return torch.full((len(weight), 1), 2.0), weight / 2
+
+
+def test_a_state_dict_that_may_be_of_another_parametrization_is_reported(tmp_path):
+    module, xs = torch.nn.LSTM(5, 4), xs_of()
+    P.weight_norm(module, "weight_hh_l0")
+    wanted, words = outputs(module, xs), "weight_hh_l0: read as under weight norm, going by names"
+    torch.save(module.state_dict(), tmp_path / "a.pt")
+    for source in (module.state_dict(), tmp_path / "a.pt"):
+        assert words in assert_gives(source, wanted, xs)
+    assert words not in assert_gives(module, wanted, xs)
+    module = torch.nn.LSTM(5, 4)
+    U.parametrize.register_parametrization(module, "weight_hh_l0", Scaled())
+    from_torch(module.state_dict(), report=(report := Report()))
+    assert words in str(report)
+    with pytest.raises(ValueError, match="Scaled: weight_hh_l0 is stored in another form"):
+        from_torch(module)
+
+
 @pytest.mark.parametrize("form", ["weight norm", "weight norm of old", "pruning"])
 def test_weights_of_cells_that_are_computed_exactly(form):
     cell, _ = made(COMPUTED[form], torch.nn.LSTMCell)

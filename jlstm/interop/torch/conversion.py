@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jlstm import validation
 from jlstm.config import Config, Layer
 from jlstm.interop import needs, sources
 from jlstm.interop.report import Report
 from jlstm.interop.sides import Side, join, network, require, sides_of
-from jlstm.interop.torch import files, modules, names, states, tensor_files
+from jlstm.interop.torch import files, forms, modules, names, states, tensor_files
 from jlstm.params import Params
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def from_torch(
 
     torch stores weights as [4H, I] and [4H, H] in the gate order i, f, g, o, and a projection as
     [P, H]. It has two biases, which are summed. Weights under weight norm and pruning are computed.
-    Under weight dropout (AWD-LSTM), the weight that is trained is read: weight_hh_l0_raw.
+    A state dict does not tell weight norm from other parametrizations of two tensors of its shapes:
+    it is read as weight norm, and the report says so. A module is checked. Under weight dropout
+    (AWD-LSTM), the weight that is trained is read: weight_hh_l0_raw.
 
     Args:
       source: a torch.nn.LSTM or LSTMCell; a state dict that contains one, possibly nested in a
@@ -58,13 +61,14 @@ def from_torch(
     """
     torch: Any = needs.module("torch")
     report = Report() if report is None else report
-    dropout = 0.0
+    dropout, checked = 0.0, False
     state: Any = source
     if isinstance(source, (str, os.PathLike)):
         named = str(source).lower().endswith(".safetensors")
         state = tensor_files.read(source) if named else files.read(source)
     elif isinstance(source, (torch.nn.LSTM, torch.nn.LSTMCell)):
         modules.require_plain(torch, source)
+        checked = True
         dropout = getattr(source, "dropout", 0.0)
         if getattr(source, "batch_first", False):
             report.add("batch_first=True: pass time_major=False to apply")
@@ -84,6 +88,12 @@ def from_torch(
     layers, sides, labels = [], [], []
     for own, held in zip(prefixes, tensors, strict=True):
         arrays = states.arrays_of(held, found[own], report)
+        if not checked and (normed := forms.normed(found[own])):
+            report.add(
+                f"{validation.some([own + name for name in normed])}: read as under weight norm, "
+                "going by names and shapes; another parametrization can have the same ones. A "
+                "module, in place of its state dict, is checked"
+            )
         below = len(sides)
         sides += states.sides_of(arrays, own)
         labels += [f"layer {n} of {own!r}" for n in range(len(sides) - below)]

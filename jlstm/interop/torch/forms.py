@@ -1,6 +1,6 @@
 """The weight that a module uses, where its state dict holds another form of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jlstm.interop import needs
@@ -34,6 +34,11 @@ def require_weight_norm(weight: str, parametrizations: Sequence[Any]) -> None:
     known = ("torch.nn.utils.parametrizations", "_WeightNorm")
     if [(kind.__module__, kind.__name__) for kind in kinds] != [known]:
         raise _refusal(weight, ", ".join(kind.__name__ for kind in kinds), {".0."})
+
+
+def normed(weights: Mapping[str, Forms]) -> list[str]:
+    """The weights that the names of their tensors say to be under weight norm."""
+    return [weight for weight, own in weights.items() if set(own) in _NORM]
 
 
 def value(weight: str, forms: Forms, tensors: Sequence[Any], report: Report) -> Any:
