@@ -162,6 +162,20 @@ def test_wrong_sources():
         from_torch({**state, "bias_ih_l0": torch.zeros(12)})
 
 
+def test_other_tensors_of_a_state_dict_are_reported(tmp_path):
+    state = {f"rnn.{name}": a for name, a in torch.nn.LSTM(5, 4).state_dict().items()}
+    from_torch(state, report=(report := Report()))
+    assert "left out" not in str(report)
+    state |= {f"head.{n}": torch.zeros(2) for n in range(9)} | {"epoch": 3}
+    state |= {f"other.{name}": a for name, a in torch.nn.LSTM(5, 4).state_dict().items()}
+    torch.save({"model": state}, tmp_path / "a.pt")
+    words = "left out, as no weights of the converted LSTM: {0}head.0, {0}head.1, {0}head.2, "
+    for source, above in ((state, ""), (tmp_path / "a.pt", "model.")):
+        from_torch(source, prefix=f"{above}rnn", report=(report := Report()))
+        assert words.format(above) in str(report)
+        assert str(report).count(" and 5 more") == 1
+
+
 def cycled():
     state = torch.nn.LSTM(5, 4).state_dict()
     made = {"state_dict": dict(state), "step": 3, 7: "a number as a name"}

@@ -98,6 +98,8 @@ def from_torch(
         sides += states.sides_of(arrays, own)
         labels += [f"layer {n} of {own!r}" for n in range(len(sides) - below)]
         layers += [_layer(side, dropout if n else 0.0) for n, side in enumerate(sides[below:])]
+    if left := states.left_out(state, [found[own] for own in prefixes]):
+        report.add(f"left out, as no weights of the converted LSTM: {validation.some(left)}")
     if any(own[0].b is not None for own in sides):
         report.add("torch's two biases were summed")
     if len(prefixes) == 1:

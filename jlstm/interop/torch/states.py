@@ -38,6 +38,13 @@ def tensors_of(
     }
 
 
+def left_out(state: Mapping[str, Any], read: Sequence[Mapping[str, Forms]]) -> list[str]:
+    """The names of the tensors in a state dict that are none of the LSTMs `read` from it."""
+    torch = needs.module("torch")
+    known = {name for weights in read for own in weights.values() for name in own.values()}
+    return [name for name, a in state.items() if isinstance(a, torch.Tensor) and name not in known]
+
+
 def arrays_of(
     tensors: Mapping[str, Sequence[Any]], weights: Mapping[str, Forms], report: Report
 ) -> dict[str, np.ndarray]:
