@@ -1,5 +1,7 @@
 """A report of what a conversion did."""
 
+from jlstm import validation
+
 
 class Report(list[str]):
     """Lines that say what a conversion did: gates permuted, biases summed, options left out.
@@ -11,7 +13,8 @@ class Report(list[str]):
     """
 
     def add(self, line: str) -> None:
-        """Adds a line, once."""
+        """Adds a line, once, safe to print: names in it may come from files."""
+        line = validation.printable(line)
         if line not in self:
             self.append(line)
 

@@ -174,6 +174,8 @@ def test_other_tensors_of_a_state_dict_are_reported(tmp_path):
         from_torch(source, prefix=f"{above}rnn", report=(report := Report()))
         assert words.format(above) in str(report)
         assert str(report).count(" and 5 more") == 1
+    from_torch({**torch.nn.LSTM(5, 4).state_dict(), "a\x1b[31m": torch.zeros(2)}, report=report)
+    assert "converted LSTM: a\\x1b[31m" in str(report)
 
 
 def cycled():
