@@ -76,7 +76,7 @@ RANKS = {
     "interop/keras": [
         ("archive", "hdf5", "names"),
         ("options", "parts"),
-        ("layers", "tree"),
+        ("cells", "layers", "tree"),
         ("choice", "live", "weights"),
         ("grouped", "legacy"),
         ("checkpoints",),

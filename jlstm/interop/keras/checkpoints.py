@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 from jlstm.interop.keras import weights
-from jlstm.interop.keras.legacy import ARRAYS, Cell, by_path
+from jlstm.interop.keras.cells import ARRAYS, Cell, by_path
 from jlstm.interop.keras.tree import Leaf
 from jlstm.interop.report import Report
 from jlstm.interop.tensorflow import checkpoint
@@ -85,7 +85,7 @@ def _groups(
             "JAX or torch; save the whole model with model.save('name.keras')"
         )
     found = {group: cell.arrays for group, cell in reached.items()}
-    named = by_path(list(reached.values()))
+    named = by_path(list(reached.values()), known=True)
     labels = dict(zip(map(_layer, found), map(_layer, named), strict=False))
     if len(named) < len(found) or len(set(labels.values())) < len(labels):
         labels = {}  # two layers have the same name in the program

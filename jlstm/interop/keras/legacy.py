@@ -7,54 +7,50 @@ layer's, and the others are the variable's.
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jlstm.interop.keras import options, tree, weights
+from jlstm.interop.keras.cells import ARRAYS, Cell, by_path, of_part
 from jlstm.interop.keras.hdf5 import Reader
 from jlstm.interop.keras.parts import Part
 from jlstm.interop.keras.tree import Leaf
 from jlstm.interop.report import Report
 
-ARRAYS = ("kernel", "recurrent_kernel", "bias")
-_CELL = re.compile(r"\w*_cell(_\d+)?")
-_CELLS = re.compile(r"stacked_rnn_cells(_\d+)?")
 _WITHOUT_WEIGHTS = re.compile(r"(input|dropout)(_layer)?(_\d+)?|top_level_model_weights")
-
-
-class Cell(NamedTuple):
-    """One group of arrays: the layer of the model, the names below it, and the arrays by name."""
-
-    top: str
-    names: tuple[str, ...]
-    arrays: dict[str, Any]
 
 
 class _Named:
     """The place of a layer's arrays, by the names of the layer and of the models that hold it."""
 
-    def __init__(self, reader: Reader, cells: list[Cell], path: tuple[str, ...] = ()) -> None:
-        self.reader, self.cells, self.path = reader, cells, path
+    def __init__(
+        self, reader: Reader, cells: list[Cell], layer: Any, path: tuple[str, ...] = ()
+    ) -> None:
+        self.reader, self.cells, self.layer, self.path = reader, cells, layer, path
 
     def arrays(self) -> list[np.ndarray]:
         """The arrays of the layer."""
         first, *inner = self.path or ("",)
-        return [
-            self.reader.array(array)
+        own = [
+            cell
             for cell in self.cells
             if cell.top == first and (not inner or inner[-1] in cell.names)
-            for array in cell.arrays.values()
         ]
+        own = of_part(Part(self.layer, []), own)
+        return [self.reader.array(array) for cell in own for array in cell.arrays.values()]
 
     def inside(self, layers: Sequence[Any]) -> "list[_Named]":
         """The places of a model's layers."""
-        names = (Part(layer, []).name for layer in layers)
-        return [_Named(self.reader, self.cells, (*self.path, name)) for name in names]
+        return [
+            _Named(self.reader, self.cells, layer, (*self.path, Part(layer, []).name))
+            for layer in layers
+        ]
 
     def wrapped(self) -> "_Named":
         """The place of the layer that this layer wraps, whose name the variables may lack."""
-        return self
+        inner = Part(self.layer, []).options.get("layer")
+        return _Named(self.reader, self.cells, inner, self.path)
 
 
 def is_legacy(file: Any) -> bool:
@@ -78,12 +74,14 @@ def leaves(file: Any, reader: Reader, report: Report, source: str, *, chosen: bo
     if "model_config" in file.attrs:
         text = _text(file.attrs["model_config"])
         serialized = options.loaded(text, f"{source}: its model_config", major)
-        return tree.leaves(serialized, _Named(reader, cells))
+        return tree.leaves(serialized, _Named(reader, cells, serialized))
     held = {cell.top for cell in cells}
     others = [top for top in tops if top not in held and not _WITHOUT_WEIGHTS.fullmatch(top)]
     arrays = {path: list(own.values()) for path, own in by_path(cells).items()}
     found = weights.leaves(arrays, reader.array, others)
-    return weights.assumed(found, report, source, in_order=True, chosen=chosen)
+    # Several layers within one nested model may be in another order if some of them are frozen.
+    in_order = len({leaf.alias for leaf in found}) == len(held) + len(others)
+    return weights.assumed(found, report, source, in_order=in_order, chosen=chosen)
 
 
 def _cells(root: Any, datasets: dict[str, Any], top: str) -> list[Cell]:
@@ -99,40 +97,6 @@ def _cells(root: Any, datasets: dict[str, Any], top: str) -> list[Cell]:
         Cell(top, names, {name: own[name] for name in sorted(own, key=_place)})
         for names, own in made.items()
     ]
-
-
-def by_path(cells: list[Cell]) -> dict[str, dict[str, Any]]:
-    """The arrays of each group by a path as `weights.leaves` takes it."""
-    ways = {cell.names[:n] for cell in cells for n in range(len(cell.names)) if cell.names[n:]}
-    both = {
-        names
-        for names in ways
-        if all(
-            any(
-                cell.names[: len(names)] == names
-                and len(cell.names) > len(names)
-                and cell.names[len(names)].startswith(way)
-                for cell in cells
-            )
-            for way in ("forward_", "backward_")
-        )
-    }
-    made: dict[str, dict[str, Any]] = {}
-    for n, cell in enumerate(cells):
-        names, end = list(cell.names), "cell"
-        if names and _CELL.fullmatch(names[-1]):
-            names.pop()
-        if names and _CELLS.fullmatch(names[-1]):
-            names.pop()
-            end = f"cell/cells/{n}"
-        if names[-1:] != [cell.top] and tuple(names[:-1]) in both:
-            end = f"{names.pop().partition('_')[0]}_layer/{end}"
-        if cell.top in names:  # the name of the model may stand before
-            names = names[names.index(cell.top) + 1 :]
-        recurrent = "recurrent_kernel" in cell.arrays
-        path = "/".join([cell.top, *names])
-        made[f"{path}/{end}" if recurrent else path] = cell.arrays
-    return made
 
 
 def _place(name: str) -> int:

@@ -35,7 +35,7 @@ class Live:
             # The __array__ of Keras's variables lags behind NumPy's; users cannot do anything
             # about it.
             warnings.simplefilter("ignore", DeprecationWarning)
-            return [np.asarray(weight) for weight in layer.get_weights()]
+            return [np.asarray(weight) for weight in _ordered(layer)]
 
     def inside(self, layers: Sequence[Any]) -> "list[Live]":
         """The places of a model's layers."""
@@ -47,6 +47,18 @@ class Live:
     def wrapped(self) -> "Live":
         """The place of the layer that this layer wraps."""
         return Live(self.keras, self.layer.layer)
+
+
+def _ordered(layer: Any) -> list[Any]:
+    """The weights of a layer: forward before backward, lower before upper cells.
+
+    get_weights() of Keras 2 gives the trainable ones before the frozen ones.
+    """
+    inner = [getattr(layer, way, None) for way in ("forward_layer", "backward_layer", "cell")]
+    inner = [part for part in (*inner, *(getattr(layer, "cells", None) or ())) if part is not None]
+    found = [weight for part in inner for weight in _ordered(part)]
+    whole = layer.get_weights()
+    return found if len(found) == len(whole) else whole  # a layer may have weights of its own
 
 
 def leaves(source: Any) -> list[Leaf]:
