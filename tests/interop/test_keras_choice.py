@@ -248,7 +248,11 @@ def test_an_lstm_within_time_distributed(tmp_path):
         saved(model, tmp_path / "a.keras"),
         saved(model, tmp_path / "a.weights.h5"),
     ):
-        assert_same(from_keras(source)[1], wanted)
+        report = Report()
+        assert_same(from_keras(source, report=report)[1], wanted)
+        if str(source).endswith("a.weights.h5"):
+            continue
+        assert "own was read without what TimeDistributed computes around it" in str(report)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jlstm.interop import from_keras
+from jlstm.interop import Report, from_keras
 from tests.interop.frameworks import assert_same
 
 keras = pytest.importorskip("keras")
@@ -76,3 +76,30 @@ def test_functions_under_the_names_of_kerass_own_are_refused(made, option):
     layer.build((None, None, 5))
     with pytest.raises(ValueError, match=f'function named tanh.*{option}="tanh"'):
         from_keras(layer)
+
+
+class Twice(L.Wrapper):
+    def call(self, xs):
+        return 2 * self.layer(xs)
+
+
+class Both(L.Bidirectional):
+    pass
+
+
+@pytest.mark.parametrize("ending", ["", ".keras", ".h5"])
+@pytest.mark.parametrize("wrapper", [Twice, Both])
+def test_an_lstm_in_a_wrapper_of_another_class_must_be_chosen(wrapper, ending, tmp_path):
+    model = keras.Sequential(
+        [keras.Input((3, 5)), wrapper(L.LSTM(4, name="inner", return_sequences=True))]
+    )
+    source = tmp_path / f"a{ending}" if ending else model
+    if ending:
+        model.save(source)
+    with pytest.raises(ValueError, match=f"custom class {wrapper.__name__}, which may.*layer="):
+        from_keras(source)
+    if wrapper is Twice:
+        report = Report()
+        params = from_keras(source, layer="inner", report=report)[1]
+        assert_same(params, from_keras(model.layers[0].layer)[1])
+        assert "inner was read without what the custom class Twice computes" in str(report)

@@ -59,7 +59,7 @@ def parts(
         )
     if layer is None:
         chosen = _chain(leaves, kinds, lstms)
-        held = leaves[lstms[0]].within
+        held = next((leaves[n].within for n in lstms if leaves[n].within), "")
         if held:
             raise ValueError(
                 f"{source} is, or has within it, {held}, which may compute anything around its "
@@ -181,6 +181,9 @@ def _report(
                 "lengths=. apply then returns zeros at the padding"
             )
     for n in chosen:
+        around = leaves[n].within or leaves[n].wrapper
+        if around:
+            report.add(f"{leaves[n].name} was read without what {around} computes around it")
         if leaves[n].fed:
             report.add(
                 f"the initial state of {leaves[n].name} is an output of another layer: pass it as "

@@ -26,6 +26,8 @@ class Live:
             another function.
         """
         layer = self.layer
+        if layer is None:
+            raise ValueError("an LSTM is not where its options say; pass the layer itself")
         if not layer.built:
             raise ValueError(
                 f"{layer.name} has no weights yet; call it, or build((None, None, size))"
@@ -46,7 +48,8 @@ class Live:
 
     def wrapped(self) -> "Live":
         """The place of the layer that this layer wraps."""
-        return Live(self.keras, self.layer.layer)
+        inner = (getattr(self.layer, way, None) for way in ("layer", "forward_layer"))
+        return Live(self.keras, next((layer for layer in inner if layer is not None), None))
 
 
 def _ordered(layer: Any) -> list[Any]:

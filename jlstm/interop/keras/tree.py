@@ -8,6 +8,7 @@ import numpy as np
 from jlstm.interop.keras.parts import MODELS, Part
 
 _DEEPEST = 16  # levels of nested models
+_WRAPPERS = ("TimeDistributed", "SpectralNormalization")  # of Keras; .h5 files name no modules
 
 
 class Leaf(NamedTuple):
@@ -16,7 +17,8 @@ class Leaf(NamedTuple):
     `name` is its path of names, such as "encoder/lstm". `below` is the position, in the list of all
     leaves, of the layer whose output it reads; None if it reads an input or if that is not known.
     `fed` says that another layer computes its initial state. `within` names the custom model that
-    holds it, which may compute anything around it. `alias` is a second name for the layer.
+    or wrapper that holds it, which may compute anything around it. `wrapper` is the kind of Keras's
+    wrapper around it. `alias` is a second name for the layer.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Leaf(NamedTuple):
     below: int | None = None
     fed: bool = False
     within: str = ""
+    wrapper: str = ""
     alias: str = ""
 
 
@@ -83,7 +86,12 @@ def _walk(
         return _graph(graph, layers, places, below, within, own, found)
     name = "/".join(filter(None, (*path, part.name)))
     if isinstance(inner, dict) and part.kind != "Bidirectional":
+        if part.custom or part.kind not in _WRAPPERS:
+            within = within or f"the custom class {part.kind}"
+        start = len(found)
         _walk(inner, place.wrapped(), None, False, within, (*path, part.name), found)
+        if part.kind in _WRAPPERS:
+            found[start:] = [leaf._replace(wrapper=part.kind) for leaf in found[start:]]
         return None
     if part.kind == "InputLayer":
         return below
