@@ -172,3 +172,22 @@ def test_damaged_checkpoints_are_refused(tmp_path):
     (tmp_path / "a.data-00000-of-00001").unlink()
     with pytest.raises(ValueError, match="cannot read"):
         from_keras(path)
+
+
+@pytest.mark.parametrize(("group", "same"), [("lstm/lstm_cell", True), ("other/lstm_cell", False)])
+def test_layers_of_one_name_in_a_saved_model_of_keras_3_are_refused(group, same, tmp_path):
+    """Its variables, as TensorFlow lists them if Keras 3 runs on it: two layers in two models."""
+    arrays = {"kernel": (4, 16), "recurrent_kernel": (4, 16), "bias": (16,)}
+    own = tf.__internal__.tracking.AutoTrackable()
+    own.variables = [
+        tf.Variable(np.full(shape, n, "float32"), name=f"{path}/{name}")
+        for n, path in enumerate(("lstm/lstm_cell", group))
+        for name, shape in arrays.items()
+    ]
+    tf.saved_model.save(own, str(tmp_path / "a"))
+    if same:
+        with pytest.raises(ValueError, match=r"several layers have the name lstm/.*name.keras"):
+            from_keras(tmp_path / "a")
+    else:
+        params = from_keras(tmp_path / "a", layer="other")[1]
+        assert float(params.layers[0].w_x[0, 0]) == 1

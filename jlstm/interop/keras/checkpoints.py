@@ -65,6 +65,7 @@ def _groups(
     reached: dict[str, Cell] = {}
     listed: dict[str, Cell] = {}
     nameless: list[str] = []
+    twice: set[str] = set()  # groups that several layers have, so that their arrays are mixed
     for name in sorted(held, key=_natural):
         path = name.removesuffix(_VALUE)
         aside = {*path.split("/"), names.get(name, "").partition("/")[0]} & _ASIDE
@@ -78,11 +79,20 @@ def _groups(
             continue
         cell = Cell(above.partition("/")[0], tuple(above.split("/")), {})
         cell = (listed if by_list else reached).setdefault(group, cell)
-        cell.arrays.setdefault(last if by_list else path.rpartition("/")[2], name)
+        own = last if by_list else path.rpartition("/")[2]
+        if by_list and own in cell.arrays:
+            twice.add(group)
+        cell.arrays.setdefault(own, name)
     if len(nameless) > 1 and not listed:
         raise ValueError(
             f"{source}: its variables, such as {nameless[0]}, have no names, as if Keras ran on "
             "JAX or torch; save the whole model with model.save('name.keras')"
+        )
+    mixed = sorted(group for group in twice if _RECURRENT in listed[group].arrays)
+    if mixed:
+        raise ValueError(
+            f"{source}: several layers have the name {mixed[0]}, so their weights cannot be told "
+            "apart; save the model with model.save('name.keras')"
         )
     found = {group: cell.arrays for group, cell in reached.items()}
     named = by_path(list(reached.values()), known=True)
