@@ -210,8 +210,9 @@ def test_optimisers_and_other_variables_are_left_alone():
         "logits/kernel": np.zeros((4, 2), "float32"),
         "global_step": np.zeros((), "int64"),
     }
-    config, _ = from_tensorflow(names)
+    config, _ = from_tensorflow(names, report=(report := Report()))
     assert config == Config.stack(5, [4])
+    assert "left out, as no variables of these cells: global_step, logits/kernel\n" in str(report)
 
 
 def lstm(inputs, units=4, seed=0):

@@ -149,7 +149,12 @@ def _network(
         prefixes = [cell.prefix for layer in stack for cell in layer]
         if len(set(prefixes)) < len(prefixes):
             raise ValueError(f"scope has a cell twice: {prefixes[:8]}; expected each once")
-        return [name for layer in stack for cell in layer for name in cell.variables.values()]
+        read = [name for layer in stack for cell in layer for name in cell.variables.values()]
+        slots = {name.removesuffix(":0") for name in read}  # those of an optimiser lie below
+        left = [name for name in set(names) - set(read) if name.rpartition("/")[0] not in slots]
+        if left:
+            report.add(f"left out, as no variables of these cells: {validation.some(left)}")
+        return read
 
     arrays = _read(source, choose)
     layers, sides = [], []
