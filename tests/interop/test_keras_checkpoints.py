@@ -191,3 +191,38 @@ def test_layers_of_one_name_in_a_saved_model_of_keras_3_are_refused(group, same,
     else:
         params = from_keras(tmp_path / "a", layer="other")[1]
         assert float(params.layers[0].w_x[0, 0]) == 1
+
+
+class Peephole(L.LSTMCell):
+    def build(self, shape):
+        super().build(shape)
+        self.peephole = self.add_weight(shape=(self.units,), name="peephole")
+
+
+class Normed(L.LSTMCell):
+    def build(self, shape):
+        super().build(shape)
+        self.norm = L.LayerNormalization()
+        self.norm.build(shape)
+
+
+@pytest.mark.parametrize("ending", ["", ".h5"])
+@pytest.mark.parametrize("cell", [Peephole, Normed])
+def test_a_cell_with_further_variables_is_no_lstm(cell, ending, tmp_path):
+    model = tf_keras.Sequential(
+        [
+            L.Input((6, 5)),
+            L.RNN(cell(4), return_sequences=True, name="own"),
+            L.RNN([L.LSTMCell(5), cell(4)], return_sequences=True, name="cells"),
+            L.LSTM(3, name="plain"),
+        ]
+    )
+    path = str(tmp_path / f"a{ending}")
+    model.save_weights(path)
+    names = [
+        layer.name if ending else f"layer_with_weights-{n}" for n, layer in enumerate(model.layers)
+    ]
+    assert_holds(from_keras(path, layer=names.pop())[1], model.layers[-1].get_weights())
+    for name in names:
+        with pytest.raises(ValueError, match=f"no LSTM named '{name}'; its LSTMs are"):
+            from_keras(path, layer=name)

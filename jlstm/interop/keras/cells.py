@@ -49,6 +49,7 @@ def by_path(cells: list[Cell], *, known: bool = False) -> dict[str, dict[str, An
     numbers: dict[tuple[str, ...], list[tuple[str, int]]] = {}
     for cell in cells:
         numbers.setdefault(cell.names[:-1], []).append(numbered("".join(cell.names[-1:])))
+    above = {(cell.top, cell.names[:n]) for cell in cells for n in range(len(cell.names))}
     made: dict[str, dict[str, Any]] = {}
     for n, cell in enumerate(cells):
         names, end = list(cell.names), "cell"
@@ -66,7 +67,8 @@ def by_path(cells: list[Cell], *, known: bool = False) -> dict[str, dict[str, An
             names = names[names.index(cell.top) + 1 :]
         recurrent = "recurrent_kernel" in cell.arrays
         path = "/".join([cell.top, *names])
-        made[f"{path}/{end}" if recurrent else path] = cell.arrays
+        custom = (cell.top, cell.names) in above  # a cell with layers within it
+        made[f"{path}/{end}" if recurrent else path] = {} if recurrent and custom else cell.arrays
     return made
 
 

@@ -39,12 +39,12 @@ def leaves(path: str | os.PathLike, report: Report, *, chosen: bool) -> list[Lea
         found, named = _groups(held, names, str(path))
         groups.update(found)
         labels.update(named)
-        cells = [own for own in groups.values() if _RECURRENT in own]
+        cells = [own for own in groups.values() if _is_cell(own)]
         return [own[name] for own in cells for name in ARRAYS if name in own]
 
     arrays = checkpoint.read(path, choose, names.update)
     cells = {
-        group: [arrays[own[name]] for name in ARRAYS if name in own] if _RECURRENT in own else []
+        group: [arrays[own[name]] for name in ARRAYS if name in own] if _is_cell(own) else []
         for group, own in groups.items()
     }
     found = [
@@ -52,6 +52,11 @@ def leaves(path: str | os.PathLike, report: Report, *, chosen: bool) -> list[Lea
         for leaf in weights.leaves(cells, lambda array: array)
     ]
     return weights.assumed(found, report, str(path), in_order=False, chosen=chosen)
+
+
+def _is_cell(arrays: Collection[str]) -> bool:
+    """Whether a group with arrays of these names may be a cell; a custom cell may have others."""
+    return _RECURRENT in arrays and set(arrays) <= set(ARRAYS)
 
 
 def _groups(

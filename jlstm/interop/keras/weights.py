@@ -34,12 +34,15 @@ def leaves(
       labels: names of layers by path, as far as they are known.
     """
     layers: dict[str, dict[str, Sequence[Any]]] = {}
+    odd: set[str] = set()  # layers with a cell that is none of Keras's
+    above = {path[:at] for path in cells for at, sign in enumerate(path) if sign == "/"}
     for path in cells:
         inner = CELL.fullmatch(path)
-        if _gates(cells[path]):
-            layers.setdefault(inner["layer"] if inner else path, {})[path] = cells[path]
-        else:
-            layers.setdefault(path, {})
+        layer = inner["layer"] if inner else path
+        layers.setdefault(layer, {})[path] = cells[path]
+        if not _gates(cells[path]) or path in above:
+            odd.add(layer)
+    layers |= {layer: {} for layer in odd}
     made = []
     for path, cell in layers.items():
         own = {name: cell[name] for name in sorted(cell, key=_backward)}
