@@ -29,7 +29,7 @@ def test_the_python_of_the_readme_runs():
 
 def test_the_python_of_the_guide_to_optimisers_runs():
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "optimizers.md").read_text(), re.S)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     names = {}
     for block in blocks:
         exec(compile(block, "optimizers.md", "exec"), names)

@@ -119,7 +119,7 @@ def test_the_class_of_other_objects_is_named(kind, tmp_path):
     with pytest.raises(ValueError, match=f"it holds an object of .*({named})") as refusal:
         from_torch(path)
     held = torch.load(path, weights_only=False)
-    for word in ("held = torch.load(path, weights_only=False)", "torch.save(held, path)"):
+    for word in ("held = torch.load(path, weights_only=False)", "torch.save(held.state_dict()"):
         assert word in str(refusal.value)
     if kind == "lightning":
         assert 'held["state_dict"]' in str(refusal.value)

@@ -73,6 +73,11 @@ def from_torch(
         if getattr(source, "batch_first", False):
             report.add("batch_first=True: pass time_major=False to apply")
         state = source.state_dict()  # type: ignore[union-attr]
+    if not isinstance(source, torch.nn.Module):
+        report.add(
+            "weights do not say whether the model is batch_first; if it is, pass time_major=False "
+            "to apply"
+        )
     if not isinstance(state, Mapping):
         hint = "; pass its state_dict()" if isinstance(state, torch.nn.Module) else ""
         raise TypeError(

@@ -77,10 +77,9 @@ def _words(error: Exception) -> str:
     if isinstance(error, RefusedError):
         return (
             f"it holds an object of {error.args[0]:.100}, whose code is not run. If you trust the "
-            "file, load it in torch where that class is defined, by held = torch.load(path, "
-            "weights_only=False), and save the state dict alone: torch.save(held, path), where "
-            'held["state_dict"] takes the place of held for a checkpoint of Lightning, and '
-            "held.state_dict() for a whole module"
+            "file, run in Python where that class is defined: held = torch.load(path, "
+            'weights_only=False); torch.save(held.state_dict(), "weights.pt"). For a checkpoint of '
+            'Lightning, save held["state_dict"] instead. Then convert weights.pt'
         )
     return str(error).strip().partition("\n")[0][:500]
 
