@@ -191,6 +191,20 @@ def test_an_lstm_that_is_used_twice_is_no_stack():
         from_keras(model)
 
 
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_lstm_that_is_applied_twice_must_be_chosen(nested, library):
+    library = pytest.importorskip(library)
+    layers = library.layers
+    xs, shared = layers.Input((6, 4)), layers.LSTM(4, return_sequences=True, name="shared")
+    inner = library.Sequential([layers.Input((6, 4)), shared]) if nested else shared
+    model, report = library.Model(xs, inner(inner(xs))), Report()
+    with pytest.raises(ValueError, match=r'shared \(LSTM\) more than once.*layer=".*shared"'):
+        from_keras(model)
+    assert_same(from_keras(model, layer="shared", report=report)[1], from_keras(shared)[1])
+    assert "shared more than once; apply does so once" in str(report)
+
+
 def test_names_that_several_lstms_have():
     nested = [keras.Sequential([L.Input((6, 4)), lstm(4, name="own")], name=name) for name in "ab"]
     model = keras.Sequential([L.Input((6, 4)), *nested])

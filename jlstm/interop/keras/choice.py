@@ -70,6 +70,12 @@ def parts(
                 f"{source} has several LSTMs that are not known to form one stack: "
                 f"{_listed(leaves, lstms)}. {how(leaves[lstms[0]].name)}"
             )
+        repeated = [n for n in lstms if leaves[n].repeated]
+        if repeated:
+            raise ValueError(
+                f"{source} applies {_listed(leaves, repeated)} more than once; one network cannot "
+                f"do this. {how(leaves[repeated[0]].name)}"
+            )
     else:
         chosen = [_named(name, leaves, lstms, source) for name in layer]
         if len(chosen) > 1 and chosen != _chain(leaves, kinds, sorted(chosen)):
@@ -184,6 +190,8 @@ def _report(
         around = leaves[n].within or leaves[n].wrapper
         if around:
             report.add(f"{leaves[n].name} was read without what {around} computes around it")
+        if leaves[n].repeated:
+            report.add(f"the model applies {leaves[n].name} more than once; apply does so once")
         if leaves[n].fed:
             report.add(
                 f"the initial state of {leaves[n].name} is an output of another layer: pass it as "

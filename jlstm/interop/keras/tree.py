@@ -16,7 +16,8 @@ class Leaf(NamedTuple):
 
     `name` is its path of names, such as "encoder/lstm". `below` is the position, in the list of all
     leaves, of the layer whose output it reads; None if it reads an input or if that is not known.
-    `fed` says that another layer computes its initial state. `within` names the custom model that
+    `fed` says that another layer computes its initial state. `repeated` says that the model applies
+    it more than once. `within` names the custom model that
     or wrapper that holds it, which may compute anything around it. `wrapper` is the kind of Keras's
     wrapper around it. `alias` is a second name for the layer.
     """
@@ -28,6 +29,7 @@ class Leaf(NamedTuple):
     fed: bool = False
     within: str = ""
     wrapper: str = ""
+    repeated: bool = False
     alias: str = ""
 
 
@@ -118,8 +120,12 @@ def _graph(
         own = made.get(read[0][0]) if read and read[0][1:] == (0, 0) else None
         if [name] == [first for first, *_ in inputs]:
             own = below
+        start = len(found)
         output = _walk(layer, place, own, len(read) > 1, within, path, found)
-        made[name] = None if isinstance(nodes, list) and len(nodes) > 1 else output  # used twice
+        repeated = isinstance(nodes, list) and len(nodes) > 1
+        made[name] = None if repeated else output
+        if repeated:
+            found[start:] = [leaf._replace(repeated=True) for leaf in found[start:]]
     known = len(inputs) == len(outputs) == 1 and outputs[0][1:] == (0, 0)
     return made.get(outputs[0][0]) if known else None
 
