@@ -205,6 +205,40 @@ def test_an_lstm_that_is_applied_twice_must_be_chosen(nested, library):
     assert "shared more than once; apply does so once" in str(report)
 
 
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+@pytest.mark.parametrize("between", [False, True])
+def test_an_lstm_that_starts_from_the_state_of_one_below_it_must_be_chosen(between, library):
+    library = pytest.importorskip(library)
+    layers = library.layers
+    xs = layers.Input((6, 4))
+    lower = layers.LSTM(4, return_sequences=True, return_state=True, name="lower")
+    ys, h, c = lower(xs)
+    upper = layers.LSTM(4, return_sequences=True, name="upper")
+    model = library.Model(xs, upper(ys, initial_state=[layers.Dense(4)(h) if between else h, c]))
+    for layer in (None, ["lower", "upper"]):
+        with pytest.raises(ValueError, match=r"upper gets its initial state from lower.*layer="):
+            from_keras(model, layer=layer)
+    report = Report()
+    assert_same(from_keras(model, layer="upper", report=report)[1], from_keras(upper)[1])
+    assert "pass it as the carry" in str(report)
+
+
+def test_a_stack_whose_state_comes_from_elsewhere_is_read():
+    xs, other = L.Input((6, 4)), L.Input((3,))
+    state, report = [L.Dense(4)(other), L.Dense(4)(other)], Report()
+    model = keras.Model([xs, other], lstm(4, name="b")(lstm(4)(xs), initial_state=state))
+    assert len(from_keras(model, report=report)[0].layers) == 2
+    assert "the initial state of b is an output of another layer" in str(report)
+
+
+def test_a_list_with_a_lower_lstm_of_one_output_is_refused():
+    lower, upper = L.LSTM(4, name="lower"), L.LSTM(4)
+    for layer in (lower, upper):
+        layer.build((None, None, 4))
+    with pytest.raises(ValueError, match="lower returns only its last output"):
+        from_keras([lower, upper])
+
+
 def test_names_that_several_lstms_have():
     nested = [keras.Sequential([L.Input((6, 4)), lstm(4, name="own")], name=name) for name in "ab"]
     model = keras.Sequential([L.Input((6, 4)), *nested])
@@ -275,7 +309,7 @@ def test_an_lstm_within_time_distributed(tmp_path):
         (3, TypeError, "layer holds 3; expected the name"),
         ([], ValueError, "expected one name at least"),
         (["reads", "reads"], ValueError, "each only once"),
-        (["reads", "writes"], ValueError, "reads returns only its last output"),
+        (["reads", "writes"], ValueError, "writes gets its initial state from reads"),
     ],
 )
 def test_odd_choices_are_refused_in_words(layer, error, said):

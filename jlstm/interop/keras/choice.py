@@ -83,6 +83,14 @@ def parts(
                 f"{', '.join(layer)} were stacked in this order as you chose, whatever the model "
                 "computes between them"
             )
+    for n in chosen:
+        lower = sorted(leaves[n].sources.intersection(chosen) - {n})
+        if lower:
+            raise ValueError(
+                f"{leaves[n].name} gets its initial state from {leaves[lower[-1]].name}; one stack "
+                "cannot do this: read them one at a time, and pass the state as the carry. "
+                + how(leaves[n].name)
+            )
     taken = [n for lstm in chosen for n in (*_silent_below(leaves, kinds, lstm), lstm)]
     above = [n for n, leaf in enumerate(leaves) if leaf.below == chosen[-1] and _silent(kinds[n])]
     taken += above[:1]

@@ -16,7 +16,8 @@ class Leaf(NamedTuple):
 
     `name` is its path of names, such as "encoder/lstm". `below` is the position, in the list of all
     leaves, of the layer whose output it reads; None if it reads an input or if that is not known.
-    `fed` says that another layer computes its initial state. `repeated` says that the model applies
+    `fed` says that another layer computes its initial state, and `sources` are the positions of all
+    layers that take part in it. `repeated` says that the model applies
     it more than once. `within` names the custom model that
     or wrapper that holds it, which may compute anything around it. `wrapper` is the kind of Keras's
     wrapper around it. `alias` is a second name for the layer.
@@ -30,6 +31,7 @@ class Leaf(NamedTuple):
     within: str = ""
     wrapper: str = ""
     repeated: bool = False
+    sources: frozenset[int] = frozenset()
     alias: str = ""
 
 
@@ -113,8 +115,10 @@ def _graph(
     """As `_walk`, for a model whose layers say what they read. {} means that this is unknown."""
     inputs, outputs = (list(_tensors(options.get(f"{way}_layers"))) for way in ("input", "output"))
     made: dict[Any, int | None] = {}
+    taken: dict[Any, frozenset[int]] = {}  # the positions of all leaves below a layer, and its own
     for layer, place in zip(layers, places, strict=True):
-        name = Part(layer, []).name
+        part = Part(layer, [])
+        name = part.name
         nodes = layer.get("inbound_nodes") if options else None
         read = list(_tensors(nodes)) if isinstance(nodes, list) and len(nodes) == 1 else []
         own = made.get(read[0][0]) if read and read[0][1:] == (0, 0) else None
@@ -124,8 +128,20 @@ def _graph(
         output = _walk(layer, place, own, len(read) > 1, within, path, found)
         repeated = isinstance(nodes, list) and len(nodes) > 1
         made[name] = None if repeated else output
-        if repeated:
-            found[start:] = [leaf._replace(repeated=True) for leaf in found[start:]]
+        before, state = (
+            frozenset[int]().union(*(taken.get(tensor[0], ()) for tensor in tensors))
+            for tensors in (read, read[1:])
+        )
+        if isinstance(part.options.get("layers"), list):
+            state = before  # any of the inputs of a nested model may be a state in it
+        taken[name] = before.union(range(start, len(found)))
+        found[start:] = [
+            leaf._replace(
+                repeated=leaf.repeated or repeated,
+                sources=leaf.sources | state if leaf.fed else leaf.sources,
+            )
+            for leaf in found[start:]
+        ]
     known = len(inputs) == len(outputs) == 1 and outputs[0][1:] == (0, 0)
     return made.get(outputs[0][0]) if known else None
 
