@@ -120,3 +120,13 @@ def test_a_layer_of_keras_3_with_the_same_weights_is_the_same():
         layer.build((None, None, 5))
     new.set_weights(distinct(old).get_weights())
     assert_same(from_keras(old)[1], from_keras(new)[1])
+
+
+@pytest.mark.parametrize("wrap", [lambda layer: layer, L.Bidirectional])
+def test_a_time_major_layer(wrap):
+    layer, xs = wrap(lstm(4, time_major=True)), np.random.default_rng(0).normal(size=(6, 2, 5))
+    ys, report = layer(xs.astype("f")), Report()
+    config, params = from_keras(layer, report=report)
+    assert_close(run(config, params, xs.astype("f"))[1], ys.numpy(), atol=1e-5)
+    assert "time-major" in str(report)
+    assert "batch-major" not in str(report)

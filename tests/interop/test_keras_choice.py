@@ -239,6 +239,13 @@ def test_a_list_with_a_lower_lstm_of_one_output_is_refused():
         from_keras([lower, upper])
 
 
+def test_a_mask_below_a_layer_that_goes_backwards_is_reported():
+    words, report = L.Embedding(10, 5, mask_zero=True), Report()
+    layers = [L.Input((6,)), words, lstm(4, go_backwards=True), lstm(4)]
+    from_keras(keras.Sequential(layers), report=report)
+    assert "does not reverse the mask" in str(report)
+
+
 def test_names_that_several_lstms_have():
     nested = [keras.Sequential([L.Input((6, 4)), lstm(4, name="own")], name=name) for name in "ab"]
     model = keras.Sequential([L.Input((6, 4)), *nested])

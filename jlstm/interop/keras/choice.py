@@ -194,6 +194,11 @@ def _report(
                 f"{leaves[n].name} makes a mask of the padding: pass it to apply by mask= or "
                 "lengths=. apply then returns zeros at the padding"
             )
+            if any(kinds[lower].options.get("go_backwards") for lower in chosen[:-1]):
+                report.add(
+                    "Keras does not reverse the mask with the outputs of a go_backwards layer: the "
+                    "LSTMs above it give other results for padded sequences"
+                )
     for n in chosen:
         around = leaves[n].within or leaves[n].wrapper
         if around:

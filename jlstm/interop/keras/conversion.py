@@ -132,7 +132,10 @@ def _stack(parts: list[Part], report: Report) -> tuple[Config, Params]:
         report.add(
             "go_backwards: Keras returns the outputs in reversed order, jlstm in the inputs' order"
         )
-    report.add("Keras is batch-major: pass time_major=False to apply")
+    if any(part.time_major for part in parts):
+        report.add("the LSTM is time-major in Keras, as apply is by default")
+    else:
+        report.add("Keras is batch-major: pass time_major=False to apply")
     return network(sides[0][0].w_x.i.shape[0], layers, sides, report, named)
 
 

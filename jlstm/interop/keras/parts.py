@@ -35,6 +35,13 @@ class Part:
         return not isinstance(module, str) or module.partition(".")[0] not in names.PACKAGES
 
     @property
+    def time_major(self) -> bool:
+        """Whether its inputs are time-major, as layers of Keras 2 can be."""
+        inner = self.options.get("layer")
+        own = Part(inner, []) if self.kind == "Bidirectional" else self
+        return own.options.get("time_major") is True
+
+    @property
     def is_lstm(self) -> bool:
         """Whether it is an LSTM by the names of its class and of the classes within it."""
         try:
