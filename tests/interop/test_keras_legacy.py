@@ -192,3 +192,14 @@ def test_older_files_are_not_written(tmp_path):
     jlstm.save(tmp_path / "a.safetensors", config, jlstm.init(jax.random.key(0), config))
     with pytest.raises(ValueError, match=r"are read but not written; .*\.keras or \.weights\.h5"):
         convert(tmp_path / "a.safetensors", tmp_path / "b.h5")
+
+
+def test_weights_of_keras_before_2_3_may_use_another_activation(tmp_path):
+    layers, report = tf_keras.layers, Report()
+    tf_keras.Sequential([layers.Input((6, 5)), layers.LSTM(4)]).save_weights(tmp_path / "a.h5")
+    from_keras(tmp_path / "a.h5", report=report)
+    assert "hard_sigmoid" not in str(report)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file.attrs["keras_version"] = "2.2.4"
+    from_keras(tmp_path / "a.h5", report=report)
+    assert "default recurrent activation was hard_sigmoid" in str(report)

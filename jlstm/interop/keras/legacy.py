@@ -79,6 +79,12 @@ def leaves(file: Any, reader: Reader, report: Report, source: str, *, chosen: bo
     others = [top for top in tops if top not in held and not _WITHOUT_WEIGHTS.fullmatch(top)]
     arrays = {path: list(own.values()) for path, own in by_path(cells).items()}
     found = weights.leaves(arrays, reader.array, others)
+    if re.match(r"2\.[0-2]\b", _text(version)):
+        report.add(
+            f"{source} is of Keras {_text(version)[:20]!a}. Before 2.3 the default recurrent "
+            "activation was hard_sigmoid: if the model used it, set recurrent_activation to "
+            '"hard_sigmoid(0.2, 0.5)" in the layers of the config'
+        )
     # Several layers within one nested model may be in another order if some of them are frozen.
     in_order = len({leaf.alias for leaf in found}) == len(held) + len(others)
     return weights.assumed(found, report, source, in_order=in_order, chosen=chosen)
