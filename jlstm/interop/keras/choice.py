@@ -83,8 +83,9 @@ def parts(
                 f"{', '.join(layer)} were stacked in this order as you chose, whatever the model "
                 "computes between them"
             )
+    among = set(chosen)
     for n in chosen:
-        lower = sorted(leaves[n].sources.intersection(chosen) - {n})
+        lower = sorted((leaves[n].sources & among) - {n})
         if lower:
             raise ValueError(
                 f"{leaves[n].name} gets its initial state from {leaves[lower[-1]].name}; one stack "
