@@ -1,4 +1,4 @@
-"""Normalisation of vectors to mean 0 and variance 1, with a derivative that stays bounded."""
+"""Normalisation to mean 0 and variance 1, with another derivative at vectors of equal numbers."""
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,8 @@ def standardised(a: jax.Array, epsilon: float, *, flat: bool) -> jax.Array:
     overflow. At such vectors the derivative is therefore replaced: by zero if `flat`, otherwise by
     that of a - mean a. No value changes.
 
-    Plain operations say so, not `jax.custom_jvp`: jax.lax.scan drops its rules in second
-    derivatives.
+    `jnp.where` selects the derivative. `jax.custom_jvp` is not used, because jax.lax.scan ignores
+    its rules in second derivatives.
 
     Args:
       a: vectors along the last axis.

@@ -1,4 +1,4 @@
-"""What the errors of all `from_*` functions have in common: they name the file, and are short."""
+"""What errors of the readers of files have in common: they name the file, and are short."""
 
 import functools
 import os

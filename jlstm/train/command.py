@@ -13,6 +13,7 @@ from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import config_toml, models, writing
 from jlstm.network import readout
+from jlstm.terminal import say
 from jlstm.train import classify, data, loop, output
 
 CLASSES = 10
@@ -66,10 +67,8 @@ def train(path: pathlib.Path, out: pathlib.Path | None, overwrite: bool = False)
     place = output.write(out, overwrite, functools.partial(_save, models.save, config, model))
     _print_accuracy(config, model, test_set)
     if place != out:
-        Console().print(f"{out} was written by something else meanwhile, and stays", soft_wrap=True)
-    Console().print(
-        f"saved {place}; `jlstm eval {place}` prints this accuracy again", soft_wrap=True
-    )
+        say(f"{out} was written by something else meanwhile, and stays")
+    say(f"saved {place}; `jlstm eval {place}` prints this accuracy again")
 
 
 def evaluate(path: pathlib.Path) -> None:

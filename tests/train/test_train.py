@@ -167,6 +167,14 @@ def test_a_long_name_and_a_new_folder_will_do(tmp_path, monkeypatch, name):
     assert models.load(tmp_path / name)[0] == Config.stack(8, [32])
 
 
+def test_a_name_is_printed_as_it_is(tmp_path, not_trained, monkeypatch, capsys):
+    monkeypatch.setattr(
+        loop, "train", lambda config, *_: classify.new(jax.random.key(0), config, 10)
+    )
+    command.train(not_trained, tmp_path / "[red]a[b].safetensors")
+    assert "[red]a[b].safetensors; `jlstm eval" in capsys.readouterr().out
+
+
 def test_a_file_that_exists_is_replaced_only_if_told(tmp_path, not_trained, monkeypatch):
     out = tmp_path / "model"
     out.write_bytes(b"before")

@@ -2,11 +2,10 @@
 
 import pathlib
 
-from rich.console import Console
-
 from jlstm.bench import records
 from jlstm.bench.report import figures, markdown, pictures
 from jlstm.files import writing
+from jlstm.terminal import say
 
 
 def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
@@ -51,7 +50,7 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
     except OSError as error:
         raise ValueError(f"cannot write the report {out}: {writing.reason(error)}") from None
     said = f"report written to {out}" + ", which existed and was replaced" * replaces
-    Console().print(said, soft_wrap=True, markup=False, highlight=False)
+    say(said)
 
 
 def _folder(out: pathlib.Path) -> pathlib.Path:

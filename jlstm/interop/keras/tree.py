@@ -17,10 +17,9 @@ class Leaf(NamedTuple):
     `name` is its path of names, such as "encoder/lstm". `below` is the position, in the list of all
     leaves, of the layer whose output it reads; None if it reads an input or if that is not known.
     `fed` says that another layer computes its initial state, and `sources` are the positions of all
-    layers that take part in it. `repeated` says that the model applies
-    it more than once. `within` names the custom model that
-    or wrapper that holds it, which may compute anything around it. `wrapper` is the kind of Keras's
-    wrapper around it. `alias` is a second name for the layer.
+    layers that take part in it. `repeated` says that the model applies it more than once. `within`
+    names the custom model or wrapper that holds it, which may compute anything around it. `wrapper`
+    is the kind of Keras's wrapper around it. `alias` is a second name for the layer.
     """
 
     name: str
@@ -47,7 +46,7 @@ class Place(Protocol):
         ...
 
     def wrapped(self) -> "Place":
-        """The place of the layer that a TimeDistributed wraps."""
+        """The place of the layer that a wrapper holds."""
         ...
 
 

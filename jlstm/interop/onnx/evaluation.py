@@ -159,10 +159,10 @@ class Evaluation:
                 self._store(output, Value(array, sources=(number,), path=path))
 
     def _read(self, name: str, lstm: Lstm, inputs: int | None, each: int) -> np.ndarray | None:
-        """The array of three axes that an LSTM reads, whose rows need `each` bytes further on.
+        """The array of three axes that an LSTM reads, whose outputs need `each` bytes a row.
 
         If its shape is not known, if it is too large, or if its last axis is free and was given
-        another size than the LSTM has, it gets other sizes: any sequences do.
+        another size than the LSTM has, random numbers of a fitting shape take its place.
         """
         read = self._found(name)
         steps, batch = self._sizes.steps_and_batch

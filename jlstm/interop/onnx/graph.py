@@ -1,4 +1,4 @@
-"""An ONNX graph: its LSTM nodes, and the stacks that they form."""
+"""An ONNX graph: its LSTM nodes, and the values of its other nodes."""
 
 import os
 from typing import Any
@@ -39,11 +39,10 @@ class Graph:
         self.consumers: dict[str, list[int]] = {}
         self.makers: dict[str, int] = {}
         self.quantized: list[Lstm] = []
-        self.lstms: list[Lstm] = []
         self._require_order({value.name for value in (*graph.initializer, *graph.input)})
         found = {n: self._lstm(node) for n, node in enumerate(self.nodes)}
         lstms = {n: lstm for n, lstm in found.items() if lstm}
-        self.lstms = list(lstms.values())
+        self.lstms: list[Lstm] = list(lstms.values())
         self.numbers = {id(lstm): number for number, lstm in enumerate(self.lstms)}
         numbered = {n: (self.numbers[id(lstm)], lstm) for n, lstm in lstms.items()}
         inputs = [value for value in graph.input if value.name not in self.constants]

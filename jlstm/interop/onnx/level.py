@@ -16,7 +16,7 @@ class Level(NamedTuple):
     - `below`: the number of the level whose output they read, or None.
     - `root`: the number of the lowest level of the stack.
     - `reads`: how the output of the level below is joined.
-    - `cut`: if they read an LSTM's output as no stack does, how they read it.
+    - `cut`: why they do not belong to the stack whose output they read; else empty.
     - `output`: the last value that is the whole output of the layer.
     - `gives`: how that value is joined.
     """
