@@ -1,5 +1,6 @@
 """The constant arrays of an ONNX model, read when they are needed."""
 
+import math
 import os
 from typing import Any
 
@@ -107,9 +108,7 @@ class Constants:
         if any(extent < 0 for extent in shape):
             raise ValueError(f"its shape is {list(shape)[:9]}; expected no negative size")
         dtype = np.dtype(self._onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
-        size = dtype.itemsize
-        for extent in shape:
-            size *= extent
+        size = dtype.itemsize * math.prod(shape)
         if name in self._large:
             data = self._large[name]
             if size != len(data):

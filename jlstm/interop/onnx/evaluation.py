@@ -11,14 +11,20 @@ import numpy as np
 
 from jlstm.interop.onnx.constants import Constants
 from jlstm.interop.onnx.node import Lstm, shown
-from jlstm.interop.onnx.operators import Operators, bytes_of, random
+from jlstm.interop.onnx.operators import (
+    CONSTANT,
+    OF_NUMBERS,
+    OF_SIZES,
+    Operators,
+    bytes_of,
+    random,
+)
 from jlstm.interop.onnx.sizes import Sizes
 
 _STANDARD = ("", "ai.onnx")  # the domains of the standard operators
 _LITTLE, _TIMES = 12 << 20, 8  # bytes of values, at least, and as a multiple of the model's arrays
 _MOST_NODES = 5_000  # that are run, some 0.3 ms each
 _MOST_NAMED = 3  # operators and LSTMs that a value lists
-CONSTANT, OF_SIZES, OF_NUMBERS = range(3)  # what a value depends on
 
 
 class Value(NamedTuple):

@@ -1,5 +1,6 @@
 """What one ONNX node computes from arrays: numbers, or only the shapes of its outputs."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ COMPUTED = {
 }
 # The oldest version that onnx can run, where older versions compute the same.
 _OLDEST = {"DequantizeLinear": 19}
+CONSTANT, OF_SIZES, OF_NUMBERS = range(3)  # what a value depends on
 _FEW = 64  # numbers; longer arrays are no shapes
 _ENDLESS = 2**31 - 1  # from this bound on, a slice goes to the end of any axis
 
@@ -163,14 +165,14 @@ def general(kind: str, given: Sequence[np.ndarray | None], made: Any, depends: i
     Args:
       kind: the operator.
       given, made: its inputs, and its first output.
-      depends: what the inputs depend on: 0 for nothing, 1 for sizes, 2 for numbers.
+      depends: what the inputs depend on: CONSTANT, OF_SIZES or OF_NUMBERS.
     """
     if kind in ("Where", "ReverseSequence"):
-        return depends < 2
+        return depends != OF_NUMBERS
     if kind == "Equal":  # a size is never equal to the -1 that stands for "the same size"
         negative = any(a is not None and a.dtype.kind == "i" and (a < 0).all() for a in given)
-        return depends == 0 or (depends == 1 and negative)
-    if kind in ("Cast", "CastLike") and depends == 2:
+        return depends == CONSTANT or (depends == OF_SIZES and negative)
+    if kind in ("Cast", "CastLike") and depends == OF_NUMBERS:
         before, after = given[0], made
         if before is None or after.dtype.kind not in "iuf":
             return False
@@ -193,10 +195,7 @@ def random(draw: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -
 
 def bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
     """The bytes of an array."""
-    count = dtype.itemsize
-    for size in shape:
-        count *= size
-    return count
+    return dtype.itemsize * math.prod(shape)
 
 
 def _keeps_meaning(named: dict[str, Any], given: Sequence[np.ndarray | None]) -> bool:

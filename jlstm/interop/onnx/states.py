@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm.config import Config
-from jlstm.interop.onnx.evaluation import OF_NUMBERS, Value
+from jlstm.interop.onnx.evaluation import Value
 from jlstm.interop.onnx.graph import Graph
 from jlstm.interop.onnx.level import Level, input_of
 from jlstm.interop.onnx.node import Lstm, shown
+from jlstm.interop.onnx.operators import OF_NUMBERS
 from jlstm.interop.report import Report
 from jlstm.params import Carry, Params
 
