@@ -127,4 +127,4 @@ def _require_finite(run: Run, start: int, losses: np.ndarray) -> None:
 
 
 def _advice(run: Run) -> str:
-    return f"no model is saved; try a lower learning_rate, which is {run.learning_rate:g}"
+    return f"no model is saved; try a learning_rate below {run.learning_rate:g}"

@@ -230,7 +230,7 @@ def test_a_disk_that_became_full_meanwhile_does_not_cost_the_model(
 @pytest.mark.parametrize(
     ("steps", "rate", "words"),
     [
-        (7, 1e308, r"the loss became nan at step 2 of 7; .* learning_rate, which is 1e\+308$"),
+        (7, 1e308, r"the loss became nan at step 2 of 7; .* learning_rate below 1e\+308$"),
         (1, 1e308, "the parameters became NaN or infinite at step 1; no model is saved; try"),
     ],
 )

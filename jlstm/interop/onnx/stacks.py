@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from jlstm import validation
 from jlstm.interop.onnx import joining
 from jlstm.interop.onnx.graph import Graph
 from jlstm.interop.onnx.level import Level
@@ -27,11 +28,9 @@ def chain_of(graph: Graph, levels: Sequence[Level], node: str | None) -> list[Le
         if node is None or node in [lstm.name for lstm in level.lstms]
     ]
     if not named:
-        titles = [lstm.title for lstm in graph.lstms[:9]]
+        titles = validation.some([lstm.title for lstm in graph.lstms])
         wanted = "" if node is None else f" called {node!r:.80}"
-        raise ValueError(
-            f"the model has no LSTM node{wanted}; its LSTMs: {titles or 'none'}{_nested(graph)}"
-        )
+        raise ValueError(f"the model has no LSTM node{wanted}; its LSTMs: {titles}{_nested(graph)}")
     top = named[-1]
     while len(above.get(top, ())) == 1:
         top = above[top][0]
@@ -45,8 +44,8 @@ def chain_of(graph: Graph, levels: Sequence[Level], node: str | None) -> list[Le
     cuts = "; ".join(level.cut for level in levels if level.cut)
     raise ValueError(
         "the model has several stacks of LSTMs, which end at "
-        f"{[levels[n].title for n in tops[:9]]}; choose one by the name of a node that no "
-        f"other stack has: node=...{'; ' if cuts else ''}{cuts[:400]}{_nested(graph)}"
+        f"{validation.some([levels[n].title for n in tops])}; choose one by the name of a node "
+        f"that no other stack has: node=...{'; ' if cuts else ''}{cuts[:400]}{_nested(graph)}"
     )
 
 

@@ -65,9 +65,9 @@ def entries(table: memoryview, handle: bytes) -> Iterator[tuple[bytes, memoryvie
     block, kind = table[offset : offset + size], table[offset + size]
     stored = int.from_bytes(table[offset + size + 1 : offset + size + _TRAILER], "little")
     if checksum(np.frombuffer(table[offset : offset + size + 1], np.uint8)) != stored:
-        raise ValueError("a checksum of its index does not match")
+        raise ValueError("the checksum of a block does not match")
     if kind != 0:
-        raise ValueError("its index is compressed, which TensorFlow never does")
+        raise ValueError("a block is compressed, which TensorFlow never does")
     restarts = int.from_bytes(block[-4:], "little")
     end = size - 4 - 4 * restarts
     at, key, taken, count = 0, b"", 0, 0

@@ -74,7 +74,9 @@ class _Machine:
             elif not code:
                 raise EOFError("its pickle is cut off")
             else:
-                raise ValueError(f"Unsupported operand {code[0]}")
+                raise ValueError(
+                    f"its pickle has the instruction {code[0]}, which torch.save does not write"
+                )
         return self.stack.pop()
 
     def exactly(self, size: int) -> bytes:
