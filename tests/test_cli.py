@@ -232,7 +232,7 @@ def test_steps_and_steps_of_a_call_are_bounded(jlstm_at, tmp_path):
         (RecursionError("maximum recursion depth exceeded"), "RecursionError: maximum"),
         (KeyError("w"), "KeyError: 'w'"),
         (OverflowError("out of bounds for int32"), "OverflowError: out of bounds"),
-        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no\n  room"), "JaxRuntimeError: RESOURCE"),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no\n  room"), "RuntimeError: RESOURCE"),
         (TypeError("get(): incompatible\n\nfunction\n"), "TypeError: get(): incompatible"),
         (AssertionError(), "AssertionError"),
         (ValueError("\x1b[31m" + "a" * 100_000 + "\u202e\r\ud800"), "ValueError: \\x1b[31maaa"),
