@@ -17,7 +17,7 @@ _STARTED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 class Value(NamedTuple):
-    """What a field holds: its description in errors, and whether a value is such a one."""
+    """What a field holds: its description in errors, and the test that a value must pass."""
 
     expected: str
     fits: Callable[[Any], bool]

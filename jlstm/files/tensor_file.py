@@ -43,11 +43,11 @@ def require_bounded(path: str | os.PathLike[str], start: bytes) -> None:
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Config, Any]]:
-    """The config and the open file. No tensor has been read yet.
+def bounded(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
+    """Any safetensors file, open, whose header is bounded. No tensor has been read yet.
 
     Raises:
-      ValueError: for the same reasons as `models.load`.
+      ValueError: the file cannot be read, or is not a whole safetensors file.
     """
     import safetensors
 
@@ -56,32 +56,40 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Config, Any]]:
             start, whole = raw.read(8), os.path.getsize(path)
         if int.from_bytes(start, "little") <= whole - 8:
             require_bounded(path, start)
-        with (
-            validation.plain_errors(path),
-            safetensors.safe_open(path, framework="numpy") as file,  # type: ignore[no-untyped-call]
-        ):
-            held = file.metadata() or {}
-            if held.get("format") != FORMAT or "config" not in held:
-                raise ValueError(
-                    f"{path} is a safetensors file, but jlstm did not write it: its metadata has "
-                    "no jlstm config; convert torch's weights by jlstm.interop.from_torch(path) or "
-                    "jlstm convert --from torch"
-                )
-            if (written := str(held.get("format_version"))) != VERSION:
-                raise ValueError(
-                    f"{path} has format version {validation.shortened(written)}, but "
-                    f"this jlstm reads version {VERSION}; install a newer jlstm"
-                )
-            try:
-                config = config_toml.loads(held["config"])
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path} holds a config that cannot be used: {error}") from None
-            yield config, file
+        with safetensors.safe_open(path, framework=framework) as file:  # type: ignore[no-untyped-call]
+            yield file
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except safetensors.SafetensorError as error:
         words = validation.printable(str(error))
         raise ValueError(f"{path} is not a whole safetensors file: {words}") from None
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Config, Any]]:
+    """The config and the open file. No tensor has been read yet.
+
+    Raises:
+      ValueError: for the same reasons as `models.load`.
+    """
+    with bounded(path, "numpy") as file, validation.plain_errors(path):
+        held = file.metadata() or {}
+        if held.get("format") != FORMAT or "config" not in held:
+            raise ValueError(
+                f"{path} is a safetensors file, but jlstm did not write it: its metadata has "
+                "no jlstm config; convert torch's weights by jlstm.interop.from_torch(path) or "
+                "jlstm convert --from torch"
+            )
+        if (written := str(held.get("format_version"))) != VERSION:
+            raise ValueError(
+                f"{path} has format version {validation.shortened(written)}, but "
+                f"this jlstm reads version {VERSION}; install a newer jlstm"
+            )
+        try:
+            config = config_toml.loads(held["config"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} holds a config that cannot be used: {error}") from None
+        yield config, file
 
 
 def described(file: Any, name: str) -> tuple[tuple[int, ...], str]:

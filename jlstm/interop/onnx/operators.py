@@ -29,7 +29,7 @@ _ENDLESS = 2**31 - 1  # from this bound on, a slice goes to the end of any axis
 
 
 class Result(NamedTuple):
-    """Arrays in the order of a node's outputs, and whether their numbers are what it computes.
+    """The outputs of a node in order, and whether their numbers were computed or are random.
 
     An array is None where the shape is not known, or where it would be too large.
     """

@@ -8,6 +8,7 @@ tensorflow/core/protobuf/tensor_bundle.proto. Files of the format before it, V1,
 
 import contextlib
 import itertools
+import math
 import os
 import pathlib
 from collections.abc import Callable, Collection, Iterator
@@ -198,10 +199,9 @@ def _array(name: str, entry: _Entry, data: np.ndarray) -> np.ndarray:
             f"{name} has TensorFlow's dtype number {entry.dtype}, which is not supported"
         )
     dtype = np.dtype(_dtype(_DTYPES[entry.dtype]))
-    count = 1
-    for size in entry.shape:
-        count *= size
-    if count * dtype.itemsize != entry.size or entry.offset + entry.size > len(data):
+    if math.prod(entry.shape) * dtype.itemsize != entry.size or entry.offset + entry.size > len(
+        data
+    ):
         raise ValueError(
             f"{name} has shape {list(entry.shape)}, but the size of its data does not fit it"
         )
