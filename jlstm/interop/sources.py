@@ -8,9 +8,6 @@ from typing import ParamSpec, TypeVar
 
 from jlstm import validation
 
-_LONGEST = 1_600  # characters of an error, a screen of 80 columns and 20 rows
-_ENDING = 300  # characters of a longer error's end that are kept; it says what to do
-
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
@@ -43,7 +40,4 @@ def shortened(words: str, path: str = "") -> str:
     stem = re.escape(os.path.splitext(path)[0])
     known = path in words or re.search(rf"(^|\s){stem}(: | is )", words)
     lead = "" if known else f"{path}: "
-    made = validation.printable(lead + words)
-    if len(made) > _LONGEST:
-        made = f"{made[: _LONGEST - _ENDING]} ... {made[-_ENDING:]}"
-    return made
+    return validation.fitting(lead + words)

@@ -72,12 +72,11 @@ def from_keras(
     (6, (6, 16))
     """
     report = Report() if report is None else report
-    with validation.plain_errors():
-        chosen = choice.names(layer)
-        if isinstance(source, (str, os.PathLike)):
-            return _of_file(source, chosen, report)
-        found = live.leaves(source)
-        return _stack(choice.parts(found, chosen, report, type(source).__name__), report)
+    chosen = choice.names(layer)
+    if isinstance(source, (str, os.PathLike)):
+        return _of_file(source, chosen, report)
+    found = live.leaves(source)
+    return _stack(choice.parts(found, chosen, report, type(source).__name__), report)
 
 
 def _of_file(
