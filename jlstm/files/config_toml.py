@@ -74,7 +74,8 @@ def section(what: str, cls: type[_T], table: dict[str, Any]) -> _T:
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     validation.known_keys(what, table, fields)
     for name, field in fields.items():
-        if field.default is dataclasses.MISSING and name not in table:
+        needed = field.default is field.default_factory is dataclasses.MISSING
+        if needed and name not in table:
             raise ValueError(f"{what} lacks the key {name!r}; add a line '{name} = ...'")
     return cls(**table)
 

@@ -1,1 +1,1 @@
-"""Training runs that TOML files describe."""
+"""Trains networks: tasks, steps, runs that survive, and the commands that use them."""

@@ -1,130 +1,183 @@
-"""The training loop. One jitted call runs several steps of Adam (optax)."""
+"""The loop of training: several steps in each compiled call, and what stops it."""
 
-import dataclasses
-import functools
-import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jlstm import sizes, validation
-from jlstm.config import Config
-from jlstm.train import classify
-from jlstm.train.data import Split, shifted
+from jlstm.train.data import batches
+from jlstm.train.data.split import Split, Stream
+from jlstm.train.model import Batch, Model
+from jlstm.train.step import Metrics, State
+from jlstm.train.tasks.task import Sums
+
+TrainStep = Callable[[State, Batch, jax.Array], tuple[State, Metrics]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """The [train] table of a config.
+class Update(NamedTuple):
+    """What one compiled call did.
 
     Attributes:
-      task: the task; only "digits" is known.
-      out: file that the model is saved to.
-      steps: number of optimiser steps.
-      batch_size: sequences per step.
-      learning_rate: Adam's initial learning rate, which decays to zero along a cosine.
-      shift: fraction of training images shifted by up to one pixel, drawn anew at every step.
-      steps_per_call: steps per compiled call. The progress bar updates after each call.
-      seed: seed of the parameters, batches, shifts and dropout.
+      step: the number of steps made so far.
+      state: the state after them.
+      metrics: the metrics of each step of the call [steps], by name.
     """
 
-    task: str
-    out: str
-    steps: int = 2000
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    shift: float = 0.0
-    steps_per_call: int = 50
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        validation.known_name("task", self.task, ("digits",))
-        for name in ("steps", "batch_size", "steps_per_call"):
-            validation.size(name, getattr(self, name))
-        validation.number("seed", validation.integer("seed", self.seed), low=0, below=2**32)
-        validation.number("learning_rate", self.learning_rate, low=0.0)
-        validation.number("shift", self.shift, low=0.0, high=1.0)
-        if not isinstance(self.out, str):
-            raise TypeError(f"out is {self.out!r}; expected a file name")
+    step: int
+    state: State
+    metrics: dict[str, np.ndarray]
 
 
-def require_memory(config: Config, run: Run, data: Split) -> None:
-    """ValueError if this machine has too little memory for a run."""
-    # Parameters, gradients and Adam's two moments; pixels and gates of a batch; keys.
-    size = 4 * 4 * sizes.weights(config) + 8 * run.steps
-    hidden = sum(layer.hidden_size for layer in config.layers)
-    size += 4 * run.batch_size * (data.xs[0].size + 4 * hidden * data.xs.shape[1])
-    sizes.require_memory("training", size)
+class DivergedError(ValueError):
+    """The loss or a parameter left the numbers.
+
+    Attributes:
+      step: the first step that went wrong, from 1.
+      state: the state before that step, whose parameters are finite.
+      parameters: the names of the parameters with NaN or infinite values after that step.
+    """
+
+    def __init__(self, message: str, step: int, state: State, parameters: list[str]) -> None:
+        super().__init__(message)
+        self.step, self.state, self.parameters = step, state, parameters
 
 
-def train(
-    config: Config,
-    run: Run,
-    classes: int,
-    data: Split,
-    report: Callable[[int, float, float], None],
-) -> classify.Model:
-    """Trains a model on `data`.
+def several_steps(train_step: TrainStep) -> Callable[[State, Batch, jax.Array], tuple]:
+    """The compiled function of a state, stacked batches [S, ...] and a key that makes S steps.
 
-    After each compiled call, calls `report` with the step and the mean loss and accuracy of that
-    call's batches.
+    The key of each step is `jax.random.fold_in(key, step)`, whatever S is.
+    """
+
+    # The state is not donated: a run that diverges falls back to the state before the call.
+    @jax.jit
+    def steps(state: State, stack: Batch, key: jax.Array) -> tuple[State, Metrics]:
+        def one(state: State, batch: Batch) -> tuple[State, Metrics]:
+            return train_step(state, batch, jax.random.fold_in(key, state.step))
+
+        return jax.lax.scan(one, state, stack)
+
+    return steps
+
+
+def updates(
+    train_step: TrainStep,
+    state: State,
+    source: Iterator[Batch],
+    key: jax.Array,
+    *,
+    steps: int,
+    stops: Callable[[int], int] = lambda step: 50,
+    place: Callable[[Batch], Any] = jax.device_put,
+) -> Iterator[Update]:
+    """Trains until `steps` steps are made. Yields after each compiled call.
+
+    While the device computes, the next batches are made and put on it.
+
+    Args:
+      train_step: what `make_train_step` returned.
+      state: the state to begin with.
+      source: batches, of which the first is for the state's next step.
+      key: the key of the run.
+      steps: the number of steps of the whole run. The state may have made some.
+      stops: a function of the number of steps made that returns how many to make in the next call,
+        such as those until an evaluation. Each different number is compiled once.
+      place: puts stacked batches on the devices.
 
     Raises:
-      ValueError: the loss became NaN or infinite, or the last step made such a parameter. The
-        message has the step.
+      DivergedError: the loss became NaN or infinite, or a parameter did.
     """
-    key = jax.random.key(run.seed)
-    # NumPy would warn of an overflow in converting a rate that float32 cannot hold.
-    largest = float(np.finfo("float32").max)
-    rate = run.learning_rate if run.learning_rate <= largest else math.inf
-    schedule = optax.cosine_decay_schedule(rate, run.steps)
-    optimizer: Any = optax.adam(schedule)
-    model: Any = classify.new(jax.random.fold_in(key, 0), config, classes)
-    state = optimizer.init(model)
-    xs, labels = jnp.asarray(data.xs), jnp.asarray(data.labels)
+    run, done = several_steps(train_step), int(state.step)
 
-    gradients = jax.value_and_grad(functools.partial(classify.loss, config))
+    def following(done: int) -> Any:
+        count = min(stops(done), steps - done)
+        return place(batches.stacked(source, count)) if count > 0 else None
 
-    def one_step(carry: tuple, key: jax.Array) -> tuple:
-        before, state = carry
-        k_batch, k_dropout, k_shift = jax.random.split(key, 3)
-        chosen = jax.random.randint(k_batch, (run.batch_size,), 0, len(labels))
-        batch = (shifted(k_shift, xs[chosen], run.shift), labels[chosen])
-        value, gradient = gradients(before, *batch, k_dropout)
-        updates, state = optimizer.update(gradient, state, before)
-        model: Any = optax.apply_updates(before, updates)
-        return (model, state), (value, classify.accuracy(config, model, *batch))
-
-    @functools.partial(jax.jit, donate_argnums=0)
-    def several_steps(carry: tuple, keys: jax.Array) -> tuple:
-        return jax.lax.scan(one_step, carry, keys)
-
-    keys = jax.random.split(jax.random.fold_in(key, 1), run.steps)
-    carry = (model, state)
-    for start in range(0, run.steps, run.steps_per_call):
-        chunk = keys[start : start + run.steps_per_call]  # the last chunk may be shorter
-        carry, (values, right) = several_steps(carry, chunk)
-        _require_finite(run, start, np.asarray(values))
-        report(start + len(chunk), float(values.mean()), float(right.mean()))
-    model = carry[0]
-    if not all(jnp.isfinite(a).all() for a in jax.tree.leaves(model)):
-        raise ValueError(
-            f"the parameters became NaN or infinite at step {run.steps}; {_advice(run)}"
-        )
-    return model
+    stack = following(done)
+    while done < steps:
+        before = state
+        state, metrics = run(before, stack, key)
+        count = len(jax.tree.leaves(stack)[0])
+        ahead = following(done + count)
+        made = {name: np.asarray(values) for name, values in metrics.items()}
+        losses = next(iter(made.values()))
+        if not np.isfinite(losses).all() or not _finite(state.model):
+            _diverge(train_step, before, stack, key, steps)
+        done, stack = done + count, ahead
+        yield Update(done, state, made)
 
 
-def _require_finite(run: Run, start: int, losses: np.ndarray) -> None:
-    """ValueError with the first step whose loss is NaN or infinite. Steps count from 1."""
-    strays = np.flatnonzero(~np.isfinite(losses))
-    if len(strays):
-        step, value = start + strays[0] + 1, losses[strays[0]]
-        raise ValueError(f"the loss became {value} at step {step} of {run.steps}; {_advice(run)}")
+@jax.jit
+def _all_finite(model: Model) -> jax.Array:
+    return jnp.stack([jnp.isfinite(a).all() for a in jax.tree.leaves(model)]).all()
 
 
-def _advice(run: Run) -> str:
-    return f"no model is saved; try a learning_rate below {run.learning_rate:g}"
+def _finite(model: Model) -> bool:
+    return bool(_all_finite(model))
+
+
+def _diverge(train_step: TrainStep, state: State, stack: Batch, key: jax.Array, steps: int) -> None:
+    """Makes the steps of a call one by one, and raises DivergedError at the first that fails."""
+    one = jax.jit(train_step)
+    for n in range(len(jax.tree.leaves(stack)[0])):
+        batch = jax.tree.map(lambda a, n=n: a[n], stack)
+        number = int(state.step) + 1
+        after, metrics = one(state, batch, jax.random.fold_in(key, number - 1))
+        loss = float(next(iter(metrics.values())))
+        strays = [
+            _name(path)
+            for path, a in jax.tree_util.tree_leaves_with_path(after.model)
+            if not jnp.isfinite(a).all()
+        ]
+        if not np.isfinite(loss) or strays:
+            what = f"the loss became {loss}" if not np.isfinite(loss) else f"the loss was {loss:g}"
+            where = f", and NaN or infinite numbers came into {_some(strays)}" if strays else ""
+            raise DivergedError(f"{what} at step {number} of {steps}{where}", number, state, strays)
+        state = after
+    number = int(state.step)
+    raise DivergedError(f"the loss left the numbers before step {number}", number, state, [])
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} others"
+
+
+def evaluated(
+    eval_step: Callable[..., tuple[Any, Sums]],
+    model: Model,
+    split: Split | Stream,
+    batch_size: int,
+    *,
+    carry: Any = None,
+    unroll: int | None = None,
+    place: Callable[[Batch], Any] = jax.device_put,
+) -> dict[str, float]:
+    """The metrics of a model over all of a split.
+
+    Args:
+      eval_step: what `make_eval_step` returned, compiled.
+      model: the parameters.
+      split: the sequences, or the stream.
+      batch_size: sequences in a batch.
+      carry: the carry of the first batch of a stream. None: each batch begins anew.
+      unroll: the steps of each batch of a stream.
+      place: puts a batch on the devices.
+
+    Raises:
+      ValueError: the split is empty.
+    """
+    total: dict[str, tuple[float, float]] = {}
+    for batch in batches.evaluation(split, batch_size, unroll=unroll):
+        carry, sums = eval_step(model, carry, place(batch))
+        for name, (value, weight) in sums.items():
+            before = total.get(name, (0.0, 0.0))
+            total[name] = (before[0] + float(value), before[1] + float(weight))
+    if not total:
+        raise ValueError("there are no sequences to measure by")
+    return {name: value / max(weight, 1e-12) for name, (value, weight) in total.items()}

@@ -1,25 +1,33 @@
-"""Data sets from installed packages; nothing is downloaded."""
+"""scikit-learn's handwritten digits, row by row."""
 
-from typing import Any, NamedTuple
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-
-class Split(NamedTuple):
-    """Sequences xs [N, T, features] in float32 and labels [N] in int32."""
-
-    xs: np.ndarray
-    labels: np.ndarray
+from jlstm import validation
+from jlstm.train.data.split import Data, Meaning, Split
 
 
-def digits() -> tuple[Split, Split]:
+def digits(*, shift: float = 0.0, valid: int = 0) -> Data:
     """scikit-learn's 1,797 handwritten digits, row by row: 1,437 to train on, 360 to test on.
 
     Each digit is a sequence of 8 steps of 8 pixels, each pixel between 0 and 1. The split is fixed
     and stratified: both parts have the same share of each digit.
+
+    Args:
+      shift: the fraction of training images that are shifted by up to one pixel, drawn anew at
+        every step.
+      valid: the number of training images to choose the best model by, instead of training on them.
+
+    Raises:
+      ImportError: scikit-learn is not installed.
+      ValueError: shift is not between 0 and 1, or valid leaves too few images.
     """
+    validation.number("shift", shift, low=0.0, high=1.0)
+    validation.number("valid", validation.integer("valid", valid), low=0, high=1000)
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -29,12 +37,19 @@ def digits() -> tuple[Split, Split]:
             "pip install scikit-learn"
         ) from None
     bunch: Any = load_digits()
-    images, labels = bunch.data, bunch.target
-    xs, labels = (images / 16.0).reshape(-1, 8, 8).astype("float32"), labels.astype("int32")
+    xs = (bunch.data / 16.0).reshape(-1, 8, 8).astype("float32")
+    labels = bunch.target.astype("int32")
     chosen, rest = train_test_split(
         np.arange(len(labels)), test_size=360, random_state=0, stratify=labels
     )
-    return Split(xs[chosen], labels[chosen]), Split(xs[rest], labels[rest])
+    kept, apart = chosen[valid:], chosen[:valid]
+    return Data(
+        Split(xs[kept], labels[kept]),
+        Split(xs[apart], labels[apart]) if valid else None,
+        Split(xs[rest], labels[rest]),
+        Meaning(classes=tuple(map(str, range(10)))),
+        functools.partial(shifted, fraction=shift) if shift else None,
+    )
 
 
 def shifted(key: jax.Array, xs: jax.Array, fraction: float) -> jax.Array:

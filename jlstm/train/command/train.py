@@ -1,0 +1,77 @@
+"""The command `jlstm train`."""
+
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import jax
+from rich.console import Console
+
+from jlstm import validation
+from jlstm.terminal import say
+from jlstm.train import run as runs
+from jlstm.train import settings as run_settings
+from jlstm.train.data import sources
+from jlstm.train.runs import progress, summary
+
+
+def train(
+    path: pathlib.Path,
+    *,
+    out: pathlib.Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    changes: Sequence[str] = (),
+    as_json: bool = False,
+) -> int:
+    """Trains the model that the TOML file at `path` describes, in a folder, and prints how it does.
+
+    Args:
+      path: the TOML file.
+      out: the folder of the run. None means `out` of the table [train].
+      resume: go on with the run that the folder holds.
+      overwrite: remove the run that the folder holds.
+      changes: values to replace in the TOML file, such as "train.steps=500".
+      as_json: print one line of JSON at the end, and nothing else.
+
+    Returns:
+      The exit code: 0, or the one that stands for the signal that stopped the run.
+
+    Raises:
+      TypeError, ValueError: the TOML file or the data are not as expected, the folder cannot be
+        used, or the training failed.
+      ImportError: the data or the run need a package that is missing.
+      OSError: a checkpoint or the model cannot be written.
+    """
+    tables = run_settings.read(path, changes)
+    if out is not None:
+        tables["train"]["out"] = str(out)
+    with validation.plain_errors(path):
+        data = sources.load(tables["data"])
+        settings = run_settings.resolved(tables, data)
+    if not as_json:
+        _describe(settings)
+    outcome = runs.run(settings, data, resume=resume, overwrite=overwrite, silent=as_json)
+    if as_json:
+        values = outcome._asdict() | {"folder": str(outcome.folder)}
+        print(json.dumps({name: value for name, value in values.items() if name != "exit_code"}))
+        return outcome.exit_code
+    for split, metrics in outcome.metrics.items():
+        say(f"{_WORDS[split]}: {progress.words(metrics)}")
+    if outcome.stopped:
+        print(outcome.stopped, file=sys.stderr)
+    say(
+        f"{outcome.folder} holds the model of step {outcome.best_step} (model.safetensors), metrics "
+        f"and checkpoints; `jlstm eval {outcome.folder}` measures the model again"
+    )
+    return outcome.exit_code
+
+
+_WORDS = {"valid": "validation", "test": "test"}
+
+
+def _describe(settings: run_settings.Settings) -> None:
+    """Prints the parts of the model and their sizes."""
+    shapes = jax.eval_shape(lambda key: settings.task.new(key, settings.network), jax.random.key(0))
+    Console(stderr=True).print(summary.table(shapes))

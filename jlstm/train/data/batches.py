@@ -1,0 +1,141 @@
+"""Batches of a data set. Each is a function of the seed and of the step's number alone.
+
+So a run that goes on at a step needs no more than the number: the batches are those it would have
+had.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jlstm import validation
+from jlstm.train.data.split import Split, Stream
+from jlstm.train.model import Batch
+
+
+def training(
+    split: Split | Stream,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    start: int = 0,
+    unroll: int | None = None,
+) -> Iterator[Batch]:
+    """Batches to train on, without an end, in NumPy arrays.
+
+    Sequences come in a random order. Each order holds every sequence once, and the next one
+    follows when it is used up. A stream is divided into as many rows as a batch has; each batch is
+    the next part of every row, and goes on where the one before ended.
+
+    Args:
+      split: the sequences, or the stream.
+      batch_size: sequences in a batch.
+      seed: the seed of the order.
+      start: the number of the first batch, from 0.
+      unroll: the steps of each batch of a stream.
+
+    Raises:
+      ValueError: there is too little data for one batch, or `unroll` does not fit the data.
+
+    >>> split = Split(np.zeros((5, 7, 2), "float32"), np.arange(5))
+    >>> batch = next(training(split, 4))
+    >>> batch.xs.shape, len(set(batch.targets.tolist()))
+    ((4, 7, 2), 4)
+    """
+    if isinstance(split, Stream):
+        return _parts(split, batch_size, start, _required(unroll))
+    if unroll is not None:
+        raise ValueError(
+            f"unroll is {unroll}, but these data are sequences, each of which is one unit; leave "
+            "out unroll, which divides the stream of a language model"
+        )
+    if not len(split.xs):
+        raise ValueError("there are no sequences to train on")
+    return _shuffled(split, batch_size, seed, start)
+
+
+def _shuffled(split: Split, batch_size: int, seed: int, start: int) -> Iterator[Batch]:
+    count = len(split.xs)
+    place, turn, order = start * batch_size, -1, np.arange(0)
+    while True:
+        chosen: list[np.ndarray] = []
+        while (missing := batch_size - sum(map(len, chosen))) > 0:
+            if place // count != turn:
+                turn = place // count
+                order = np.random.default_rng([seed, turn]).permutation(count)
+            own = order[place % count :][:missing]
+            chosen.append(own)
+            place += len(own)
+        rows = np.concatenate(chosen)
+        lengths = None if split.lengths is None else split.lengths[rows]
+        yield Batch(split.xs[rows], split.targets[rows], lengths)
+
+
+def _parts(split: Stream, batch_size: int, start: int, unroll: int) -> Iterator[Batch]:
+    tokens = split.tokens
+    each = (len(tokens) - 1) // batch_size  # tokens of a row that have a successor
+    turns = each // unroll
+    if turns < 1:
+        raise ValueError(
+            f"the text has {len(tokens)} tokens, but one batch of {batch_size} rows of {unroll} "
+            f"needs {batch_size * unroll + 1}; use a smaller batch_size or unroll"
+        )
+    rows = np.arange(batch_size)[:, None] * each + np.arange(unroll)
+    step = start
+    while True:
+        places = rows + (step % turns) * unroll
+        starts = np.full(batch_size, step % turns == 0)
+        yield Batch(_int32(tokens[places]), _int32(tokens[places + 1]), starts=starts)
+        step += 1
+
+
+def evaluation(
+    split: Split | Stream, batch_size: int, *, unroll: int | None = None
+) -> Iterator[Batch]:
+    """Batches that hold every sequence, or every token of a stream, once and in order.
+
+    The last one is filled up with sequences of weight 0, so that all have one shape.
+
+    Args:
+      split: the sequences, or the stream, of which each row goes on from batch to batch.
+      batch_size: sequences in a batch.
+      unroll: the steps of each batch of a stream.
+    """
+    if isinstance(split, Stream):
+        yield from _all_parts(split, batch_size, _required(unroll))
+        return
+    count = len(split.xs)
+    for first in range(0, count, batch_size):
+        rows = np.arange(first, first + batch_size)
+        weights = (rows < count).astype("float32")
+        rows = np.minimum(rows, count - 1)
+        lengths = None if split.lengths is None else split.lengths[rows]
+        yield Batch(split.xs[rows], split.targets[rows], lengths, weights)
+
+
+def _all_parts(split: Stream, batch_size: int, unroll: int) -> Iterator[Batch]:
+    tokens, last = split.tokens, len(split.tokens) - 1
+    each = -(-max(last, 0) // batch_size)
+    begins = np.arange(batch_size) * each
+    ends = np.minimum(begins + each, last)
+    for done in range(0, each, unroll):
+        places = begins[:, None] + done + np.arange(unroll)
+        lengths = np.clip(ends - begins - done, 0, unroll).astype("int32")
+        xs, targets = (_int32(tokens[np.minimum(places + n, last)]) for n in (0, 1))
+        yield Batch(xs, targets, lengths, starts=np.full(batch_size, done == 0))
+
+
+def stacked(batches: Iterator[Batch], count: int) -> Batch:
+    """The next `count` batches in one, with an axis for them in front, for a scan over them."""
+    made = [next(batches) for _ in range(count)]
+    return Batch(*(None if a[0] is None else np.stack(a) for a in zip(*made, strict=True)))
+
+
+def _required(unroll: int | None) -> int:
+    if unroll is None:
+        raise ValueError("a stream needs unroll, the steps of each batch; such as unroll = 64")
+    return validation.size("unroll", unroll)
+
+
+def _int32(tokens: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(tokens, "int32")

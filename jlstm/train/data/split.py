@@ -1,0 +1,79 @@
+"""What a data set is: sequences, their targets, and what the numbers stand for."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+
+class Split(NamedTuple):
+    """Sequences for one purpose, such as training, in NumPy arrays.
+
+    N is the number of sequences and T that of the steps of the longest.
+
+    Attributes:
+      xs: float32 [N, T, features], or int32 [N, T] of tokens. Shorter sequences are padded with 0.
+      targets: what to predict, by task:
+        classify: int32 [N], the class of each sequence;
+        label: int32 [N, T], the class of each step, -1 where a step does not count;
+        regress: float32 [N, values];
+        forecast: float32 [N, horizon, values];
+        ctc: int32 [N, L], the classes in their order, padded with -1.
+      lengths: int32 [N], the steps of each sequence. None: all have T.
+    """
+
+    xs: np.ndarray
+    targets: np.ndarray
+    lengths: np.ndarray | None = None
+
+
+class Stream(NamedTuple):
+    """One long sequence for language modelling.
+
+    Attributes:
+      tokens: int32 [n]. It may be mapped from a file.
+    """
+
+    tokens: np.ndarray
+
+
+class Meaning(NamedTuple):
+    """What the numbers of a data set stand for. A model's file holds it.
+
+    Attributes:
+      classes: the names of classes, by number.
+      vocabulary: the text of each input token, by number.
+      inputs: the names of input features.
+      targets: the names of predicted values.
+      input_mean, input_scale: inputs are (raw - mean) / scale, for each feature. Empty: raw.
+      target_mean, target_scale: the same for the values to predict.
+    """
+
+    classes: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    input_mean: tuple[float, ...] = ()
+    input_scale: tuple[float, ...] = ()
+    target_mean: tuple[float, ...] = ()
+    target_scale: tuple[float, ...] = ()
+
+
+class Data(NamedTuple):
+    """A data set.
+
+    Attributes:
+      train: what a model is trained on.
+      valid: what chooses the best model of a run. None: the model at the end is the result.
+      test: what the chosen model is measured by. None: there is nothing to measure by.
+      meaning: what the numbers stand for.
+      augment: a function of a key and the inputs xs of a training batch that returns changed
+        inputs, drawn anew at every step. None: no change. It runs within the compiled step.
+    """
+
+    train: Split | Stream
+    valid: Split | Stream | None
+    test: Split | Stream | None
+    meaning: Meaning = Meaning()
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None

@@ -1,0 +1,302 @@
+"""A run from its settings to its best model, in a folder that survives the process."""
+
+import dataclasses
+import functools
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from jlstm import sizes, validation
+from jlstm.params import initial_carry
+from jlstm.train import loop, step
+from jlstm.train.data import batches
+from jlstm.train.data.split import Data, Split, Stream
+from jlstm.train.model import Model
+from jlstm.train.optimizer import transformation
+from jlstm.train.runs import checkpoints, curves, folder, metrics, model_file, progress, stopping
+from jlstm.train.settings import Settings, tables_of
+from jlstm.train.trained import arrays_of, values_of
+
+# The metrics of which more is better.
+HIGHER = ("accuracy",)
+
+
+class Outcome(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+      folder: the folder of the run.
+      step: the number of steps made.
+      best_step: the step that the saved model is of.
+      metrics: the metrics of the saved model by split: "valid" and "test", as far as there are any.
+      seconds: seconds of training, those before a resumption included.
+      exit_code: 0, or the exit code that stands for the signal that stopped the run.
+      stopped: why the run stopped before its last step. "": it did not.
+    """
+
+    folder: pathlib.Path
+    step: int
+    best_step: int
+    metrics: dict[str, dict[str, float]]
+    seconds: float
+    exit_code: int
+    stopped: str
+
+
+@dataclasses.dataclass
+class _Best:
+    """The best evaluation so far. Checkpoints hold it."""
+
+    step: int = 0
+    value: float | None = None
+    stale: int = 0  # evaluations since
+
+
+def run(
+    settings: Settings,
+    data: Data,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    silent: bool = False,
+) -> Outcome:
+    """Trains a model, or goes on with its training, in the folder that the settings name.
+
+    Args:
+      settings: the settings.
+      data: the data set.
+      resume: go on from the newest checkpoint of the folder.
+      overwrite: remove a run that the folder holds.
+      silent: show no progress.
+
+    Raises:
+      ValueError: the folder holds a run or cannot be written to, the machine has too little memory,
+        or, as DivergedError, the loss left the numbers. The state before that step is saved.
+      OSError: a checkpoint cannot be written. The one before stays.
+    """
+    own = settings.train
+    _require_metric(settings)
+    _require_memory(settings, data)
+    with (
+        folder.opened(own.out, tables_of(settings), resume=resume, overwrite=overwrite) as place,
+        stopping.requests() as stop,
+    ):
+        return _Training(settings, data, place).run(resume, silent, stop)
+
+
+class _Training:
+    """What the parts of a run share: functions that are compiled once, and where things go."""
+
+    def __init__(self, settings: Settings, data: Data, place: pathlib.Path) -> None:
+        own, task, config = settings.train, settings.task, settings.network
+        self.settings, self.data, self.place = settings, data, place
+        self.key = jax.random.key(own.seed)
+        self.optimizer = transformation(settings.optimizer, own.steps)
+        average = settings.optimizer.average
+        self.train_step = step.make_train_step(
+            config, task, self.optimizer, average=average, augment=data.augment
+        )
+        self.eval_step = jax.jit(step.make_eval_step(config, task))
+        self.new_state = functools.partial(
+            step.new_state,
+            config=config,
+            task=task,
+            optimizer=self.optimizer,
+            average=average is not None,
+            batch_size=own.batch_size if isinstance(data.train, Stream) else None,
+        )
+        self.values = values_of(settings.task, data.meaning, settings.data, own.unroll)
+        shapes = jax.eval_shape(self.new_state, self.key)
+        # What cannot be saved must fail before training, not after it.
+        model_file.try_save(
+            place / model_file.NAME,
+            config,
+            shapes.model.network,
+            arrays_of(shapes.model),
+            self.values,
+        )
+
+    def run(self, resume: bool, silent: bool, stop: stopping.Stop) -> Outcome:
+        own, saved = self.settings.train, self.place / folder.CHECKPOINTS
+        state = self.new_state(jax.random.fold_in(self.key, 2**32 - 1))
+        best, start = _Best(), 0
+        found = checkpoints.restore(saved, state) if resume else None
+        if found is not None:
+            state, start, best = found.state, found.step, _Best(**found.notes)
+        resumed = None if found is None else start
+        stopped = ""
+        with (
+            checkpoints.writer(saved, keep=own.keep, after=resumed) as writer,
+            metrics.opened(self.place, resumed=resumed) as log,
+            progress.shown(own.steps, start=start, silent=silent) as shown,
+        ):
+            for line in () if found is None else found.said:
+                shown.say(line)
+            if found is not None:
+                shown.say(f"going on after step {start} of {own.steps}")
+            clock = _Clock(log.seconds)
+            try:
+                for update in self._updates(state, start):
+                    state = update.state
+                    self._report(update, log, shown, clock)
+                    if self._due(update.step, own.between_evaluations):
+                        self._evaluate(update, best, log, shown, clock)
+                    stopped = self._stopped(update.step, best, stop)
+                    if stopped or self._due(update.step, own.between_saves):
+                        writer.save(update.step, state, dataclasses.asdict(best))
+                    if stopped:
+                        break
+            except loop.DivergedError as error:
+                writer.save(error.step - 1, error.state, dataclasses.asdict(best))
+                writer.wait()
+                raise ValueError(f"{error}; {self._advice(error)}") from None
+            writer.wait()
+            if self.data.valid is None or best.value is None:
+                best.step = int(state.step)
+                self._save_model(state)
+            measured = self._measured(int(state.step), log, clock.now())
+        curves.draw(self.place)
+        return Outcome(
+            self.place, int(state.step), best.step, measured, clock.now(), stop.exit_code, stopped
+        )
+
+    def _updates(self, state: step.State, start: int) -> Any:
+        own = self.settings.train
+        source = batches.training(
+            self.data.train, own.batch_size, seed=own.seed, start=start, unroll=own.unroll
+        )
+        return loop.updates(
+            self.train_step, state, source, self.key, steps=own.steps, stops=self._until_stop
+        )
+
+    def _until_stop(self, done: int) -> int:
+        """Steps of the next compiled call, which ends where something else is to be done."""
+        own = self.settings.train
+        every = (own.between_evaluations, own.between_saves)
+        return min(own.steps_per_call, *(each - done % each for each in every))
+
+    def _due(self, done: int, every: int) -> bool:
+        return done % every == 0 or done == self.settings.train.steps
+
+    def _report(self, update: loop.Update, log: Any, shown: Any, clock: "_Clock") -> None:
+        means = {name: float(values.mean()) for name, values in update.metrics.items()}
+        count = len(next(iter(update.metrics.values())))
+        speed = count * self.settings.train.batch_size / clock.since_report()
+        log.write(update.step, "train", means, seconds=clock.now())
+        shown.update(update.step, means, speed)
+
+    def _evaluate(
+        self, update: loop.Update, best: _Best, log: Any, shown: Any, clock: "_Clock"
+    ) -> None:
+        if self.data.valid is None:
+            return
+        found = self._over(_evaluated_model(update.state), self.data.valid)
+        log.write(update.step, "valid", found, seconds=clock.now())
+        value = found[self._metric(found)]
+        if _better(value, best.value, self._metric(found)):
+            best.step, best.value, best.stale = update.step, value, 0
+            self._save_model(update.state)
+        else:
+            best.stale += 1
+        shown.say(f"step {update.step}: validation {progress.words(found)}")
+
+    def _metric(self, found: Mapping[str, float]) -> str:
+        name = self.settings.train.metric or next(iter(found))
+        return validation.known_name("metric of [train]", name, found)
+
+    def _stopped(self, done: int, best: _Best, stop: stopping.Stop) -> str:
+        own = self.settings.train
+        if stop.anywhere():
+            return f"stopped after step {done} of {own.steps}; go on with --resume"
+        if own.patience is not None and best.stale >= own.patience and done < own.steps:
+            return f"stopped after step {done}: {best.stale} evaluations without improvement"
+        return ""
+
+    def _over(self, model: Model, split: Split | Stream) -> dict[str, float]:
+        own, carry = self.settings.train, None
+        if isinstance(split, Stream):
+            carry = initial_carry(self.settings.network, model.network, (own.batch_size,))
+        return loop.evaluated(
+            self.eval_step, model, split, own.batch_size, carry=carry, unroll=own.unroll
+        )
+
+    def _save_model(self, state: step.State) -> None:
+        model = _evaluated_model(state)
+        model_file.save(
+            self.place / model_file.NAME,
+            self.settings.network,
+            model.network,
+            arrays_of(model),
+            self.values,
+        )
+
+    def _measured(self, done: int, log: Any, seconds: float) -> dict[str, dict[str, float]]:
+        """The metrics of the saved model."""
+        from jlstm.train import trained
+
+        model, found = trained.load(self.place / model_file.NAME).model, {}
+        for name in ("valid", "test"):
+            split = getattr(self.data, name)
+            if split is not None:
+                found[name] = self._over(model, split)
+        if "test" in found:
+            log.write(done, "test", found["test"], seconds=seconds)
+        return found
+
+    def _advice(self, error: loop.DivergedError) -> str:
+        rate = self.settings.optimizer.learning_rate
+        return (
+            f"the state before that step is saved; try a learning_rate below {rate:g}, or clip_norm "
+            "in [optimizer], and look at the data"
+        )
+
+
+class _Clock:
+    """Seconds of training, and seconds since the last report."""
+
+    def __init__(self, before: float) -> None:
+        self._began = self._reported = time.monotonic()
+        self._before = before
+
+    def now(self) -> float:
+        return self._before + time.monotonic() - self._began
+
+    def since_report(self) -> float:
+        last, self._reported = self._reported, time.monotonic()
+        return max(self._reported - last, 1e-9)
+
+
+def _evaluated_model(state: step.State) -> Model:
+    """The parameters that are measured and saved: their average, if there is one."""
+    return state.model if state.average is None else state.average
+
+
+def _better(value: float, best: float | None, metric: str) -> bool:
+    if value != value:
+        return False
+    if best is None:
+        return True
+    return value > best if metric in HIGHER else value < best
+
+
+def _require_metric(settings: Settings) -> None:
+    if settings.train.patience is not None and settings.train.between_evaluations < 1:
+        raise ValueError("patience needs evaluations; set evaluate_every")
+
+
+def _require_memory(settings: Settings, data: Data) -> None:
+    """ValueError if this machine has too little memory for a run."""
+    own, config = settings.train, settings.network
+    # Parameters, gradients and Adam's two moments; inputs and gates of a batch.
+    size = 4 * 4 * sizes.weights(config)
+    hidden = sum(layer.hidden_size for layer in config.layers)
+    if isinstance(data.train, Stream):
+        steps, features = own.unroll or 1, config.input_size
+    else:
+        steps = data.train.xs.shape[1]
+        features = config.input_size
+    size += 4 * own.batch_size * steps * (features + 4 * hidden)
+    sizes.require_memory("training", size)

@@ -1,0 +1,215 @@
+"""The TOML file of a run, as data."""
+
+import dataclasses
+import pathlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jlstm import validation
+from jlstm.config import Config
+from jlstm.files import config_toml
+from jlstm.train.data.split import Data, Stream
+from jlstm.train.optimizer import Optimizer, transformation
+from jlstm.train.tasks import names
+from jlstm.train.tasks.task import Task
+
+TABLES = ("data", "task", "network", "optimizer", "train", "mesh")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The table [train].
+
+    Attributes:
+      out: the folder of the run.
+      steps: the number of steps, each on one batch.
+      batch_size: sequences in a batch.
+      unroll: steps of each batch of a stream. The carry goes on to the next batch, the gradient
+        does not (truncated backpropagation through time).
+      steps_per_call: steps in one compiled call.
+      evaluate_every: steps between evaluations on the validation split. None: ten in a run.
+      save_every: steps between checkpoints. None: as evaluations.
+      keep: the number of checkpoints that are kept.
+      patience: evaluations without improvement after which the run stops. None: it never does.
+      metric: the metric that chooses the best model. None: the task's loss.
+      seed: the seed of the parameters, the order of sequences, augmentation and dropout.
+    """
+
+    out: str
+    steps: int = 2000
+    batch_size: int = 64
+    unroll: int | None = None
+    steps_per_call: int = 50
+    evaluate_every: int | None = None
+    save_every: int | None = None
+    keep: int = 2
+    patience: int | None = None
+    metric: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = ("steps", "batch_size", "steps_per_call", "keep")
+        for name in (*sizes, "unroll", "evaluate_every", "save_every", "patience"):
+            value = getattr(self, name)
+            if value is not None or name in sizes:
+                validation.size(name, value)
+        validation.number("seed", validation.integer("seed", self.seed), low=0, below=2**32)
+        if not isinstance(self.out, str):
+            raise TypeError(f"out is {self.out!r}; expected the name of a folder")
+        if self.metric is not None and not isinstance(self.metric, str):
+            raise TypeError(f'metric is {self.metric!r}; expected a name such as "accuracy"')
+
+    @property
+    def between_evaluations(self) -> int:
+        """Steps between evaluations."""
+        return self.evaluate_every or max(1, self.steps // 10)
+
+    @property
+    def between_saves(self) -> int:
+        """Steps between checkpoints."""
+        return self.save_every or self.between_evaluations
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshSizes:
+    """The table [mesh]: over how many devices a run divides its work.
+
+    Attributes:
+      data: devices that share each batch. None: all that `model` leaves.
+      model: devices that share the hidden units of each layer.
+    """
+
+    data: int | None = None
+    model: int = 1
+
+    def __post_init__(self) -> None:
+        validation.size("model", self.model)
+        if self.data is not None:
+            validation.size("data", self.data)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All of a run but its data.
+
+    Attributes:
+      data: the table [data], which a source reads.
+      task: the task.
+      network: the network.
+      optimizer: the optimiser.
+      train: the table [train].
+      mesh: the devices.
+    """
+
+    data: Mapping[str, Any]
+    task: Task
+    network: Config
+    optimizer: Optimizer
+    train: Run
+    mesh: MeshSizes
+
+
+def read(path: str | pathlib.Path, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """The tables of a run's TOML file.
+
+    Args:
+      path: the file.
+      changes: values to replace, such as "train.steps=500".
+
+    Raises:
+      TypeError, ValueError: the file cannot be read, a table is unknown or missing, or a change
+        does not have the form NAME.KEY=VALUE.
+    """
+    tables = config_toml.read(path)
+    with validation.plain_errors(path):
+        for change in changes:
+            _change(tables, change)
+        validation.known_keys("the file", tables, TABLES)
+        for name in ("data", "task", "network", "train"):
+            if name not in tables:
+                raise ValueError(f"the table [{name}] is missing")
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                raise ValueError(f"{name} is {validation.shown(table)}; expected a table [{name}]")
+    return tables
+
+
+def resolved(tables: Mapping[str, Any], data: Data) -> Settings:
+    """The settings, with the sizes that the data say.
+
+    Raises:
+      TypeError, ValueError: an option is unknown, missing or has a wrong value.
+    """
+    task = names.from_table(tables["task"], data)
+    network = dict(tables["network"])
+    size = _input_size(data)
+    if size is not None:
+        if network.setdefault("input_size", size) != size:
+            raise ValueError(
+                f"the network's input_size is {network['input_size']}, but the data have {size} "
+                f"features a step; set input_size = {size}, or leave it out"
+            )
+    elif "input_size" not in network and isinstance(network.get("layers"), list):
+        # The width of an embedding is free; that of the first layer is a common choice.
+        first = network["layers"][0] if network["layers"] else {}
+        network["input_size"] = first.get("hidden_size") if isinstance(first, dict) else None
+    settings = Settings(
+        data=dict(tables["data"]),
+        task=task,
+        network=config_toml.network(network),
+        optimizer=config_toml.section("[optimizer]", Optimizer, tables.get("optimizer", {})),
+        train=config_toml.section("[train]", Run, tables["train"]),
+        mesh=config_toml.section("[mesh]", MeshSizes, tables.get("mesh", {})),
+    )
+    transformation(settings.optimizer, settings.train.steps)  # a schedule may be too long for it
+    return settings
+
+
+def tables_of(settings: Settings) -> dict[str, Any]:
+    """The settings as the tables of a TOML file, every option with its value.
+
+    `resolved` turns them into the same settings.
+    """
+    network = dataclasses.asdict(settings.network)
+    network["layers"] = [_present(layer) for layer in network["layers"]]
+    return {
+        "data": dict(settings.data),
+        "task": names.to_table(settings.task),
+        "network": _present(network),
+        "optimizer": _present(dataclasses.asdict(settings.optimizer)),
+        "train": _present(dataclasses.asdict(settings.train)),
+        "mesh": _present(dataclasses.asdict(settings.mesh)),
+    }
+
+
+def _present(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table without the options that are None, which TOML cannot hold."""
+    return {name: value for name, value in table.items() if value is not None}
+
+
+def _input_size(data: Data) -> int | None:
+    """Features of a step. None: the data are tokens."""
+    train = data.train
+    if isinstance(train, Stream) or train.xs.ndim == 2:
+        return None
+    return int(train.xs.shape[-1])
+
+
+def _change(tables: dict[str, Any], change: str) -> None:
+    """Replaces one value: "train.steps=500"."""
+    place, equals, text = change.partition("=")
+    table, dot, key = (part.strip() for part in place.partition("."))
+    if not equals or not dot or not table or not key or "." in key:
+        raise ValueError(
+            f"--set got {validation.shown(change)}; expected TABLE.KEY=VALUE, such as "
+            "train.steps=500"
+        )
+    validation.known_name("the table of --set", table, TABLES)
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a text needs no quotes in a shell
+    if not isinstance(tables.setdefault(table, {}), dict):
+        raise ValueError(f"{table} is no table, so --set cannot change {place}")
+    tables[table][key] = value

@@ -1,0 +1,161 @@
+"""One step of training, and of evaluation, as pure functions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jlstm.config import Config
+from jlstm.masking import select
+from jlstm.params import initial_carry
+from jlstm.train.model import Batch, Model
+from jlstm.train.optimizer import average_of
+from jlstm.train.tasks.task import Carries, Sums, Task
+
+Metrics = dict[str, jax.Array]
+
+
+class State(NamedTuple):
+    """All that training goes on from.
+
+    Attributes:
+      step: the number of steps made, int32 [].
+      model: the parameters.
+      optimizer: the state of the optimiser.
+      average: the moving average of the parameters. None: there is none.
+      carry: the carry that the next batch goes on from. None: each batch begins anew.
+    """
+
+    step: jax.Array
+    model: Model
+    optimizer: Any
+    average: Model | None = None
+    carry: Carries | None = None
+
+
+def new_state(
+    key: jax.Array,
+    config: Config,
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    *,
+    average: bool = False,
+    batch_size: int | None = None,
+) -> State:
+    """The state before the first step, with random parameters.
+
+    Args:
+      key: a key of jax.random.
+      config: the network.
+      task: the task.
+      optimizer: a gradient transformation of optax.
+      average: whether to keep a moving average of the parameters.
+      batch_size: the sequences of a batch, if each batch goes on from the carry of the one before.
+        None: each begins anew.
+    """
+    model = task.new(key, config)
+    carry = None
+    if batch_size is not None:
+        carry = initial_carry(config, model.network, (batch_size,))
+    kept = jax.tree.map(jnp.copy, model) if average else None
+    return State(jnp.zeros((), "int32"), model, optimizer.init(model), kept, carry)  # type: ignore[arg-type]
+
+
+def make_train_step(
+    config: Config,
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    *,
+    average: float | None = None,
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+) -> Callable[[State, Batch, jax.Array | None], tuple[State, Metrics]]:
+    """The function that makes one step of training. It is pure: jit it, scan it, shard it.
+
+    Args:
+      config: the network.
+      task: the task: what the model predicts, and the loss.
+      optimizer: a gradient transformation of optax.
+      average: the decay of the moving average of the parameters. None: there is none.
+      augment: a function of a key and the inputs of a batch that returns changed inputs.
+
+    Returns:
+      A function of a state, a batch and a key, which returns the next state and metrics: those of
+      the task as means over the batch, before the step, and "gradient_norm". Dropout and `augment`
+      draw from the key. Without a key there is neither.
+
+    >>> from jlstm.train.tasks.classify import Classify
+    >>> config, task, optimizer = Config.stack(6, [4]), Classify(10), optax.adam(1e-2)
+    >>> state = new_state(jax.random.key(0), config, task, optimizer)
+    >>> train_step = jax.jit(make_train_step(config, task, optimizer), donate_argnums=0)
+    >>> batch = Batch(jnp.ones((3, 7, 6)), jnp.array([1, 2, 3]))
+    >>> state, metrics = train_step(state, batch, jax.random.key(1))
+    >>> int(state.step), sorted(metrics)
+    (1, ['accuracy', 'gradient_norm', 'loss'])
+    """
+
+    def train_step(state: State, batch: Batch, key: jax.Array | None) -> tuple[State, Metrics]:
+        k_dropout = None
+        if key is not None:
+            k_dropout, k_augment = jax.random.split(key)
+            if augment is not None:
+                batch = batch._replace(xs=augment(k_augment, batch.xs))
+
+        def loss(model: Model) -> tuple[jax.Array, tuple[Carries, Sums]]:
+            carry = _begun(config, model, state.carry, batch)
+            carry, predictions = task.predict(config, model, batch, carry, k_dropout)
+            sums = task.measure(predictions, batch)
+            return _mean(*next(iter(sums.values()))), (carry, sums)
+
+        gradients, (carry, sums) = jax.grad(loss, has_aux=True)(state.model)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.model)  # type: ignore[arg-type]
+        model: Any = optax.apply_updates(state.model, updates)  # type: ignore[arg-type]
+        kept = state.average
+        if kept is not None and average is not None:
+            kept = average_of(kept, model, average, state.step)
+        made = State(
+            state.step + 1, model, optimizer_state, kept, None if state.carry is None else carry
+        )
+        metrics = {name: _mean(*pair) for name, pair in sums.items()}
+        return made, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+
+    return train_step
+
+
+def make_eval_step(
+    config: Config, task: Task
+) -> Callable[[Model, Carries | None, Batch], tuple[Carries | None, Sums]]:
+    """The function that measures a model on one batch.
+
+    Returns:
+      A function of a model, a carry or None, and a batch. It returns the carry after the batch,
+      None if it got None, and the task's sums, which add up over batches.
+
+    >>> from jlstm.train.tasks.classify import Classify
+    >>> config, task = Config.stack(6, [4]), Classify(10)
+    >>> model = task.new(jax.random.key(0), config)
+    >>> batch = Batch(jnp.ones((3, 7, 6)), jnp.array([1, 2, 3]))
+    >>> _, sums = jax.jit(make_eval_step(config, task))(model, None, batch)
+    >>> float(sums["accuracy"][1])  # the number of sequences
+    3.0
+    """
+
+    def eval_step(model: Model, carry: Carries | None, batch: Batch) -> tuple[Carries | None, Sums]:
+        begun = _begun(config, model, carry, batch)
+        after, predictions = task.predict(config, model, batch, begun)
+        return None if carry is None else after, task.measure(predictions, batch)
+
+    return eval_step
+
+
+def _begun(config: Config, model: Model, carry: Carries | None, batch: Batch) -> Carries | None:
+    """The carry, which begins anew in the sequences that start with this batch."""
+    if carry is None or batch.starts is None:
+        return carry
+    fresh = initial_carry(config, model.network, batch.starts.shape)
+    return tuple(select(batch.starts, a, b) for a, b in zip(fresh, carry, strict=True))
+
+
+def _mean(total: jax.Array, weight: jax.Array) -> jax.Array:
+    return total / jnp.maximum(weight, 1e-12)

@@ -1,0 +1,193 @@
+"""Tasks: their losses and metrics beside torch, optax and plain NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jlstm
+from jlstm import Config
+from jlstm.train import model as models
+from jlstm.train.model import Batch
+from jlstm.train.tasks import names
+from jlstm.train.tasks.classify import Classify
+from jlstm.train.tasks.ctc import Ctc, collapsed, edit_distance
+from jlstm.train.tasks.forecast import Forecast
+from jlstm.train.tasks.label import Label
+from jlstm.train.tasks.language import Language
+from jlstm.train.tasks.regress import Regress
+from tests.networks import assert_close
+
+CONFIG = Config.stack(3, [5])
+RANDOM = np.random.default_rng(0)
+TASKS = {
+    "classify": (Classify(4), RANDOM.integers(0, 4, 6)),
+    "attention": (Classify(4, readout="attention"), RANDOM.integers(0, 4, 6)),
+    "mean": (Regress(2, readout="mean"), RANDOM.normal(size=(6, 2)).astype("float32")),
+    "label": (Label(4), RANDOM.integers(-1, 4, (6, 7))),
+    "forecast": (Forecast(3, 2), RANDOM.normal(size=(6, 3, 2)).astype("float32")),
+    "ctc": (Ctc(4), np.where(np.arange(2) < RANDOM.integers(1, 3, (6, 1)), [2, 3], -1)),
+}
+
+
+def batch_of(targets, lengths=(7, 2, 4, 7, 5, 6)):
+    xs = RANDOM.normal(size=(6, 7, 3)).astype("float32")
+    return Batch(xs, targets, np.array(lengths, "int32"))
+
+
+def measured(task, model, batch):
+    return task.measure(task.predict(CONFIG, model, batch)[1], batch)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_padding_and_filling_change_no_sum(name):
+    task, targets = TASKS[name]
+    model, batch = task.new(jax.random.key(0), CONFIG), batch_of(targets)
+    whole = measured(task, model, batch)
+    within = np.arange(7)[:, None] < batch.lengths[:, None, None]
+    beyond = batch._replace(xs=np.where(within, batch.xs, np.nan))
+    filled = Batch(
+        np.concatenate([batch.xs, np.full((2, 7, 3), np.nan, "float32")]),
+        np.concatenate([targets, targets[:2]]),
+        np.concatenate([batch.lengths, [7, 7]]),
+        np.array([1] * 6 + [0] * 2, "float32"),
+    )
+    for other in (beyond, filled):
+        got = measured(task, model, other)
+        for metric, pair in whole.items():
+            assert_close(got[metric], pair)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_sums_of_parts_are_the_sums_of_the_whole(name):
+    task, targets = TASKS[name]
+    model, batch = task.new(jax.random.key(1), CONFIG), batch_of(targets)
+    rows = (slice(0, 2), slice(2, 6))
+    parts = [Batch(*(None if a is None else a[own] for a in batch)) for own in rows]
+    sums = [measured(task, model, part) for part in parts]
+    for metric, pair in measured(task, model, batch).items():
+        assert_close(tuple(map(jnp.add, sums[0][metric], sums[1][metric])), pair)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_parameter_gets_a_finite_gradient(name):
+    task, targets = TASKS[name]
+    model, batch = task.new(jax.random.key(2), CONFIG), batch_of(targets)
+
+    def loss(model):
+        total, weight = measured(task, model, batch)["loss"]
+        return total / weight
+
+    for path, gradient in jax.tree_util.tree_leaves_with_path(jax.grad(loss)(model)):
+        assert np.isfinite(gradient).all(), path
+        assert np.abs(gradient).max() > 0, path
+
+
+def test_losses_are_those_of_torch():
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    scores = RANDOM.normal(size=(6, 7, 5)).astype("float32")
+    labels = RANDOM.integers(-1, 5, (6, 7))
+    batch = Batch(scores[..., :3], labels)
+    total, weight = Label(5).measure(jnp.asarray(scores), batch)["loss"]
+    wanted = functional.cross_entropy(
+        torch.tensor(scores).flatten(0, 1), torch.tensor(labels).flatten(), ignore_index=-1
+    )
+    assert_close(total / weight, wanted.numpy())
+    targets, lengths = np.array([[1, 1, 3], [2, -1, -1]]), np.array([7, 4], "int32")
+    batch = Batch(scores[:2, :, :3], targets, lengths)
+    total, weight = Ctc(4).measure(jnp.asarray(scores[:2]), batch)["loss"]
+    wanted = functional.ctc_loss(
+        torch.tensor(scores[:2]).log_softmax(-1).swapaxes(0, 1),
+        torch.tensor([[2, 2, 4], [3, 0, 0]]),
+        torch.tensor([7, 4]), torch.tensor([3, 1]), reduction="sum",
+    )  # fmt: skip
+    assert_close(total, wanted.numpy())
+    assert weight == 2
+
+
+def test_pinball_loss_is_that_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    task = Forecast(3, 2, quantiles=(0.1, 0.5, 0.9))
+    predictions = RANDOM.normal(size=(6, 3, 2, 3)).astype("float32")
+    targets = RANDOM.normal(size=(6, 3, 2)).astype("float32")
+    total, weight = task.measure(jnp.asarray(predictions), Batch(targets, targets))["loss"]
+    wanted = [
+        metrics.mean_pinball_loss(targets.ravel(), predictions[..., n].ravel(), alpha=q)
+        for n, q in enumerate(task.quantiles)
+    ]
+    assert_close(total / weight, np.mean(wanted))
+
+
+def test_edits_are_counted_as_by_plain_recursion():
+    def plain(a, b):
+        if not a or not b:
+            return len(a) + len(b)
+        return min(plain(a[1:], b) + 1, plain(a, b[1:]) + 1, plain(a[1:], b[1:]) + (a[0] != b[0]))
+
+    count = jax.jit(edit_distance)
+    for _ in range(60):
+        a, b = (RANDOM.integers(1, 4, RANDOM.integers(0, 5)).tolist() for _ in range(2))
+        padded = [jnp.array(each + [0] * (5 - len(each))) for each in (a, b)]
+        assert count(*padded) == plain(a, b)
+
+
+def test_the_best_path_loses_blanks_and_repetitions():
+    path = jnp.array([[0, 2, 2, 0, 2, 1, 1, 3]])
+    valid = jnp.array([[1, 1, 1, 1, 1, 1, 1, 0]])
+    assert collapsed(jax.nn.one_hot(path, 4), valid).tolist() == [[2, 2, 1, 0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_rollout_is_a_network_that_reads_its_own_predictions(relative):
+    config, task = Config.stack(2, [4]), Forecast(4, 2, strategy="rollout", relative=relative)
+    model, xs = task.new(jax.random.key(0), config), RANDOM.normal(size=(3, 6, 2)).astype("float32")
+    _, made = task.predict(config, model, Batch(xs, None))
+    for _ in range(4):
+        _, ys = jlstm.apply(config, model.network, None, xs, time_major=False)
+        following = ys[:, -1] @ model.head.w + model.head.b
+        following = following + xs[:, -1] if relative else following
+        xs = np.concatenate([xs, following[:, None]], 1)
+    assert_close(made[..., 0], xs[:, 6:])
+
+
+def test_a_tied_head_scores_with_the_embedding():
+    config, task = Config.stack(4, [4]), Language(9, tied=True)
+    model, tokens = task.new(jax.random.key(0), config), RANDOM.integers(0, 9, (2, 5))
+    _, scores = task.predict(config, model, Batch(tokens, tokens))
+    _, ys = jlstm.apply(config, model.network, None, model.embedding[tokens], time_major=False)
+    assert_close(scores, ys @ model.embedding.T)
+    assert model.head.w is None
+    with pytest.raises(ValueError, match="projection_size = 3"):
+        Language(9, tied=True).new(jax.random.key(0), Config.stack(3, [4]))
+
+
+def test_attention_weighs_valid_steps_alone():
+    ys, lengths = RANDOM.normal(size=(2, 4, 3)).astype("float32"), np.array([2, 0])
+    head = models.Head(None, jnp.zeros(1), jnp.asarray(RANDOM.normal(size=3), "float32"))
+    got = models.pooled(models.Model(None, None, head), jnp.asarray(ys), lengths, "attention")
+    weights = np.exp(ys[0, :2] @ head.query)
+    assert_close(got[0], (weights / weights.sum()) @ ys[0, :2])
+    assert_close(got[1], np.zeros(3))
+
+
+BAD = [
+    ({"name": "clasify"}, "did you mean 'classify'"),
+    ({"name": "classify", "clases": 3}, "did you mean 'classes'"),
+    ({"classes": 3}, "lacks the key 'name'"),
+    ({"name": "classify", "classes": 0}, "classes is 0"),
+    ({"name": "forecast", "horizon": 3, "quantiles": [0.5, 0.1]}, "expected increasing"),
+    ({"name": "forecast", "horizon": 3, "strategy": "roll"}, "did you mean 'rollout'"),
+]
+
+
+@pytest.mark.parametrize(("table", "words"), BAD)
+def test_bad_tables_are_refused_with_a_remedy(table, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        names.from_table(table)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_goes_into_a_table_and_back(name):
+    task, _ = TASKS[name]
+    assert names.from_table(names.to_table(task)) == task
