@@ -3,7 +3,7 @@
 from jlstm.config import Config, Layer
 from jlstm.convolution import ConvParams, conv_lstm, init_conv_lstm
 from jlstm.files.export import export
-from jlstm.files.models import load, load_extra, save
+from jlstm.files.models import load, load_extra, load_notes, save
 from jlstm.kernels.choice import implementations
 from jlstm.kernels.registration import register_kernels
 from jlstm.named import params_from_dict
@@ -42,6 +42,7 @@ __all__ = [
     "initial_carry",
     "load",
     "load_extra",
+    "load_notes",
     "lstm",
     "lstm_cell",
     "pack",

@@ -59,7 +59,7 @@ RANKS = {
         ("sharded",),
     ],
     "files": [
-        ("aligned", "ordered", "temporary", "toml_text"),
+        ("aligned", "ordered", "temporary", "toml_text", "toml_writing"),
         ("config_toml",),
         ("tensor_file", "writing"),
         ("models",),
@@ -105,7 +105,12 @@ RANKS = {
         ("states",),
         ("conversion",),
     ],
-    "train": [("classify", "data"), ("loop", "output"), ("command",)],
+    "train": [("classify", "data", "runs"), ("loop", "output"), ("command",)],
+    "train/runs": [
+        ("fingerprints", "lock", "metrics", "model_file", "orbax", "progress", "resolved"),
+        ("checkpoints", "curves", "stopping", "summary"),
+        ("folder",),
+    ],
     "check": [("calls",), ("contracts",), ("command",)],
     "bench": [
         (

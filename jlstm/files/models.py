@@ -22,6 +22,7 @@ def save(
     params: Params,
     *,
     extra: Mapping[str, Any] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Writes a network to one .safetensors file.
 
@@ -35,14 +36,15 @@ def save(
       params: its parameters, stored as tensors with names like "layers.0.w_x".
       extra: further arrays to store, such as those of a readout. Names must not begin with
         "layers.". `load_extra` reads them.
+      notes: further texts to store in the metadata, by name. `load_notes` reads them.
 
     Raises:
       TypeError, ValueError: params do not fit config, the config's initializer is a function, a
-        name in `extra` begins with "layers.", there are too many layers or arrays for the file's
-        header, or `path` is not a file name.
+        name in `extra` begins with "layers.", a note is no text, there are too many layers, arrays
+        or notes for the file's header, or `path` is not a file name.
       OSError: the file cannot be written.
     """
-    write_by(path, _writer(path, config, params, extra))
+    write_by(path, _writer(path, config, params, extra, notes))
 
 
 def try_save(
@@ -51,6 +53,7 @@ def try_save(
     params: Params,
     *,
     extra: Mapping[str, Any] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Raises the errors of `save` now, before the work that its arrays are the result of.
 
@@ -59,11 +62,12 @@ def try_save(
     Args:
       path, config: as for `save`.
       params, extra: arrays of the shapes and dtypes that `save` will get.
+      notes: texts of the lengths that `save` will get.
 
     Raises:
       TypeError, ValueError, OSError: `save` would raise it.
     """
-    try_by(path, _writer(path, config, params, extra))
+    try_by(path, _writer(path, config, params, extra, notes))
 
 
 def _writer(
@@ -71,6 +75,7 @@ def _writer(
     config: Config,
     params: Params,
     extra: Mapping[str, Any] | None,
+    notes: Mapping[str, str] | None,
 ) -> Callable[[pathlib.Path], None]:
     """A function that writes the file to any path. `path` is for errors."""
     import safetensors.numpy
@@ -79,7 +84,7 @@ def _writer(
     arguments.params(config, params)
     tensors = {name: np.asarray(array, order="C") for name, array in named(params).items()}
     tensors |= _further(extra or {})
-    content = safetensors.numpy.save(tensors, tensor_file.metadata(config))
+    content = safetensors.numpy.save(tensors, tensor_file.metadata(config, notes))
     header, rest = ordered.parts(content)
     tensor_file.require_bounded(path, header[:8])
 
@@ -95,8 +100,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
     """Loads the config and the parameters from a file that `save` wrote.
 
     Further arrays of the file, such as the readout that `jlstm train` saves, are not read here.
-    `load_extra` returns them. To change a file, pass them on:
-    save(path, config, params, extra=load_extra(path)).
+    `load_extra` returns them, and `load_notes` the texts. To change a file, pass them on:
+    save(path, config, params, extra=load_extra(path), notes=load_notes(path)).
 
     Raises:
       ValueError: the file is missing, truncated, not a safetensors file, not written by this
@@ -150,6 +155,16 @@ def load_extra(path: str | os.PathLike[str]) -> dict[str, jax.Array]:
                     "safetensors.numpy.load_file"
                 )
         return {name: tensor_file.tensor(file, name) for name in names}
+
+
+def load_notes(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Loads the texts that were passed to `save` as `notes`, by name.
+
+    Raises:
+      ValueError: for the same reasons as `load`.
+    """
+    with tensor_file.opened(path) as (_, file):
+        return tensor_file.notes(file)
 
 
 def extra_names(path: str | os.PathLike[str]) -> list[str]:

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -20,13 +20,43 @@ KINDS = {"BF16": "bfloat16", "BOOL": "bool"}
 KINDS |= {f"F{bits}": f"float{bits}" for bits in (16, 32, 64)}
 KINDS |= {f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)}
 KINDS |= {f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)}
+_NOTE = "note."  # before the names of notes in the metadata
 _LONGEST = 1 << 20  # bytes of a header; a layer takes some 700
 _PIECE = 1 << 22  # elements read at once
 
 
-def metadata(config: Config) -> dict[str, str]:
-    """The metadata of a file."""
-    return {"format": FORMAT, "format_version": VERSION, "config": config_toml.dumps(config)}
+def metadata(config: Config, notes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The metadata of a file.
+
+    Raises:
+      TypeError, ValueError: a note's name or text is not a string that a file can hold.
+    """
+    made = {"format": FORMAT, "format_version": VERSION, "config": config_toml.dumps(config)}
+    if not isinstance(notes or {}, Mapping):
+        raise TypeError(
+            f"notes is {type(notes).__name__}; expected texts by name: notes={{'author': 'me'}}"
+        )
+    for name, text in (notes or {}).items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise TypeError(
+                f"notes holds {validation.shown(name)}: {validation.shown(text)}; expected a "
+                "string for a string; write other values as JSON"
+            )
+        try:
+            f"{name}{text}".encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"notes holds {validation.shown(name)}: {validation.shown(text)}, which has halves "
+                "of characters; expected text that UTF-8 can hold"
+            ) from None
+        made[_NOTE + name] = text
+    return made
+
+
+def notes(file: Any) -> dict[str, str]:
+    """The notes of an open file, by name."""
+    held = (file.metadata() or {}).items()
+    return {key.removeprefix(_NOTE): text for key, text in held if key.startswith(_NOTE)}
 
 
 def require_bounded(path: str | os.PathLike[str], start: bytes) -> None:
@@ -37,7 +67,7 @@ def require_bounded(path: str | os.PathLike[str], start: bytes) -> None:
     size = int.from_bytes(start, "little")
     if size > _LONGEST:
         raise ValueError(
-            f"{path}: the header (the config and the names of arrays) has {size} bytes; "
+            f"{path}: the header (the config, notes and the names of arrays) has {size} bytes; "
             f"expected at most {_LONGEST}, enough for some 1500 layers or 10000 further arrays"
         )
 

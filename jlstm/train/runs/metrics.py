@@ -1,0 +1,132 @@
+"""What a run measured, as it goes: a line of JSON a report, and events for TensorBoard."""
+
+import contextlib
+import importlib.util
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from jlstm import validation
+from jlstm.files import writing
+
+NAME = "metrics.jsonl"
+
+
+class Report(NamedTuple):
+    """One line of metrics.jsonl.
+
+    Attributes:
+      step: optimiser steps so far.
+      split: "train", "valid" or "test".
+      metrics: values by name; NaN where a value was not finite.
+      seconds: seconds of training so far, those before `--resume` included.
+    """
+
+    step: int
+    split: str
+    metrics: dict[str, float]
+    seconds: float
+
+
+class Log:
+    """Writes reports. `opened` makes one.
+
+    Attributes:
+      seconds: the seconds of the last report before `--resume`; 0 for a new run.
+    """
+
+    def __init__(self, file: Any, events: Any, seconds: float) -> None:
+        self._file = file
+        self._events = events
+        self.seconds = seconds
+
+    def write(self, step: int, split: str, metrics: Mapping[str, float], *, seconds: float) -> None:
+        """Adds a report, as in `Report`, which is in the file when this returns.
+
+        Raises:
+          OSError: it cannot be written.
+        """
+        line = {"step": step, "split": split, "metrics": _plain(metrics)}
+        line["seconds"] = round(seconds, 3)
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+        if self._events is not None:
+            for name, value in line["metrics"].items():
+                if value is not None:  # tensorboardX prints a warning for every NaN
+                    self._events.add_scalar(f"{split}/{name}", value, step)
+            self._events.flush()
+
+
+@contextlib.contextmanager
+def opened(folder: pathlib.Path, *, resumed: int | None = None) -> Iterator[Log]:
+    """A `Log` that writes to a run's folder.
+
+    Without the package tensorboardX there are no events for TensorBoard.
+
+    Args:
+      folder: the folder, which exists.
+      resumed: the step that training goes on from. Later reports are dropped, and those that a
+        killed process did not write whole. None for a new run: nothing of a former one stays.
+
+    Raises:
+      ValueError: metrics.jsonl has a line that is no report.
+      OSError: the folder cannot be written to.
+    """
+    path = folder / NAME
+    kept = [] if resumed is None else [each for each in read(folder) if each.step <= resumed]
+    lines = [json.dumps(each._asdict() | {"metrics": _plain(each.metrics)}) for each in kept]
+    writing.write_bytes(path, "".join(line + "\n" for line in lines).encode())
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(path.open("a", encoding="utf-8"))
+        events = None
+        if importlib.util.find_spec("tensorboardX") is not None:
+            import tensorboardX
+
+            # Events from that step on, which a killed process wrote, are hidden by TensorBoard.
+            purge = {} if resumed is None else {"purge_step": resumed + 1}
+            events = stack.enter_context(
+                tensorboardX.SummaryWriter(str(folder), **purge)  # type: ignore[arg-type]
+            )
+        yield Log(file, events, max((each.seconds for each in kept), default=0.0))
+
+
+def read(folder: str | os.PathLike[str]) -> list[Report]:
+    """The reports of a run, oldest first. A last line that is not whole is left out.
+
+    Raises:
+      ValueError: the file cannot be read, or a line is no report. The message has its number.
+    """
+    path = pathlib.Path(folder) / NAME
+    try:
+        *lines, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(_report(json.loads(line)))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise ValueError(
+                f"{path}, line {number}: {validation.fitting(line[:100])!r} is no report of "
+                "`jlstm train`; remove the line"
+            ) from None
+    return found
+
+
+def _report(line: Any) -> Report:
+    metrics = {
+        str(name): math.nan if value is None else float(value)
+        for name, value in line["metrics"].items()
+    }
+    return Report(int(line["step"]), str(line["split"]), metrics, float(line["seconds"]))
+
+
+def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics as JSON has them, which knows no NaN."""
+    values = {name: float(value) for name, value in metrics.items()}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

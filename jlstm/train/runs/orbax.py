@@ -1,0 +1,101 @@
+"""The calls of orbax-checkpoint, in one place. Versions 0.11 and 0.12 have all of them."""
+
+import contextlib
+import gc
+import logging
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+_STATE, _ABOUT = "state", "about"
+
+
+def package() -> Any:
+    """The module orbax.checkpoint.
+
+    Raises:
+      ImportError: it is missing. The message says how to install it.
+    """
+    try:
+        import orbax.checkpoint
+    except ImportError:
+        raise ImportError(
+            "checkpoints need the package orbax-checkpoint: pip install 'jlstm[train]'"
+        ) from None
+    return orbax.checkpoint
+
+
+@contextlib.contextmanager
+def manager(folder: pathlib.Path, keep: int) -> Iterator[Any]:
+    """A CheckpointManager that writes in the background and keeps the newest checkpoints."""
+    ocp = package()
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
+    made = ocp.CheckpointManager(folder, options=options)
+    try:
+        yield made
+    finally:
+        with contextlib.suppress(Exception):  # raises once more what was raised already
+            made.close()
+
+
+def saved(state: Any, about: dict[str, Any]) -> Any:
+    """The arguments that save a pytree of arrays, and JSON values beside it."""
+    args = package().args
+    parts = {_STATE: args.StandardSave(state), _ABOUT: args.JsonSave(about)}
+    return args.Composite(**parts)
+
+
+def restored_about(folder: pathlib.Path, step: int) -> dict[str, Any]:
+    """The JSON values of a checkpoint."""
+    return _restored(folder, step, **{_ABOUT: package().args.JsonRestore()})[_ABOUT]
+
+
+def restored_state(folder: pathlib.Path, step: int, like: Any) -> Any:
+    """The pytree of a checkpoint, on the shardings of `like`."""
+    structs = jax.tree.map(_struct, like)
+    return _restored(folder, step, **{_STATE: package().args.StandardRestore(structs)})[_STATE]
+
+
+def agree(well: bool) -> bool:
+    """Whether all is well in every process. All processes call it, and wait for each other."""
+    if jax.process_count() == 1:
+        return well
+    from jax.experimental import multihost_utils
+
+    return bool(np.all(multihost_utils.process_allgather(np.asarray(well))))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps Orbax from logging: it logs tracebacks of errors that it raises as well.
+
+    After an error, coroutines that it never awaited would complain when Python frees them.
+    """
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = lambda _: None
+        gc.collect()
+        sys.unraisablehook = hook
+        logger.setLevel(level)
+
+
+def _restored(folder: pathlib.Path, step: int, **parts: Any) -> Any:
+    ocp = package()
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager(folder.absolute(), options=options) as made:
+        return made.restore(step, args=ocp.args.Composite(**parts))
+
+
+def _struct(leaf: Any) -> jax.ShapeDtypeStruct:
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None:
+        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

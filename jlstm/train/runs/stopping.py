@@ -1,0 +1,69 @@
+"""Lets a training loop end in order when Ctrl-C is pressed or the system asks for it."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from jlstm.train.runs import orbax
+
+
+class Stop:
+    """Whether a signal has asked the loop to end. `requests` makes one.
+
+    Attributes:
+      number: the signal that came, SIGINT or SIGTERM; None so far.
+    """
+
+    number: signal.Signals | None = None
+
+    def __bool__(self) -> bool:
+        """Whether this process was asked to end."""
+        return self.number is not None
+
+    def anywhere(self) -> bool:
+        """Whether any process of the run was asked to end.
+
+        All processes call it at the same step, so that all of them save the same one. With several
+        processes it costs a message over the network.
+        """
+        return not orbax.agree(not self)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that shells give to a process that the signal ended; 0 without one."""
+        return 0 if self.number is None else 128 + self.number
+
+
+@contextlib.contextmanager
+def requests() -> Iterator[Stop]:
+    """The first SIGINT or SIGTERM only sets the `Stop`, which the loop looks at between its calls.
+
+    A second one raises KeyboardInterrupt at once. Nothing changes outside the main thread, where
+    Python allows no handlers, and for signals that are ignored (SIGINT is, in a background job).
+
+    >>> with requests() as stop:
+    ...     signal.raise_signal(signal.SIGTERM)
+    ...     bool(stop), stop.exit_code
+    (True, 143)
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def seen(came: int, frame: Any) -> None:
+        if stop:
+            raise KeyboardInterrupt
+        stop.number = signal.Signals(came)
+
+    before = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, seen)
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
