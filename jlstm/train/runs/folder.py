@@ -56,12 +56,11 @@ def opened(
             with _refused(folder):
                 stack.enter_context(lock.locked(folder))
                 _require_allowed(folder, tables, resume, overwrite, may_change)
-                writing.try_by(
-                    folder / resolved.NAME, lambda beside: beside.write_text(text, "utf-8")
-                )
+                place = folder / resolved.NAME
+                writing.try_by(place, lambda beside: beside.write_bytes(content))
                 if overwrite:
                     _clear(folder)
-                writing.write_bytes(folder / resolved.NAME, text.encode())
+                writing.write_bytes(place, content)
         except BaseException:
             stack.close()
             if missing:
@@ -90,7 +89,7 @@ def _require_allowed(
             )
         if strays:
             raise ValueError(
-                f"{folder} holds {validation.some(strays)}, but no {resolved.NAME} of a run; remove "
+                f"{folder} holds {validation.some(strays)}, but no config.toml of a run; remove "
                 "what is not needed, or choose another folder for the run"
             )
         return
