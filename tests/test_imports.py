@@ -105,12 +105,35 @@ RANKS = {
         ("states",),
         ("conversion",),
     ],
-    "train": [("classify", "data", "runs"), ("loop", "output"), ("command",)],
+    "train": [
+        ("model",),
+        ("data", "optimizer", "runs"),
+        ("tasks",),
+        ("settings", "step", "trained"),
+        ("loop",),
+        ("run",),
+        ("command",),
+    ],
+    "train/data": [
+        ("split",),
+        ("batches", "chorales", "digits", "idx", "packaged", "synthetic", "tables", "text"),
+        ("sources",),
+    ],
+    "train/data/synthetic": [
+        ("drawing", "symbols"),
+        ("adding", "copy_memory", "temporal_order"),
+    ],
+    "train/tasks": [
+        ("task",),
+        ("classify", "ctc", "forecast", "label", "language", "regress"),
+        ("names",),
+    ],
     "train/runs": [
         ("fingerprints", "lock", "metrics", "model_file", "orbax", "progress", "resolved"),
         ("checkpoints", "curves", "stopping", "summary"),
         ("folder",),
     ],
+    "train/command": [("evaluate", "train")],
     "check": [("calls",), ("contracts",), ("command",)],
     "bench": [
         (

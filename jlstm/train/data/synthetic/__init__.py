@@ -1,0 +1,1 @@
+"""Sequences that NumPy draws: the problems of the literature on recurrent networks."""
