@@ -120,8 +120,8 @@ RANKS = {
         ("sources",),
     ],
     "train/data/synthetic": [
-        ("drawing", "symbols"),
-        ("adding", "copy_memory", "temporal_order"),
+        ("drawing", "prediction", "reber_grammar", "symbols"),
+        ("adding", "copy_memory", "reber", "temporal_order"),
     ],
     "train/tasks": [
         ("task",),

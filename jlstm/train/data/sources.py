@@ -15,8 +15,10 @@ from jlstm.train.data.split import Data
 SOURCES = {
     "adding": "synthetic.adding.adding",
     "adding_1997": "synthetic.adding.adding_1997",
+    "continual_reber": "synthetic.reber.continual_reber",
     "copy_memory": "synthetic.copy_memory.copy_memory",
     "digits": "digits.digits",
+    "embedded_reber": "synthetic.reber.embedded_reber",
     "temporal_order": "synthetic.temporal_order.temporal_order",
 }
 

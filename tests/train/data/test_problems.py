@@ -9,13 +9,16 @@ import pytest
 from jlstm.train.data.synthetic import symbols
 from jlstm.train.data.synthetic.adding import adding, adding_1997
 from jlstm.train.data.synthetic.copy_memory import copy_memory
+from jlstm.train.data.synthetic.reber import continual_reber, embedded_reber
 from jlstm.train.data.synthetic.temporal_order import SYMBOLS, temporal_order
 
 SEEDS = range(5)
 SMALL = {
     "adding": functools.partial(adding, steps=12),
     "adding_1997": functools.partial(adding_1997, steps=40),
+    "continual_reber": functools.partial(continual_reber, steps=30, test_steps=40),
     "copy_memory": functools.partial(copy_memory, gap=7, length=3),
+    "embedded_reber": embedded_reber,
     "temporal_order": temporal_order,
 }
 
@@ -53,6 +56,8 @@ def test_dtypes(source):
         ("adding", "0905802b4079fed6"),
         ("adding_1997", "8bf78aed722e413c"),
         ("copy_memory", "1e9bff56cdfb08e9"),
+        ("continual_reber", "f28c3f24141c3ab8"),
+        ("embedded_reber", "8442139097577ba5"),
         ("temporal_order", "9ae1b1986f5ad620"),
     ],
 )
