@@ -115,13 +115,29 @@ RANKS = {
         ("command",),
     ],
     "train/data": [
-        ("split",),
-        ("batches", "chorales", "digits", "idx", "packaged", "synthetic", "tables", "text"),
+        ("idx_file", "musicxml", "split", "ts_file", "verses", "vocabulary"),
+        ("batches", "digits", "holdout", "synthetic", "tables"),
+        ("chorales", "images", "series", "text"),
         ("sources",),
     ],
     "train/data/synthetic": [
         ("drawing", "prediction", "reber_grammar", "symbols"),
-        ("adding", "copy_memory", "reber", "temporal_order"),
+        (
+            "adding",
+            "copy_memory",
+            "counting",
+            "mnist1d",
+            "noisy_sines",
+            "reber",
+            "temporal_order",
+        ),
+    ],
+    "train/data/tables": [
+        ("columns", "options", "scaling"),
+        ("csv_file", "parquet_file", "ragged"),
+        ("table",),
+        ("classes", "series"),
+        ("sequences",),
     ],
     "train/tasks": [
         ("task",),
