@@ -67,7 +67,7 @@ RANKS = {
         ("command",),
     ],
     "interop": [
-        ("archives", "needs", "protobuf", "report", "sources"),
+        ("needs", "protobuf", "report", "sources"),
         ("sides",),
         ("tensorflow",),
         ("cudnn", "equinox", "flax", "haiku", "keras", "onnx", "torch"),
@@ -93,7 +93,7 @@ RANKS = {
         ("conversion",),
     ],
     "interop/tensorflow": [
-        ("carry", "names", "npz", "objects", "table"),
+        ("carry", "names", "objects", "table"),
         ("cells", "checkpoint_v1"),
         ("checkpoint",),
         ("conversion",),

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from jlstm.interop import archives, needs
+from jlstm.files import archives
+from jlstm.interop import needs
 from jlstm.interop.keras import checkpoints, choice, grouped, hdf5, legacy, options, tree
 from jlstm.interop.keras.grouped import Grouped
 from jlstm.interop.keras.hdf5 import Reader

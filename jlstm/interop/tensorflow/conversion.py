@@ -8,6 +8,7 @@ import numpy as np
 
 from jlstm import validation
 from jlstm.config import Config
+from jlstm.files import npz
 from jlstm.interop import sources
 from jlstm.interop.report import Report
 from jlstm.interop.sides import (
@@ -18,7 +19,7 @@ from jlstm.interop.sides import (
     shifted,
     sides_of,
 )
-from jlstm.interop.tensorflow import cells, checkpoint, npz
+from jlstm.interop.tensorflow import cells, checkpoint
 from jlstm.interop.tensorflow import names as tensorflow_names
 from jlstm.interop.tensorflow.cells import ORDER
 from jlstm.interop.tensorflow.names import PEEPHOLES, Cell

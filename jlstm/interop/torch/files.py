@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from jlstm import validation
-from jlstm.interop import archives, needs
+from jlstm.files import archives
+from jlstm.interop import needs
 from jlstm.interop.torch import pickles
 from jlstm.interop.torch.objects import RefusedError, Skipped, Tensor
 

@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from jlstm.interop import archives
+from jlstm.files import archives
 
 # Errors of NumPy for headers that are damaged.
 _BROKEN = (ValueError, tokenize.TokenError, SyntaxError, TypeError, OverflowError, RecursionError)
