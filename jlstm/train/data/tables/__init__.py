@@ -1,0 +1,1 @@
+"""Someone's own files of sequences: CSV, Parquet and .npz."""

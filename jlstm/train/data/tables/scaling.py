@@ -1,0 +1,48 @@
+"""Normalisation of columns: fitted on the training part, applied to all parts."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Scaling(NamedTuple):
+    """Normalised values are (raw - mean) / scale.
+
+    Attributes:
+      mean, scale: float64 [columns].
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def chosen(self, columns: list[int]) -> "Scaling":
+        """The scaling of some columns."""
+        return Scaling(self.mean[columns], self.scale[columns])
+
+
+def fit(values: np.ndarray) -> Scaling:
+    """The mean and standard deviation of each column of values [rows, columns].
+
+    A constant column has the scale 1.
+
+    >>> fit(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    Scaling(mean=array([2., 5.]), scale=array([1., 1.]))
+    """
+    low, high = values.min(0), values.max(0)
+    # Of values near the largest float64, sums would overflow.
+    unit = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.finfo("float64").tiny)
+    mean = (values / unit).mean(0) * unit
+    scale = (values / unit).std(0) * unit
+    constant = (low == high) | (scale == 0)
+    return Scaling(np.where(low == high, low, mean), np.where(constant, 1.0, scale))
+
+
+def apply(scaling: Scaling, values: np.ndarray) -> np.ndarray:
+    """Normalised values float32 [..., columns]. What float32 cannot hold becomes infinite."""
+    with np.errstate(over="ignore"):
+        return ((values - scaling.mean) / scaling.scale).astype("float32")
+
+
+def undo(scaling: Scaling, values: np.ndarray) -> np.ndarray:
+    """Raw values float64 [..., columns] of normalised ones."""
+    return np.asarray(values, "float64") * scaling.scale + scaling.mean
