@@ -72,8 +72,7 @@ def series(
         ]
         chosen = [rows.values[at : at + end[0]] for at, end in zip(rows.bounds, ends, strict=False)]
         fitted = scaling.fit(np.concatenate(chosen))
-        values = scaling.apply(fitted, rows.values)
-        _require_finite(values, rows, columns)
+        values = table.normalised(rows, fitted, columns)
         at_inputs = [columns.index(name) for name in seen]
         at_targets = [columns.index(name) for name in wanted]
         xs = values if at_inputs == list(range(len(columns))) else values[:, at_inputs]
@@ -165,14 +164,3 @@ def _views(values: np.ndarray, steps: int) -> np.ndarray:
     """All windows [rows - steps + 1, steps, columns] of values [rows, columns], as a view."""
     shape = (steps, values.shape[1])
     return np.lib.stride_tricks.sliding_window_view(values, shape)[:, 0]
-
-
-def _require_finite(values: np.ndarray, rows: Table, columns: list[str]) -> None:
-    """ValueError for a value so far from the training rows that float32 cannot hold it."""
-    strays = np.argwhere(~np.isfinite(values))
-    if len(strays):
-        row, column = strays[0]
-        raise ValueError(
-            f"row {rows.rows[row]}, column {validation.shown(columns[column])}, is "
-            f"{rows.values[row, column]:g}, too far from the values to train on; correct it"
-        )

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jlstm import validation
-from jlstm.train.data.tables import csv_file, parquet_file
+from jlstm.train.data.tables import csv_file, parquet_file, scaling
 from jlstm.train.data.tables.columns import FIRST, Names, Wanted
+from jlstm.train.data.tables.scaling import Scaling
 
 ENDINGS = {
     ".csv": csv_file.read,
@@ -89,6 +90,23 @@ def read(
         labels = labels._replace(codes=labels.codes[order])
     whole = np.array_equal(order, np.arange(len(order)))
     return Table(values if whole else values[order], rows, groups.texts, bounds, labels)
+
+
+def normalised(table: Table, fitted: Scaling, columns: Sequence[str]) -> np.ndarray:
+    """The normalised values of a table, float32 [rows, columns].
+
+    Raises:
+      ValueError: a value is so far from the training rows that float32 cannot hold it.
+    """
+    values = scaling.apply(fitted, table.values)
+    strays = np.argwhere(~np.isfinite(values))
+    if len(strays):
+        row, column = strays[0]
+        raise ValueError(
+            f"row {table.rows[row]}, column {validation.shown(columns[column])}, is "
+            f"{table.values[row, column]:g}, too far from the values to train on; correct it"
+        )
+    return values
 
 
 def _require_ascending(

@@ -1,0 +1,55 @@
+"""Labels of rows, and the numbers that their names have."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from jlstm import validation
+from jlstm.train.data.tables.table import Table
+
+
+def names(labels: Collection[str]) -> tuple[str, ...]:
+    """Names of classes in their order: by number if all are whole numbers, else by text.
+
+    >>> names(["10", "9", "-1"]), names(["b", "10", "9"])
+    (('-1', '9', '10'), ('10', '9', 'b'))
+    """
+    try:
+        return tuple(sorted(labels, key=lambda label: (int(label), label)))
+    except ValueError:
+        return tuple(sorted(labels))
+
+
+def numbers(rows: Table, classes: tuple[str, ...], column: str) -> np.ndarray:
+    """The class of each row, int32 [rows].
+
+    Raises:
+      ValueError: a label is not among the classes. The message has the row.
+    """
+    assert rows.labels is not None
+    known = {name: n for n, name in enumerate(classes)}
+    by_code = np.array([known.get(text, -1) for text in rows.labels.texts], "int32")
+    found = by_code[rows.labels.codes]
+    strays = np.flatnonzero(found < 0)
+    if len(strays):
+        at = strays[rows.rows[strays].argmin()]
+        label = rows.labels.texts[rows.labels.codes[at]]
+        raise ValueError(
+            f"row {rows.rows[at]}, column {validation.shown(column)}, is "
+            f"{validation.shown(label)}, a label that no row to train on has; "
+            f"{validation.nearest(label, classes)}"
+        )
+    return found
+
+
+def require_constant(rows: Table, column: str, values: np.ndarray, remedy: str) -> None:
+    """ValueError if a column changes within a sequence, with the first such row."""
+    changed = values[1:] != values[:-1]
+    changed[rows.bounds[1:-1] - 1] = False  # another sequence begins
+    if changed.any():
+        at = int(np.flatnonzero(changed)[0]) + 1
+        name = rows.groups[int(np.searchsorted(rows.bounds, at, side="right")) - 1]
+        raise ValueError(
+            f"row {rows.rows[at]}, column {validation.shown(column)}, differs from row "
+            f"{rows.rows[at - 1]} of the same sequence {validation.shown(name)}; {remedy}"
+        )
