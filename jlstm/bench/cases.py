@@ -10,8 +10,8 @@ from jlstm.config import Config, Layer
 from jlstm.files import config_toml
 
 MODES = ("forward", "training", "step", "compile")
-# A saved network may have some 1500 layers.
-MOST_LAYERS = 1500
+# A saved network may have some 1500 layers. The layers of all cases of a suite are built at once.
+MOST_LAYERS, _MOST_IN_SUITE = 1500, 5000
 # With fewer operations than this, dispatch is a large part of a call, so a null call is timed too.
 SMALL = 100_000_000
 _LONGEST_NAME = 100  # characters
@@ -111,11 +111,19 @@ def _cases(path: pathlib.Path, tables: dict[str, Any]) -> tuple[Case, ...]:
                 f"{path}: case is {validation.shown(tables['case'])}; expected at least one "
                 "[[case]] table"
             )
-        cases = tuple(_case(f"case {n} of {path}", t) for n, t in enumerate(tables["case"]))
+        cases, layers = [], 0
+        for n, table in enumerate(tables["case"]):
+            cases.append(case := _case(f"case {n} of {path}", table))
+            layers += len(case.config.layers)
+            if layers > _MOST_IN_SUITE:
+                raise ValueError(
+                    f"{path}: the cases up to {n} have {layers:,} layers together; expected at "
+                    f"most {_MOST_IN_SUITE:,}: divide the suite into several files"
+                )
         counts = collections.Counter(case.name for case in cases)
         if repeated := sorted(name for name, count in counts.items() if count > 1):
             raise ValueError(f"{path} has several cases named {repeated[0]!r}; rename one")
-        return cases
+        return tuple(cases)
     if "network" not in tables:
         raise ValueError(f"{path} lacks the table [network]; add it, or a list of [[case]] tables")
     config = config_toml.network(tables["network"])

@@ -11,6 +11,7 @@ from jlstm.config import DTYPES
 Record = dict[str, Any]
 # The most items of a list or a table, and the most rounds, of which medians are resampled.
 MOST_ITEMS, MOST_ROUNDS = 10_000, 1000
+_MOST_MODES = 100  # of a case; they may repeat
 # A time divided by another, or by a rate of the machine, stays within the range of a float.
 SHORTEST_S, LONGEST_S = 1e-12, 1e9
 _STARTED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
@@ -95,7 +96,7 @@ OF_ALL: Mapping[str, Field] = {
         "batch_size": _SIZE,
         "shortest": _number("a fraction", 0, 1),
         "resets": _number("a fraction", 0, 1),
-        "modes": Items(_one_of(MODES), 1, MOST_ITEMS),
+        "modes": Items(_one_of(MODES), 1, _MOST_MODES),
     },
     "time_steps": _SIZE,
     "batch_size": _SIZE,

@@ -19,8 +19,10 @@ from jlstm.bench.statistics import estimate
 from jlstm.files import config_toml
 
 # The largest file of records that is read, uncompressed, and its longest line. A record has about
-# 2,000 bytes, and 500 more for each further layer.
-MOST_BYTES, LONGEST_LINE = 1 << 25, 1 << 20
+# 2,000 bytes, and 500 more for each further layer. In memory, it takes up to eight times as much.
+MOST_BYTES, LONGEST_LINE = 1 << 23, 1 << 20
+# The most lists and objects of a line, and one more for this many bytes. Each takes Python long.
+_MOST_PARTS, _BYTES_OF_PART = 300, 100
 PACKAGES = ("dm-haiku", "equinox", "keras", "onnxruntime", "tensorflow", "torch")
 
 
@@ -94,6 +96,9 @@ def _content(path: pathlib.Path) -> bytes:
 def _parsed(line: bytes) -> object:
     if len(line) > LONGEST_LINE:
         raise ValueError(f"it has {len(line):,} bytes; expected at most {LONGEST_LINE:,}")
+    parts = line.count(b"[") + line.count(b"{")
+    if parts > (most := _MOST_PARTS + len(line) // _BYTES_OF_PART):
+        raise ValueError(f"it has {parts:,} lists and objects; expected at most {most:,}")
     try:
         return json.loads(line.decode())
     except UnicodeDecodeError:

@@ -373,6 +373,16 @@ def test_cases_that_make_no_sense_are_refused_by_name(tmp_path, change, message)
         cases.from_file(path)
 
 
+def test_a_suite_of_very_many_layers_is_refused_before_they_are_built(tmp_path):
+    path = tmp_path / "suite.toml"
+    case = '[[case]]\nname = "{}"\ninput_size = 1\nhidden_size = 1\nlayers = {}\n'
+    path.write_text("".join(case.format(n, 1000) for n in range(5)))
+    assert len(cases.from_file(path)) == 5
+    path.write_text("".join(case.format(n, 1000) for n in range(10_000)))
+    with pytest.raises(ValueError, match=r"suite\.toml: the cases up to 5 have 6,000 layers"):
+        cases.from_file(path)
+
+
 def test_an_unknown_contender_is_refused_before_anything_runs():
     with pytest.raises(ValueError, match="torch"):
         command.run(None, only=["torhc"])
