@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from jlstm.files import archives
+from jlstm.files import archives, contents
 
 # Errors of NumPy for headers that are damaged.
 _BROKEN = (ValueError, tokenize.TokenError, SyntaxError, TypeError, OverflowError, RecursionError)
@@ -26,6 +26,7 @@ def read(
     Raises:
       ValueError: the file is damaged or not an .npz file, or an array holds objects.
     """
+    contents.require(path, "an .npz file of arrays", "npz", "zip")
     try:
         with archives.opened(path) as archive:
             entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}

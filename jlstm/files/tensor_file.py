@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jlstm import validation
 from jlstm.config import Config
-from jlstm.files import aligned, config_toml
+from jlstm.files import aligned, config_toml, contents
 
 FORMAT = "jlstm"
 VERSION = "1"
@@ -81,6 +81,7 @@ def bounded(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
     """
     import safetensors
 
+    contents.require(path, "a whole safetensors file", "safetensors")
     try:
         with open(path, "rb") as raw:  # its errors are clearer than those of safe_open
             start, whole = raw.read(8), os.path.getsize(path)

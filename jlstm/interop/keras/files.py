@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jlstm.files import archives
+from jlstm.files import archives, contents
 from jlstm.interop import needs
 from jlstm.interop.keras import checkpoints, choice, grouped, hdf5, legacy, options, tree
 from jlstm.interop.keras.grouped import Grouped
@@ -32,6 +32,7 @@ def read(path: str | os.PathLike, layer: list[str] | None, report: Report) -> li
         if checkpoints.is_checkpoint(path):
             found = checkpoints.leaves(path, report, chosen=layer is not None)
             return choice.parts(found, layer, report, str(path))
+        contents.require(path, "a file of Keras", "keras", "hdf5", "zip")
         with open(path, "rb") as file:
             archive = file.read(4) == b"PK\3\4"
         return (_of_archive if archive else _of_hdf5)(path, layer, report)

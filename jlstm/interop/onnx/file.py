@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jlstm.files import contents
 from jlstm.interop import needs, protobuf
 from jlstm.interop.onnx import wire
 from jlstm.interop.protobuf import Field
@@ -31,6 +32,7 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, np.ndarray]]:
     decode_error = needs.module("google.protobuf.message").DecodeError
     large: dict[str, np.ndarray] = {}
     kind = onnx.ModelProto
+    contents.require(path, "a whole ONNX model", "onnx")
     try:
         size = os.path.getsize(path)
         if size == 0:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jlstm.files import contents
 from jlstm.interop import protobuf
 from jlstm.interop.protobuf import varint
 from jlstm.interop.tensorflow import checkpoint_v1, objects, table
@@ -54,6 +55,10 @@ def read(
       ValueError: it is not a checkpoint, a file is missing, or a checksum does not match.
     """
     prefix = _prefix(pathlib.Path(path))
+    for file in (f"{prefix}.index", prefix):
+        if os.path.isfile(file):
+            contents.require(file, "part of a TensorFlow checkpoint", "table")
+            break
     if pathlib.Path(prefix).is_file() and not pathlib.Path(f"{prefix}.index").exists():
         with _whole(prefix):
             saved = checkpoint_v1.opened(prefix)
@@ -125,7 +130,8 @@ def _whole(prefix: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ValueError(f"cannot read {prefix}: {error}") from None
+        file = error.filename or prefix
+        raise ValueError(f"cannot read {file}: {error.strerror or error}") from None
     except (ValueError, IndexError, TypeError) as error:
         raise ValueError(f"{prefix} is damaged or not a TensorFlow checkpoint: {error}") from None
 

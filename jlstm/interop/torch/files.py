@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jlstm import validation
-from jlstm.files import archives
+from jlstm.files import archives, contents
 from jlstm.interop import needs
 from jlstm.interop.torch import pickles
 from jlstm.interop.torch.objects import RefusedError, Skipped, Tensor
@@ -31,6 +31,7 @@ def read(path: str | os.PathLike) -> Any:
       ValueError: the file cannot be read, is damaged, or holds a program or other objects.
     """
     needs.module("torch")
+    contents.require(path, "a file of tensors", "torch", "zip")
     with _readable(path):
         _require_newer(path)
         with archives.opened(path) as archive:
