@@ -1,5 +1,6 @@
 """Opens zip archives, and reads their entries, after checking how large both would become."""
 
+import collections
 import contextlib
 import os
 import struct
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
+
+from jlstm.files import regular
 
 _LARGEST = 1 << 21  # bytes of the list of entries; an entry needs some 100
 _LITTLE = 1 << 24  # bytes that may unpack from any size; zeros pack very well
@@ -28,8 +31,9 @@ def opened(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
 
     Raises:
       OSError: the file cannot be read.
-      zipfile.BadZipFile: it is not an archive, or has too many entries.
+      zipfile.BadZipFile: it is not an archive, has too many entries, or two of one name.
     """
+    regular.require(path)
     with open(path, "rb") as file:
         size = _size_of_list(file)
         if size > _LARGEST:
@@ -40,6 +44,11 @@ def opened(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
         with _broken("its list of entries is damaged"):
             archive = zipfile.ZipFile(file)
         with archive:
+            names = collections.Counter(archive.namelist())
+            if twice := [name for name, count in names.items() if count > 1]:
+                raise zipfile.BadZipFile(
+                    f"it has two entries named {twice[0]!r:.80}, so it is not clear which counts"
+                )
             yield archive
 
 

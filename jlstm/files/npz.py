@@ -30,6 +30,8 @@ def read(
     try:
         with archives.opened(path) as archive:
             entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            if len(entries) < len(archive.infolist()):
+                raise zipfile.BadZipFile("it has two arrays of one name, with and without .npy")
             chosen = {name: entries[name] for name in choose(list(entries))}
             archives.require_room(path, *chosen.values())
             return {name: _array(archive, entry) for name, entry in chosen.items()}
@@ -56,6 +58,8 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
             data[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
         file.read(1)  # at the end, the checksum is compared
     made = data.view(dtype)
+    if not dtype.isnative:
+        made = made.astype(dtype.newbyteorder("="))
     return made.reshape(shape[::-1]).T if fortran else made.reshape(shape)
 
 

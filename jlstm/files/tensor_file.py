@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jlstm import validation
 from jlstm.config import Config
-from jlstm.files import aligned, config_toml, contents
+from jlstm.files import aligned, config_toml, contents, regular
 
 FORMAT = "jlstm"
 VERSION = "1"
@@ -83,6 +83,7 @@ def bounded(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
 
     contents.require(path, "a whole safetensors file", "safetensors")
     try:
+        regular.require(path)
         with open(path, "rb") as raw:  # its errors are clearer than those of safe_open
             start, whole = raw.read(8), os.path.getsize(path)
         if int.from_bytes(start, "little") <= whole - 8:

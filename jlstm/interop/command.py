@@ -123,7 +123,7 @@ def _kind(which: str, given: str | None, path: pathlib.Path) -> str:
             return kind
     if checkpoint.exists(path):
         return "tensorflow"
-    if path.suffix.lower() in _OF_TORCH and zipfile.is_zipfile(path):
+    if path.suffix.lower() in _OF_TORCH and path.is_file() and zipfile.is_zipfile(path):
         return "torch"
     raise ValueError(
         f"{path}: its extension does not tell its format; known are {', '.join(_ENDINGS)}; "

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jlstm.files import archives, contents
+from jlstm.files import archives, contents, regular
 from jlstm.interop import needs
 from jlstm.interop.keras import checkpoints, choice, grouped, hdf5, legacy, options, tree
 from jlstm.interop.keras.grouped import Grouped
@@ -29,6 +29,7 @@ def read(path: str | os.PathLike, layer: list[str] | None, report: Report) -> li
       ValueError: the file is truncated or not one of Keras, or its LSTMs cannot be chosen.
     """
     try:
+        regular.require(path)
         if checkpoints.is_checkpoint(path):
             found = checkpoints.leaves(path, report, chosen=layer is not None)
             return choice.parts(found, layer, report, str(path))

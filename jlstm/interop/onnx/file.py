@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jlstm.files import contents
+from jlstm.files import contents, regular
 from jlstm.interop import needs, protobuf
 from jlstm.interop.onnx import wire
 from jlstm.interop.protobuf import Field
@@ -34,6 +34,7 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, np.ndarray]]:
     kind = onnx.ModelProto
     contents.require(path, "a whole ONNX model", "onnx")
     try:
+        regular.require(path)
         size = os.path.getsize(path)
         if size == 0:
             raise ValueError("it is empty")

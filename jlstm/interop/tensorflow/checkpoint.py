@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jlstm.files import contents
+from jlstm.files import contents, regular
 from jlstm.interop import protobuf
 from jlstm.interop.protobuf import varint
 from jlstm.interop.tensorflow import checkpoint_v1, objects, table
@@ -68,7 +68,7 @@ def read(
         with _whole(prefix):
             return checkpoint_v1.read(saved, chosen)
     with _whole(prefix):
-        entries = dict(_entries(pathlib.Path(f"{prefix}.index").read_bytes()))
+        entries = dict(_entries(_bytes(f"{prefix}.index")))
         if "" not in entries:
             raise ValueError("its index has no header")
         shards = dict(_fields(entries.pop(""))).get(1, 1)
@@ -82,7 +82,7 @@ def read(
         with _whole(prefix):
             entry = _entry(entries.pop(objects.KEY))
             file = f"{prefix}.data-{entry.shard:05d}-of-{shards:05d}"
-            names = objects.variables(_text(entry, np.memmap(file, np.uint8, "r")))
+            names = objects.variables(_text(entry, _mapped(file)))
         named(names)
     chosen = choose(list(entries))
     with _whole(prefix):
@@ -95,7 +95,7 @@ def read(
         for name, entry in found.items():
             if entry.shard not in files:
                 file = f"{prefix}.data-{entry.shard:05d}-of-{shards:05d}"
-                files[entry.shard] = np.memmap(file, np.uint8, "r")
+                files[entry.shard] = _mapped(file)
             made[name] = _array(name, entry, files[entry.shard])
     return made
 
@@ -110,8 +110,8 @@ def exists(path: pathlib.Path) -> bool:
 def holds_objects(path: str | os.PathLike) -> bool:
     """Whether a path is that of a checkpoint or SavedModel of TensorFlow 2."""
     try:
-        index = pathlib.Path(f"{_prefix(pathlib.Path(path))}.index")
-        return any(name == objects.KEY for name, _ in _entries(index.read_bytes()))
+        index = _bytes(f"{_prefix(pathlib.Path(path))}.index")
+        return any(name == objects.KEY for name, _ in _entries(index))
     except (OSError, ValueError, IndexError, TypeError):
         return False  # `read` says what is wrong with it, if it is a checkpoint
 
@@ -134,6 +134,16 @@ def _whole(prefix: str) -> Iterator[None]:
         raise ValueError(f"cannot read {file}: {error.strerror or error}") from None
     except (ValueError, IndexError, TypeError) as error:
         raise ValueError(f"{prefix} is damaged or not a TensorFlow checkpoint: {error}") from None
+
+
+def _bytes(file: str) -> bytes:
+    regular.require(file)
+    return pathlib.Path(file).read_bytes()
+
+
+def _mapped(file: str) -> np.ndarray:
+    regular.require(file)
+    return np.memmap(file, np.uint8, "r")
 
 
 def _prefix(path: pathlib.Path) -> str:

@@ -1,7 +1,9 @@
 """Reads files of torch.save. No code in them runs, and all claimed sizes are checked."""
 
 import contextlib
+import math
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jlstm import validation
-from jlstm.files import archives, contents
+from jlstm.files import archives, contents, regular
 from jlstm.interop import needs
 from jlstm.interop.torch import pickles
 from jlstm.interop.torch.objects import RefusedError, Skipped, Tensor
@@ -33,13 +35,14 @@ def read(path: str | os.PathLike) -> Any:
     needs.module("torch")
     contents.require(path, "a file of tensors", "torch", "zip")
     with _readable(path):
+        regular.require(path)
         _require_newer(path)
         with archives.opened(path) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
             program = any(name.endswith("/constants.pkl") for name in entries)
             if not program:
-                _require_plain(entries)
-                root = next((n[:-8] for n in entries if n.endswith("data.pkl")), "archive/")
+                root = _root(entries)
+                _require_plain(entries, root)
                 order = f"{root}byteorder"
                 if order in entries and archive.read(order) != b"little":
                     raise ValueError(
@@ -88,7 +91,9 @@ def _words(error: Exception) -> str:
 
 def require_room(path: str | os.PathLike, tensors: Iterable[Any]) -> None:
     """ValueError if tensors are larger than their file, as expanded tensors can be."""
-    claimed, size = sum(tensor.nbytes for tensor in tensors), os.path.getsize(path)
+    # Not tensor.nbytes: 2**64 bytes would be 0.
+    claimed = sum(math.prod(tensor.shape) * tensor.element_size() for tensor in tensors)
+    size = os.path.getsize(path)
     if claimed > size:
         raise ValueError(
             f"{path} has {size} bytes, but its LSTM's weights would take {claimed}: they are "
@@ -106,11 +111,16 @@ def _require_newer(path: str | os.PathLike) -> None:
         )
 
 
-def _require_plain(entries: Mapping[str, zipfile.ZipInfo]) -> None:
+def _root(entries: Iterable[str]) -> str:
+    """The folder in an archive that holds everything."""
+    return next((n[:-8] for n in entries if re.fullmatch(r"[^/]+/data\.pkl", n)), "archive/")
+
+
+def _require_plain(entries: Mapping[str, zipfile.ZipInfo], root: str) -> None:
     """ValueError if an archive is compressed, or has much content besides tensors."""
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
         raise ValueError("it is compressed, which torch.save never does")
-    size = sum(entry.file_size for name, entry in entries.items() if "/data/" not in name)
+    size = sum(entry.file_size for n, entry in entries.items() if not n.startswith(f"{root}data/"))
     if size > _LARGEST_RECORD:
         raise ValueError(
             f"it has {size} bytes besides its tensors; expected at most {_LARGEST_RECORD}: save "

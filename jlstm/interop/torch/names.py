@@ -6,6 +6,7 @@ from typing import Any
 
 _DEEPEST = 4  # levels of nested mappings that are searched
 _MOST = 1 << 23  # characters of all names; 10000 tensors have some 500000
+_EACH = 32  # characters that a name counts as besides its own, for the memory that it takes
 _LISTED = 20  # prefixes that an error lists
 # A weight of an LSTM, plain or in one of the forms that weight dropout, weight norm, pruning and
 # other parametrizations store instead. DOTALL bounds the time that a crafted name takes.
@@ -42,7 +43,7 @@ def _flat(
     state: Mapping[Any, Any], above: str, depth: int, taken: list[int]
 ) -> Iterator[tuple[str, Any]]:
     for name, value in state.items():
-        taken[0] += 1 + (len(above) + len(name) if isinstance(name, str) else 0)
+        taken[0] += _EACH + (len(above) + len(name) if isinstance(name, str) else 0)
         if taken[0] > _MOST:
             raise ValueError(
                 f"the names in the state dict take more than {_MOST} characters; pass the state "

@@ -86,8 +86,11 @@ def _tensor(arguments: tuple[Any, ...], typed: bool) -> Tensor:
         if type(sizes) not in (tuple, list) or len(sizes) > _MOST_AXES:
             raise ValueError(f"a tensor in it has more than {_MOST_AXES} axes, or no shape")
     numbers = [offset, *shape, *strides]
-    if not all(type(n) is int and 0 <= n < 1 << 62 for n in numbers):
-        raise ValueError(f"a tensor in it has the sizes {numbers!r:.200}")
+    for n in numbers:
+        if type(n) is not int:  # its representation may be endless
+            raise ValueError(f"a tensor in it has a size that is a {type(n).__name__}")
+        if not 0 <= n < 1 << 62:
+            raise ValueError(f"a tensor in it has the size {n!r:.80}")
     if len(shape) != len(strides) or type(storage) is not Storage or any(metadata):
         raise ValueError("a tensor in it is not described as torch does")
     return Tensor(storage, offset, tuple(shape), tuple(strides), dtype)

@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import struct
+import warnings
 import zipfile
 
 import numpy as np
@@ -109,6 +110,14 @@ def header(text, data=b"", version=(1, 0)):
     return b"\x93NUMPY" + bytes(version) + size + text.encode("latin1") + data
 
 
+def twice(path, name):
+    """One more array of the same name."""
+    npz(path, CELL)
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as file:
+        warnings.simplefilter("ignore")
+        file.writestr(name, header(SHAPED.format("<f4", "(9, 16)"), bytes(576)))
+
+
 def headed(text, data=b"", version=(1, 0)):
     return lambda path: npz(path, CELL | {NAME: header(text, data, version)})
 
@@ -133,6 +142,8 @@ NPZ = {
     "lzma": (functools.partial(damaged, zipfile.ZIP_LZMA), "compressed by method 14"),
     "stored": (functools.partial(damaged, zipfile.ZIP_STORED), "damaged"),
     "entries": (entries, "list of its entries"),
+    "twice": (lambda path: twice(path, f"{NAME}.npy"), "two entries named"),
+    "twice, without ending": (lambda path: twice(path, NAME), "two arrays of one name"),
     "deep header": (headed("(" * 9_000 + ")" * 900), "header is damaged"),
     "long header": (headed(" " * 15_000_000, version=(2, 0)), "header is damaged"),
     "negative shape": (headed(SHAPED.format("<f4", "(-9, -16)"), bytes(576)), "another size"),

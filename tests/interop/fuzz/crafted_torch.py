@@ -1,13 +1,14 @@
 """Small files of torch that would take much time or memory if they were believed."""
 
 import io
+import warnings
 import zipfile
 
 
-def archive(path, pickled, data=b""):
+def archive(path, pickled, data=b"", name="archive/data.pkl"):
     """An archive as of torch, with another pickle and one storage."""
     with zipfile.ZipFile(path, "w") as made:
-        made.writestr("archive/data.pkl", pickled)
+        made.writestr(name, pickled)
         made.writestr("archive/byteorder", b"little")
         if data:
             made.writestr("archive/data/0", data)
@@ -66,6 +67,61 @@ def tensors(path, shape=b"K\x01\x85", count=60_000):
     archive(path, start + one * count + b"t.", bytes(4))
 
 
+ENDLESS = b")q\x03" + b"h\x03h\x03\x86q\x03" * 60  # a tuple of 2**60 parts
+
+
+def one_tensor(offset=b"K\x00", shape=b")", strides=b")"):
+    """The instructions for a tensor of a storage of 4 bytes."""
+    storage = b"(" + text("storage") + named("torch", "FloatStorage") + text("0") + text("cpu")
+    start = named("torch._utils", "_rebuild_tensor_v2") + b"(" + storage + b"K\x01tQ"
+    return start + offset + shape + strides + b"\x89NtR"
+
+
+def endless_offset(path):
+    archive(path, b"\x80\x02" + one_tensor(ENDLESS) + b".", bytes(4))
+
+
+def endless_shape(path):
+    archive(path, b"\x80\x02" + one_tensor(shape=ENDLESS + b"\x85", strides=b"K\x01\x85") + b".")
+
+
+def numbers(*values):
+    return b"".join(b"\x8a\x08" + n.to_bytes(8, "little") for n in values)
+
+
+def state(path, tensors):
+    """A state dict of tensors of these shapes, all of whose elements are one number."""
+    made = b"\x80\x02}("
+    for name, shape in tensors.items():
+        sizes, strides = (b"(" + numbers(*own) + b"t" for own in (shape, (0,) * len(shape)))
+        made += text(name) + one_tensor(shape=sizes, strides=strides)
+    archive(path, made + b"u.", bytes(4))
+
+
+def overflowing(path):
+    """The bytes of a tensor under weight norm are 2**64, which is 0 in 64 bits."""
+    whole = {"weight_ih_l0_g": (), "weight_ih_l0_v": (2**32, 2**30), "weight_hh_l0": (16, 4)}
+    state(path, whole)
+
+
+def in_itself(path, count=20):
+    """A mapping holds itself."""
+    pairs = b"".join(text(f"{n:x}") + b"h\x00" for n in range(count))
+    archive(path, b"\x80\x02}q\x00(" + pairs + b"u.")
+
+
+def hidden(path):
+    """The pickle lies where tensors do."""
+    archive(path, b"\x80\x02" + b"N" * 20_000_000 + b".", name="archive/data/data.pkl")
+
+
+def twice(path):
+    archive(path, b"\x80\x02}.")
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as made:
+        warnings.simplefilter("ignore")
+        made.writestr("archive/data.pkl", b"\x80\x02].")
+
+
 def axes(path):
     tensors(path, b"(" + b"K\x01" * 200_000 + b"t", 20_000)
 
@@ -108,6 +164,12 @@ CRAFTED = {
     "collided": (collided, "expected a text of at most 1000 characters, or a number"),
     "nested": (nested, "state dict"),
     "tensors": (tensors, "more than 20000 tensors"),
+    "endless offset": (endless_offset, "a size that is a tuple"),
+    "endless shape": (endless_shape, "a size that is a tuple"),
+    "overflowing": (overflowing, "weights would take"),
+    "in itself": (in_itself, "the names in the state dict take"),
+    "hidden": (hidden, "no item named 'archive/data.pkl'"),
+    "twice": (twice, "two entries named 'archive/data.pkl'"),
     "axes": (axes, "more than 8 axes"),
     "lists": (lists, "more than 200000 lists"),
     "marks": (marks, "more than 200000 lists"),
