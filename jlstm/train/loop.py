@@ -101,7 +101,7 @@ def updates(
         count = len(jax.tree.leaves(stack)[0])
         ahead = following(done + count)
         made = {name: np.asarray(values) for name, values in metrics.items()}
-        losses = next(iter(made.values()))
+        losses = made["loss"]
         if not np.isfinite(losses).all() or not _finite(state.model):
             _diverge(train_step, before, stack, key, steps)
         done, stack = done + count, ahead
@@ -124,7 +124,7 @@ def _diverge(train_step: TrainStep, state: State, stack: Batch, key: jax.Array, 
         batch = jax.tree.map(lambda a, n=n: a[n], stack)
         number = int(state.step) + 1
         after, metrics = one(state, batch, jax.random.fold_in(key, number - 1))
-        loss = float(next(iter(metrics.values())))
+        loss = float(metrics["loss"])
         strays = [
             _name(path)
             for path, a in jax.tree_util.tree_leaves_with_path(after.model)

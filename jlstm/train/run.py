@@ -204,7 +204,7 @@ class _Training:
         shown.say(f"step {update.step}: validation {progress.words(found)}")
 
     def _metric(self, found: Mapping[str, float]) -> str:
-        name = self.settings.train.metric or next(iter(found))
+        name = self.settings.train.metric or "loss"
         return validation.known_name("metric of [train]", name, found)
 
     def _stopped(self, done: int, best: _Best, stop: stopping.Stop) -> str:

@@ -106,7 +106,7 @@ def make_train_step(
             carry = _begun(config, model, state.carry, batch)
             carry, predictions = task.predict(config, model, batch, carry, k_dropout)
             sums = task.measure(predictions, batch)
-            return _mean(*next(iter(sums.values()))), (carry, sums)
+            return _mean(*sums["loss"]), (carry, sums)
 
         gradients, (carry, sums) = jax.grad(loss, has_aux=True)(state.model)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.model)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from jlstm.params import Carry
 from jlstm.train.model import Batch, Model
 
 Carries = tuple[Carry, ...]
-# By name: a sum over what counts, and the weight of what counts. The first is the loss. Sums of
+# By name: a sum over what counts, and the weight of what counts. One is "loss". Sums of
 # batches and of devices add up, and the metric is the quotient.
 Sums = dict[str, tuple[jax.Array, jax.Array]]
 
