@@ -170,7 +170,7 @@ def test_an_empty_onnx_file_is_called_empty(tmp_path):
 
 def test_archives_of_arrays_that_claim_much_or_hold_other_things(tmp_path):
     name = "rnn/lstm_cell/kernel"
-    np.savez_compressed(tmp_path / "bomb.npz", **{name: np.zeros((5_000, 40_000), "float32")})
+    np.savez_compressed(tmp_path / "bomb.npz", **{name: np.zeros((5_000, 15_000), "float32")})
     zeros = np.zeros((512, 1024), "float32")
     cell = {"kernel": zeros, "bias": zeros[0]}
     many = {f"cell_{n}/lstm_cell/{last}": a for n in range(200) for last, a in cell.items()}
@@ -481,7 +481,7 @@ def odd_onnx(data, draw):
 def test_onnx_models_of_odd_values(whole, tmp_path):
     draw, found = np.random.default_rng(0), 0
     data, path = content(whole, ".onnx"), tmp_path / "a.onnx"
-    for _ in range(300):
+    for _ in range(120):
         path.write_bytes(odd_onnx(data, draw))
         try:
             found += refused(from_onnx, path)
@@ -489,7 +489,7 @@ def test_onnx_models_of_odd_values(whole, tmp_path):
         except ValueError as error:
             assert str(error).isprintable()
             assert len(str(error)) < 1000
-    assert found > 100
+    assert found > 40
 
 
 def test_onnx_files_of_many_small_parts_are_refused_at_once(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jlstm.interop import from_keras, from_torch
+from tests.examples import mostly_full
 from tests.interop.test_bad_files import refused
 
 h5py = pytest.importorskip("h5py")
@@ -126,7 +127,10 @@ def test_keras_configs_of_many_parts(config, tmp_path):
     assert_refused_at_once(from_keras, tmp_path / "a.keras")
 
 
-@pytest.mark.parametrize("place", ["layers/lstm{}/cell/vars/0", "layers/lstm/{}", "a{}"])
+PLACES = ["layers/lstm{}/cell/vars/0", "layers/lstm/{}", "a{}"]
+
+
+@pytest.mark.parametrize("place", mostly_full(PLACES, ["a{}"]))
 def test_keras_files_of_many_arrays(place, tmp_path):
     with h5py.File(tmp_path / "a.weights.h5", "w") as file:
         file.create_group("layers")

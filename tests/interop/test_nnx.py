@@ -1,5 +1,7 @@
 """Flax nnx."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import given
 import jlstm
 from jlstm import Config, Layer
 from jlstm.interop import Report, from_nnx, to_nnx
+from tests.examples import mostly_full
 from tests.interop.frameworks import (
     assert_agrees,
     assert_goes_there_and_back,
@@ -24,7 +27,8 @@ ACTIVATIONS = networks(
     activations=("tanh", "relu", "sigmoid"), recurrent_activation=("sigmoid", "hard_sigmoid")
 )
 XS = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("float32")
-KINDS = pytest.mark.parametrize("kind", [nnx.LSTMCell, nnx.OptimizedLSTMCell])
+CELLS = [nnx.LSTMCell, nnx.OptimizedLSTMCell]
+KINDS = pytest.mark.parametrize("kind", CELLS)
 
 
 def rnns(sources):
@@ -79,13 +83,20 @@ def test_a_cell_alone_is_a_layer():
     assert_same(params, from_nnx([nnx.RNN(cell(0))])[1])
 
 
-@KINDS
+MERGES = {"concat": {}, "sum": {"merge_fn": jnp.add}, "mul": {"merge_fn": jnp.multiply}}
+
+
 @pytest.mark.parametrize(
-    ("options", "merge"),
-    [({}, "concat"), ({"merge_fn": jnp.add}, "sum"), ({"merge_fn": jnp.multiply}, "mul")],
+    ("kind", "merge"),
+    mostly_full(
+        list(itertools.product(CELLS, MERGES)),
+        [(nnx.OptimizedLSTMCell, "concat"), (nnx.LSTMCell, "sum")],
+    ),
 )
-def test_both_directions(kind, options, merge):
-    own = nnx.Bidirectional(nnx.RNN(cell(0, kind), reverse=True), nnx.RNN(cell(1, kind)), **options)
+def test_both_directions(kind, merge):
+    own = nnx.Bidirectional(
+        nnx.RNN(cell(0, kind), reverse=True), nnx.RNN(cell(1, kind)), **MERGES[merge]
+    )
     config, params = from_nnx(own)
     assert config.layers[0].merge == merge
     assert_agrees(config, params, *rnns([own]), XS)

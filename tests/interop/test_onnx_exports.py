@@ -108,7 +108,7 @@ FEW = [
     ("2 layers, both True, batch first True", "old", "free"),
     ("3 layers, both False, batch first False", "old", "fixed"),
     ("without bias, both True", "old", "fixed"),
-    ("46 units", "new", "fixed"),
+    ("46 units", "old", "fixed"),
     ("two modules, the first of both directions", "old", "free"),
     ("directions averaged", "old", "free"),
     ("residual", "old", "free"),
