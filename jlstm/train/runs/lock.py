@@ -5,7 +5,6 @@ import errno
 import fcntl
 import os
 import pathlib
-import re
 import socket
 from collections.abc import Iterator
 
@@ -28,7 +27,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = re.sub(r"\s+", " ", validation.fitting(file.read(200))).strip()
+            holder = validation.fitting(" ".join(file.read(200).split()))
             raise ValueError(
                 f"another process ({holder or 'unknown'}) trains in {folder}; wait until it ends, "
                 "or choose another folder"

@@ -71,20 +71,34 @@ def agree(well: bool) -> bool:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Orbax from logging: it logs tracebacks of errors that it raises as well.
+    """Keeps Orbax from printing tracebacks of errors that it raises as well.
 
-    After an error, coroutines that it never awaited would complain when Python frees them.
+    It logs them. After an error, TensorStore calls event loops that are closed by then, and Python
+    complains of coroutines that nobody awaits any more.
     """
     logger, hook = logging.getLogger("absl"), sys.unraisablehook
     level = logger.level
+
+    def unraisable(seen: Any) -> None:
+        closed = isinstance(seen.exc_value, RuntimeError) and "loop is closed" in str(
+            seen.exc_value
+        )
+        if not closed and "orbax" not in _origin(seen.object):
+            hook(seen)
+
     logger.setLevel(logging.CRITICAL + 1)
+    sys.unraisablehook = unraisable
     try:
         yield
     finally:
-        sys.unraisablehook = lambda _: None
         gc.collect()
         sys.unraisablehook = hook
         logger.setLevel(level)
+
+
+def _origin(coroutine: Any) -> str:
+    """The file that the code of a coroutine is in; '' for any other object."""
+    return getattr(getattr(coroutine, "cr_code", None), "co_filename", "")
 
 
 def _restored(folder: pathlib.Path, step: int, **parts: Any) -> Any:
