@@ -17,8 +17,11 @@ SOURCES = {
     "adding_1997": "synthetic.adding.adding_1997",
     "continual_reber": "synthetic.reber.continual_reber",
     "copy_memory": "synthetic.copy_memory.copy_memory",
+    "counting": "synthetic.counting.counting",
     "digits": "digits.digits",
     "embedded_reber": "synthetic.reber.embedded_reber",
+    "mnist1d": "synthetic.mnist1d.mnist1d",
+    "noisy_sines": "synthetic.noisy_sines.noisy_sines",
     "temporal_order": "synthetic.temporal_order.temporal_order",
 }
 
@@ -105,8 +108,7 @@ def _fits(value: Any, hint: Any) -> bool:
     """
     if len(members := _members(hint)) > 1:
         return any(_fits(value, one) for one in members)
-    (hint,) = members
-    origin, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    origin, inner = typing.get_origin(members[0]) or members[0], typing.get_args(members[0])
     if origin is typing.Literal:
         return any(type(value) is type(one) for one in inner)  # the function names the nearest
     if origin in (list, tuple):

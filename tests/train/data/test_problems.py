@@ -9,6 +9,7 @@ import pytest
 from jlstm.train.data.synthetic import symbols
 from jlstm.train.data.synthetic.adding import adding, adding_1997
 from jlstm.train.data.synthetic.copy_memory import copy_memory
+from jlstm.train.data.synthetic.noisy_sines import noisy_sines
 from jlstm.train.data.synthetic.reber import continual_reber, embedded_reber
 from jlstm.train.data.synthetic.temporal_order import SYMBOLS, temporal_order
 
@@ -19,6 +20,7 @@ SMALL = {
     "continual_reber": functools.partial(continual_reber, steps=30, test_steps=40),
     "copy_memory": functools.partial(copy_memory, gap=7, length=3),
     "embedded_reber": embedded_reber,
+    "noisy_sines": functools.partial(noisy_sines, steps=9, horizon=3, valid=0),
     "temporal_order": temporal_order,
 }
 
