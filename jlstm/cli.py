@@ -75,22 +75,37 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """Train the network that a config file describes, and save it."""
+    """Train the model that a config file describes, in a folder that holds all of the run.
+
+    The folder gets the config as resolved, checkpoints, metrics, curves and the best model.
+    Progress is shown on standard error. After Ctrl-C, or if the process is killed, --resume goes
+    on.
+
+    Example: jlstm train configs/digits.toml --set train.steps=500 optimizer.learning_rate=1e-3
+    """
 
     config: Annotated[pathlib.Path, tyro.conf.Positional]
-    """TOML file with a [network] and a [train] table."""
+    """TOML file with the tables [data], [task], [network], [optimizer] and [train]."""
     out: pathlib.Path | None = None
-    """File to save the model to; by default `out` of the config's [train] table."""
+    """Folder of the run; by default `out` of the table [train]."""
+    resume: bool = False
+    """Go on with the run that the folder holds. Begin one if it holds none."""
     overwrite: bool = False
-    """Replace the file if it exists. By default nothing is trained then."""
+    """Remove the run that the folder holds, and begin anew."""
+    set: Annotated[_Names, tyro.conf.arg(metavar="TABLE.KEY=VALUE")] = ()
+    """Values to replace in the config."""
+    json: bool = False
+    """Print one line of JSON at the end, and no progress."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Eval:
-    """Print the test accuracy of a model that `jlstm train` saved."""
+    """Print the metrics of a trained model on the test split of its data."""
 
     model: Annotated[pathlib.Path, tyro.conf.Positional]
-    """Model file to read (.safetensors)."""
+    """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
+    json: bool = False
+    """Print one line of JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,13 +285,21 @@ def _run(command: object) -> None:
 
         report.run(command.records, command.out)
     elif isinstance(command, Train):
-        from jlstm.train import command as train
+        from jlstm.train.command import train
 
-        train.train(command.config, command.out, command.overwrite)
+        code = train.train(
+            command.config,
+            out=command.out,
+            resume=command.resume,
+            overwrite=command.overwrite,
+            changes=[own for given in command.set for own in given],
+            as_json=command.json,
+        )
+        sys.exit(code)
     elif isinstance(command, Eval):
-        from jlstm.train import command as train
+        from jlstm.train.command import evaluate
 
-        train.evaluate(command.model)
+        evaluate.evaluate(command.model, as_json=command.json)
     elif isinstance(command, Convert):
         from jlstm.interop import command as interop
 

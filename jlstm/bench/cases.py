@@ -11,7 +11,9 @@ from jlstm.files import config_toml
 
 MODES = ("forward", "training", "step", "compile")
 # A saved network may have some 1500 layers. The layers of all cases of a suite are built at once.
-MOST_LAYERS, _MOST_IN_SUITE = 1500, 5000
+MOST_LAYERS, # Tables of a config that `jlstm train` reads.
+_OF_TRAINING = ("data", "task", "optimizer", "train", "mesh")
+_MOST_IN_SUITE = 1500, 5000
 # With fewer operations than this, dispatch is a large part of a call, so a null call is timed too.
 SMALL = 100_000_000
 _LONGEST_NAME = 100  # characters
@@ -102,7 +104,7 @@ def from_file(path: pathlib.Path) -> tuple[Case, ...]:
 
 
 def _cases(path: pathlib.Path, tables: dict[str, Any]) -> tuple[Case, ...]:
-    validation.known_keys(str(path), tables, ("case", "network", "bench", "train"))
+    validation.known_keys(str(path), tables, ("case", "network", "bench", *_OF_TRAINING))
     if "case" in tables:
         if "network" in tables:
             raise ValueError(f"{path} needs either [[case]] tables or a [network], not both")

@@ -97,8 +97,8 @@ def new(
         raise ValueError(
             f"a tied embedding needs as many outputs as tokens and as many features out of the "
             f"network as into it; here are {outputs} outputs, {vocabulary} tokens, {size} features "
-            f"out and {config.input_size} in; set projection_size = {config.input_size} on the last "
-            "layer, or tied = false"
+            f"out and {config.input_size} in; set projection_size = {config.input_size} on the "
+            "last layer, or tied = false"
         )
     k_network, k_w, k_embedding = jax.random.split(key, 3)
     glorot = jax.nn.initializers.glorot_uniform()

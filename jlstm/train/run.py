@@ -249,8 +249,8 @@ class _Training:
     def _advice(self, error: loop.DivergedError) -> str:
         rate = self.settings.optimizer.learning_rate
         return (
-            f"the state before that step is saved; try a learning_rate below {rate:g}, or clip_norm "
-            "in [optimizer], and look at the data"
+            f"the state before that step is saved; try a learning_rate below {rate:g}, or "
+            "clip_norm in [optimizer], and look at the data"
         )
 
 

@@ -62,8 +62,8 @@ def train(
     if outcome.stopped:
         print(outcome.stopped, file=sys.stderr)
     say(
-        f"{outcome.folder} holds the model of step {outcome.best_step} (model.safetensors), metrics "
-        f"and checkpoints; `jlstm eval {outcome.folder}` measures the model again"
+        f"{outcome.folder} holds the model of step {outcome.best_step} (model.safetensors), "
+        f"metrics and checkpoints; `jlstm eval {outcome.folder}` measures the model again"
     )
     return outcome.exit_code
 

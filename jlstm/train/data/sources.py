@@ -15,14 +15,24 @@ from jlstm.train.data.split import Data
 SOURCES = {
     "adding": "synthetic.adding.adding",
     "adding_1997": "synthetic.adding.adding_1997",
+    "basic_motions": "series.basic_motions",
+    "bible": "text.bible",
+    "chorales": "chorales.chorales",
     "continual_reber": "synthetic.reber.continual_reber",
     "copy_memory": "synthetic.copy_memory.copy_memory",
     "counting": "synthetic.counting.counting",
     "digits": "digits.digits",
     "embedded_reber": "synthetic.reber.embedded_reber",
+    "fashion_mnist": "images.fashion_mnist",
+    "idx": "images.idx",
+    "italy_power_demand": "series.italy_power_demand",
+    "japanese_vowels": "series.japanese_vowels",
     "mnist1d": "synthetic.mnist1d.mnist1d",
     "noisy_sines": "synthetic.noisy_sines.noisy_sines",
+    "sequences": "tables.sequences.sequences",
+    "series": "tables.series.series",
     "temporal_order": "synthetic.temporal_order.temporal_order",
+    "text": "text.text",
 }
 
 
