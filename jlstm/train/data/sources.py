@@ -104,11 +104,11 @@ _WORDS = {
 }
 
 
-def _members(hint: Any) -> tuple[Any, ...]:
+def _members(hint: Any) -> list[Any]:
     """The types of a union, without None, which TOML does not have."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return tuple(one for one in typing.get_args(hint) if one is not types.NoneType)
-    return (hint,)
+        return [one for one in typing.get_args(hint) if one is not types.NoneType]
+    return [hint]
 
 
 def _fits(value: Any, hint: Any) -> bool:
