@@ -142,11 +142,12 @@ RANKS = {
         ),
     ],
     "train/data/tables": [
-        ("columns", "options", "scaling"),
+        ("array_checks", "columns", "options", "scaling"),
         ("csv_file", "parquet_file", "ragged"),
         ("table",),
-        ("classes", "series"),
-        ("sequences",),
+        ("arrays", "classes", "series"),
+        ("new", "sequences"),
+        ("predictions",),
     ],
     "train/tasks": [
         ("task",),

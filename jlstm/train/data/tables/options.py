@@ -47,6 +47,22 @@ def share(what: str, value: Any) -> float | int:
     return int(validation.number(what, validation.integer(what, value), low=0, below=2**31))
 
 
+def share_or(what: str, value: Any, usual: float, given: str) -> float | int:
+    """`value` as a share; `usual` for None, or 0 if the part is `given` by something else.
+
+    Raises:
+      ValueError: both are there.
+    """
+    if value is not None and given:
+        raise ValueError(
+            f"{what} = {validation.shown(value)} and {given} are both given; leave out {what}: "
+            f"{given} is the whole part"
+        )
+    if value is None:
+        return 0 if given else usual
+    return share(what, value)
+
+
 def count(share: float | int, whole: int) -> int:
     """How many of `whole` a share is: a fraction is rounded.
 

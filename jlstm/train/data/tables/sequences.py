@@ -10,8 +10,6 @@ from jlstm.train.data.tables import classes, options, ragged, scaling, table
 from jlstm.train.data.tables.scaling import Scaling
 from jlstm.train.data.tables.table import Table
 
-_SHARES = {"valid": 0.1, "test": 0.2}
-
 
 class _Columns(NamedTuple):
     sequence: str
@@ -87,7 +85,10 @@ def sequences(
     validation.number("seed", validation.integer("seed", seed), low=0, below=2**32)
     file = options.path("file", file)
     files = {"valid": valid_file, "test": test_file}
-    shares = _shares({"valid": valid, "test": test}, files)
+    shares = {
+        "valid": options.share_or("valid", valid, 0.1, "valid_file" if valid_file else ""),
+        "test": options.share_or("test", test, 0.2, "test_file" if test_file else ""),
+    }
     with validation.plain_errors(file):
         rows = _read(file, columns)
         names = classes.names(rows.labels.texts) if rows.labels else ()
@@ -111,22 +112,6 @@ def sequences(
     train = splits["train"]
     assert train is not None
     return Data(train, splits["valid"], splits["test"], _meaning(columns, names, fitted))
-
-
-def _shares(
-    given: dict[str, float | int | None], files: dict[str, str | None]
-) -> dict[str, float | int]:
-    """How much is drawn for validation and testing."""
-    shares = {}
-    for part, share in given.items():
-        if share is not None and files[part] is not None:
-            raise ValueError(
-                f"{part} = {share} and {part}_file are both given; leave out {part}: the file is "
-                "the whole part"
-            )
-        usual = _SHARES[part] if files[part] is None else 0
-        shares[part] = usual if share is None else options.share(part, share)
-    return shares
 
 
 def _read(path: str, columns: _Columns) -> Table:

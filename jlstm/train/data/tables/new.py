@@ -1,0 +1,104 @@
+"""New sequences for a trained model to predict from."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jlstm import validation
+from jlstm.train.data.split import Meaning
+from jlstm.train.data.tables import array_checks, arrays, options, ragged, table
+from jlstm.train.data.tables.scaling import Scaling
+
+
+class New(NamedTuple):
+    """Sequences to predict from.
+
+    Attributes:
+      xs: normalised float32 [N, T, features], or tokens int32 [N, T], padded with 0.
+      lengths: int32 [N]. None: all have T steps.
+      names: what the sequences are called in the file, or their numbers from 0.
+      column: the column that names them, or "sequence".
+    """
+
+    xs: np.ndarray
+    lengths: np.ndarray | None
+    names: tuple[str, ...]
+    column: str
+
+
+def read(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: Meaning) -> New:
+    """Reads a file of new sequences for a model.
+
+    A table needs the input columns of the training data, and the columns that tell apart and order
+    its rows. It needs no labels and no targets. Of a series, the last `history` rows are taken. An
+    .npz file needs `xs`, and `lengths` if sequences are padded.
+
+    Args:
+      path: the file.
+      data: the table [data] that the model was trained with.
+      meaning: what the training data meant, with its normalisation.
+
+    Raises:
+      ImportError: a Parquet file, and pyarrow is not installed.
+      ValueError: the file is not as expected. The message has the row.
+    """
+    with validation.plain_errors(path):
+        if pathlib.Path(path).suffix.lower() == ".npz":
+            return _arrays(path, meaning)
+        source = data.get("source")
+        if source == "series":
+            return _series(path, data, meaning)
+        if source == "sequences":
+            return _sequences(path, data, meaning)
+        raise ValueError(
+            f"a model that was trained on {validation.shown(source)} reads new sequences from the "
+            f"arrays xs and lengths of an .npz file; got {path}"
+        )
+
+
+def _series(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: Meaning) -> New:
+    column = options.optional_column("series", data.get("series"))
+    history = validation.size("history", data.get("history"))
+    rows = table.read(
+        path,
+        meaning.inputs,
+        group=column,
+        time=options.optional_column("time", data.get("time")),
+    )
+    for name, n in zip(rows.groups, np.diff(rows.bounds), strict=True):
+        if n < history:
+            whose = f"series {validation.shown(name)}" if name else "the file"
+            raise ValueError(
+                f"{whose} has {n} rows, but the model forecasts from the last {history}; add "
+                "earlier rows"
+            )
+    values = table.normalised(rows, _scaling(meaning), meaning.inputs)
+    xs = np.stack([values[end - history : end] for end in rows.bounds[1:]])
+    return New(xs, None, rows.groups if column else ("0",), column or "sequence")
+
+
+def _sequences(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: Meaning) -> New:
+    column = options.column("sequence", data.get("sequence"))
+    rows = table.read(
+        path,
+        meaning.inputs,
+        group=column,
+        time=options.optional_column("time", data.get("time")),
+    )
+    ragged.require_alike(rows.bounds, rows.groups, 4 * len(meaning.inputs))
+    values = table.normalised(rows, _scaling(meaning), meaning.inputs)
+    xs, lengths = ragged.padded(values, rows.bounds, np.arange(len(rows.groups)))
+    return New(xs, lengths if (lengths != xs.shape[1]).any() else None, rows.groups, column)
+
+
+def _arrays(path: str | os.PathLike[str], meaning: Meaning) -> New:
+    xs, lengths = array_checks.inputs(array_checks.read(path, ("xs",)), "")
+    xs = arrays.normalised_inputs(xs, lengths, meaning, "xs")
+    return New(xs, lengths, tuple(map(str, range(len(xs)))), "sequence")
+
+
+def _scaling(meaning: Meaning) -> Scaling:
+    return Scaling(np.array(meaning.input_mean), np.array(meaning.input_scale))
