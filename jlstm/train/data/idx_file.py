@@ -59,7 +59,7 @@ def _read(path: str | os.PathLike[str], file, axes: int, most: int) -> np.ndarra
         )
     if count > _LARGEST:
         raise ValueError(f"{path}: has {count} values; expected at most {_LARGEST}")
-    values = np.empty(count, np.uint8)
+    values = bytearray(count)
     held = 0
     while held < count and (got := file.readinto(memoryview(values)[held:])):
         held += got
@@ -68,4 +68,4 @@ def _read(path: str | os.PathLike[str], file, axes: int, most: int) -> np.ndarra
             f"{path}: its header says {' x '.join(map(str, shape))} values, but the file has "
             f"{'more' if held == count else held}. It is damaged or cut off."
         )
-    return values.reshape(shape)
+    return np.frombuffer(values, np.uint8).reshape(shape)

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from jlstm.train.data.split import Data, Meaning, Stream
 
 _LARGEST = 1 << 30  # bytes of a file; their tokens take four times as much
 _LEVELS = ("characters", "bytes")
+_Words = TypeVar("_Words", str, bytes)
 
 
 def text(*, path: str, level: str = "characters", valid: float = 0.05, test: float = 0.05) -> Data:
@@ -71,40 +73,38 @@ def _parts(path: str, content: bytes, level: str, valid: float, test: float) -> 
     validation.number("test", test, low=0, below=1)
     if not content:
         raise ValueError(f"{path}: the file is empty; expected text")
-    words = content if level == "bytes" else _characters(path, content)
-    n = len(words)
-    for_valid, for_test = int(n * valid), int(n * test)
-    begins = n - for_valid - for_test, n - for_test
-    for name, fraction, count in (
-        ("train", 1 - valid - test, begins[0]),
-        ("valid", valid, for_valid),
-        ("test", test, for_test),
-    ):
-        if count < 2 and (fraction or name == "train"):
-            raise ValueError(
-                f"{path}: the {name} part would have {max(count, 0)} of {n} {level}; expected at "
-                f"least 2. Change the fractions valid = {valid:g} and test = {test:g}, or take a "
-                "longer text"
-            )
-    pieces = words[: begins[0]], words[begins[0] : begins[1]], words[begins[1] :]
-    if isinstance(words, bytes):
+    if level == "bytes":
         known = vocabulary.BYTES
-        streams = [Stream(np.frombuffer(p, np.uint8).astype("int32")) for p in pieces]
+        parts = _cut(path, content, level, valid, test)
+        tokens = [np.frombuffer(part, np.uint8).astype("int32") for part in parts]
     else:
-        known = vocabulary.characters(pieces[0])
-        _warn_of_unknown(path, pieces, known)
-        streams = [Stream(vocabulary.encode(piece, known)) for piece in pieces]
-    return Data(
-        streams[0],
-        streams[1] if for_valid else None,
-        streams[2] if for_test else None,
-        Meaning(vocabulary=known),
-    )
+        parts = _cut(path, _characters(path, content), level, valid, test)
+        known = vocabulary.characters(parts[0])
+        _warn_of_unknown(path, "".join(parts[1:]), known)
+        tokens = [vocabulary.encode(part, known) for part in parts]
+    streams = [Stream(one) if len(one) else None for one in tokens]
+    return Data(Stream(tokens[0]), *streams[1:], meaning=Meaning(vocabulary=known))
+
+
+def _cut(path: str, words: _Words, level: str, valid: float, test: float) -> list[_Words]:
+    """The three parts, in the order of `Data`."""
+    n = len(words)
+    sizes = {"valid": int(n * valid), "test": int(n * test)}
+    sizes = {"train": n - sum(sizes.values()), **sizes}
+    for name, asked in (("train", True), ("valid", valid), ("test", test)):
+        if asked and sizes[name] < 2:
+            raise ValueError(
+                f"{path}: the {name} part would have {max(sizes[name], 0)} of {n} {level}; "
+                f"expected at least 2. Change the fractions valid = {valid:g} and test = {test:g}, "
+                "or take a longer text"
+            )
+    first, second = sizes["train"], sizes["train"] + sizes["valid"]
+    return [words[:first], words[first:second], words[second:]]
 
 
 def _characters(path: str, content: bytes) -> str:
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8").removeprefix("\N{BYTE ORDER MARK}")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(
@@ -113,13 +113,13 @@ def _characters(path: str, content: bytes) -> str:
         ) from None
 
 
-def _warn_of_unknown(path: str, pieces: tuple[str, ...], known: tuple[str, ...]) -> None:
-    """A warning that counts the characters which the training part does not have."""
-    unknown = sorted(set("".join(pieces[1:])) - set(known))
+def _warn_of_unknown(path: str, text: str, known: tuple[str, ...]) -> None:
+    """Warns of characters of the validation and test parts that are not in the vocabulary."""
+    unknown = sorted(set(text) - set(known))
     if unknown:
-        count = sum(piece.count(one) for piece in pieces[1:] for one in unknown)
         warnings.warn(
-            f"{path}: {count} characters after the training part do not occur in it and count as "
-            f"unknown (U+FFFD): {validation.some([ascii(one) for one in unknown])}",
+            f"{path}: {sum(map(text.count, unknown))} characters after the training part do not "
+            "occur in it and count as unknown (U+FFFD): "
+            f"{validation.some([ascii(one) for one in unknown])}",
             stacklevel=4,
         )

@@ -65,6 +65,7 @@ def test_a_mark_of_utf_8_is_no_text(tmp_path):
     [
         (b"", {}, "the file is empty"),
         (b"good\nb\xe4d", {}, "line 2: byte 6 of the file, 0xe4, is not UTF-8.*level = 'bytes'"),
+        (b"\xef\xbb\xbfb\xe4d", {}, "line 1: byte 4 of the file, 0xe4, is not UTF-8"),
         (b"abcdefghij", {}, "the valid part would have 0 of 10 characters; expected at least 2"),
         (b"abcdefghij", {"valid": 0, "test": 0.1}, "the test part would have 1 of 10"),
         (b"abcdefghij", {"valid": 0.5, "test": 0.5}, "the train part would have 0 of 10"),
