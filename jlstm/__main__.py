@@ -7,6 +7,7 @@ import sys
 NEEDED = {
     "flax": "flax",
     "optax": "optax",
+    "orbax": "orbax.checkpoint",
     "rich": "rich",
     "scikit-learn": "sklearn",
     "tyro": "tyro",

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from jlstm import stopping, validation
+from jlstm.files import writing
 
 # The environment variable that lets errors through as tracebacks.
 TRACEBACK = "JLSTM_TRACEBACK"
@@ -114,9 +115,11 @@ class Convert:
 
     The extension tells the format:
     - jlstm: .safetensors
-    - torch: .pt, .pth, .ckpt or .bin (a state dict); .safetensors with --from or --to torch
+    - torch: .pt or .pth (a state dict); .safetensors with --from or --to torch
+    - torch, to read only: .ckpt, .bin
     - keras: .keras or .weights.h5
-    - keras, to read only: other .h5 files, a TensorFlow 2 checkpoint, the folder of a SavedModel
+    - keras, to read only: other .h5 and .hdf5 files, a TensorFlow 2 checkpoint, the folder of a
+      SavedModel
     - onnx: .onnx
     - tensorflow: .npz (arrays by variable name)
     - tensorflow, to read only: a TensorFlow 1 checkpoint (.index, or the path without it; V1 files)
@@ -222,7 +225,8 @@ def _said(error: Exception) -> str:
     An error that this library did not raise itself may be its fault, so the line says how to see
     where it arose.
     """
-    said = " ".join(str(error).split("\n"))
+    words = writing.told(error) if isinstance(error, OSError) else str(error)
+    said = " ".join(words.split("\n"))
     if not _expected(error):
         full = isinstance(error, MemoryError) or re.search("RESOURCE_EXHAUSTED|Out of memory", said)
         kind = type(error).__name__

@@ -79,7 +79,7 @@ RANKS = {
         ("needs", "protobuf", "report", "sources"),
         ("sides",),
         ("tensorflow",),
-        ("cudnn", "equinox", "flax", "haiku", "keras", "onnx", "torch"),
+        ("cudnn", "equinox", "flax", "formats", "haiku", "keras", "onnx", "torch"),
         ("command", "linen", "nnx"),
     ],
     "interop/keras": [

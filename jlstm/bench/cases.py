@@ -11,9 +11,9 @@ from jlstm.files import config_toml
 
 MODES = ("forward", "training", "step", "compile")
 # A saved network may have some 1500 layers. The layers of all cases of a suite are built at once.
-MOST_LAYERS, # Tables of a config that `jlstm train` reads.
+MOST_LAYERS, _MOST_IN_SUITE = 1500, 5000
+# Tables of a config that `jlstm train` reads.
 _OF_TRAINING = ("data", "task", "optimizer", "train", "mesh")
-_MOST_IN_SUITE = 1500, 5000
 # With fewer operations than this, dispatch is a large part of a call, so a null call is timed too.
 SMALL = 100_000_000
 _LONGEST_NAME = 100  # characters

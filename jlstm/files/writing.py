@@ -75,6 +75,18 @@ def require_apart(source: pathlib.Path, out: pathlib.Path, what: str) -> None:
         raise ValueError(f"{source} would be replaced by {what}; choose another output file")
 
 
+def told(error: OSError) -> str:
+    """An error that has a path, as of `write_by`, as a sentence that begins with the path.
+
+    >>> told(FileNotFoundError(2, "No such file or directory", "a.txt"))
+    'a.txt: No such file or directory'
+    """
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    writes = "cannot write " * error.strerror.startswith(_CANNOT)
+    return f"{writes}{os.fsdecode(error.filename)}: {reason(error)}"
+
+
 def reason(error: OSError) -> str:
     """Why a file could not be written, without its path."""
     return (error.strerror or str(error)).removeprefix(_CANNOT)
@@ -87,15 +99,15 @@ def _written(
     """A complete temporary file, and the place it is for; None for a pipe or a device."""
     require_name(path)
     if os.path.isdir(path):
-        raise IsADirectoryError(
-            f"cannot write {path}: it is a folder; pass the name of a file in it"
-        )
+        words = f"{_CANNOT}it is a folder; pass the name of a file in it"
+        raise IsADirectoryError(errno.EISDIR, words, os.fspath(path))
     with _errors_naming(path):
         streams = os.path.exists(path) and not os.path.isfile(path)
         place = None if streams else pathlib.Path(os.path.realpath(path))
         if place is not None and place.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         folder = pathlib.Path(tempfile.gettempdir()) if place is None else place.parent
+        _require_folder(folder)
         before = _replaceable(place) if place is not None and place.exists() else None
         beside = folder / temporary.name(ending)
         try:
@@ -137,6 +149,20 @@ def _errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
             raise OSError(f"cannot write {os.fspath(path)}: {error}") from None
         words = f"{_CANNOT}{error.strerror}"
         raise type(error)(error.errno, words, os.fspath(path)) from None
+
+
+def _require_folder(folder: pathlib.Path) -> None:
+    """An OSError that says which folder a file is to be created in, if there is none."""
+    try:
+        known = stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            errno.ENOENT, f"the folder {folder} does not exist; make it, or choose another name"
+        ) from None
+    if not known:
+        raise NotADirectoryError(
+            errno.ENOTDIR, f"{folder} is a file, not a folder; choose another name"
+        )
 
 
 def _create(path: pathlib.Path, mode: int) -> os.stat_result:

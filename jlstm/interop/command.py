@@ -2,7 +2,6 @@
 
 import io
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -10,26 +9,11 @@ import numpy as np
 from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import models, writing
-from jlstm.interop import keras, needs, onnx, tensorflow, torch
+from jlstm.interop import formats, keras, needs, onnx, tensorflow, torch
 from jlstm.interop.keras import archive
 from jlstm.interop.report import Report
-from jlstm.interop.tensorflow import checkpoint
 from jlstm.params import Params
 from jlstm.terminal import say
-
-KINDS = ("jlstm", "keras", "onnx", "tensorflow", "torch")
-_ENDINGS = {
-    ".safetensors": "jlstm",
-    ".keras": "keras",
-    ".h5": "keras",
-    ".hdf5": "keras",
-    ".onnx": "onnx",
-    ".index": "tensorflow",
-    ".npz": "tensorflow",
-    ".pt": "torch",
-    ".pth": "torch",
-}
-_OF_TORCH = (".ckpt", ".bin")  # of Lightning and Hugging Face; others use them too
 
 _OPTIONS = {"prefix": "torch", "node": "onnx", "layer": "keras"} | dict.fromkeys(
     ("scope", "forget_bias", "cell_clip", "projection_clip", "activation"), "tensorflow"
@@ -51,18 +35,20 @@ def convert(
     Args:
       source, out: the files. Their extensions tell their formats unless `from_` and `to` do. If
         `out` exists, it is replaced, and the output says so.
-      from_, to: one of KINDS.
+      from_, to: one of formats.FORMATS.
       network_only: leave out further arrays of a jlstm file, such as the readout of `jlstm train`.
         Otherwise a jlstm file becomes an equal jlstm file, and other formats raise ValueError.
       options: `prefix` of `from_torch`, `node` of `from_onnx`, `layer` of `from_keras`,
         and all options of `from_tensorflow`. None has the same effect as leaving the option out.
 
     Raises:
-      TypeError, ValueError: an extension is not known, a file cannot be read, or the other format
-        does not support the network or the further arrays, or source and out are the same file.
-      OSError: `out` cannot be written. This is found before the work.
+      TypeError, ValueError: an extension is not known, files of the extension of `out` are only
+        read, a file cannot be read, or the other format does not support the network or the further
+        arrays, or source and out are the same file.
+      OSError: `out` cannot be written. This, and what its extension tells, is found before the
+        source is read.
     """
-    read, written = _kind("from", from_, source), _kind("to", to, out)
+    read, written = formats.of_source(from_, source), formats.of_output(to, out)
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if _OPTIONS[name] != read:
@@ -113,24 +99,6 @@ def _require_apart(source: pathlib.Path, read: str, out: pathlib.Path, written: 
         writing.require_apart(source, out, what)
 
 
-def _kind(which: str, given: str | None, path: pathlib.Path) -> str:
-    if given is not None:
-        return validation.known_name(f"--{which}", given, KINDS)
-    if which == "from" and tensorflow.holds_objects(path):
-        return "keras"  # of Keras are the layers in checkpoints of TensorFlow 2
-    for ending, kind in _ENDINGS.items():
-        if path.name.lower().endswith(ending):
-            return kind
-    if checkpoint.exists(path):
-        return "tensorflow"
-    if path.suffix.lower() in _OF_TORCH and path.is_file() and zipfile.is_zipfile(path):
-        return "torch"
-    raise ValueError(
-        f"{path}: its extension does not tell its format; known are {', '.join(_ENDINGS)}; "
-        f"otherwise give the format by --{which}, one of {KINDS}"
-    )
-
-
 def _read(
     path: pathlib.Path, kind: str, report: Report, options: dict[str, Any]
 ) -> tuple[Config, Params]:
@@ -163,11 +131,6 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
     if kind == "keras":
         made: Any = keras.to_keras(config, params, report=report)
         weights = path.name.lower().endswith(".weights.h5")
-        if path.suffix.lower() in (".h5", ".hdf5") and not weights:
-            raise ValueError(
-                f"{path}: older .h5 files of Keras are read but not written; choose an output file "
-                "with the extension .keras or .weights.h5"
-            )
         if weights:
             return writing.write_by(path, made.save_weights, ".weights.h5")
 
@@ -176,11 +139,6 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
             archive.make_repeatable(beside)
 
         return writing.write_by(path, save, ".keras")
-    if not path.name.lower().endswith(".npz"):
-        raise ValueError(
-            f"{path}: TensorFlow checkpoints are read but not written; choose an output file with "
-            "the extension .npz, which holds arrays by variable name"
-        )
     made = tensorflow.to_tensorflow(config, params, report=report)
     for name, array in made.items():
         if array.dtype.kind not in "fiu":

@@ -44,8 +44,8 @@ def test_every_name_that_the_file_system_takes_can_be_written(tmp_path, name):
         ("a" * 256, OSError, "File name too long"),
         ("a\0b", ValueError, r"cannot write '.*a\\x00b': file names cannot hold"),
         ("a\ud800b", ValueError, r"cannot write '.*a\\ud800b': file names cannot hold"),
-        ("missing/model", FileNotFoundError, "No such file or directory"),
-        ("file/model", NotADirectoryError, "Not a directory"),
+        ("missing/model", FileNotFoundError, "the folder .*missing does not exist; make it"),
+        ("file/model", NotADirectoryError, "file is a file, not a folder"),
         ("folder", IsADirectoryError, "it is a folder"),
         ("loop", OSError, "Too many levels of symbolic links"),
         ("read-only", PermissionError, "the file is read-only"),
@@ -232,3 +232,10 @@ def test_processes_of_others_that_are_hidden_count_as_running(tmp_path, monkeypa
     monkeypatch.setattr(os, "kill", kill)
     temporary.remove_left_behind(tmp_path, 0)
     assert len(os.listdir(tmp_path)) == 1
+
+
+def test_errors_are_told_with_the_path_first(tmp_path):
+    with pytest.raises(OSError) as caught:
+        writing.write_bytes(tmp_path / "missing" / "a", b"")
+    assert writing.told(caught.value).startswith(f"cannot write {tmp_path}/missing/a: the folder ")
+    assert writing.told(OSError("of no path")) == "of no path"

@@ -56,6 +56,40 @@ def test_kinds_may_be_named(tmp_path):
         convert(tmp_path / "model", tmp_path / "other", "jlstm", "onx")
 
 
+def test_an_extension_that_does_not_tell_is_answered_by_what_the_bytes_tell(tmp_path):
+    config = Config.stack(5, [4])
+    jlstm.save(tmp_path / "model.safetensors", config, jlstm.init(jax.random.key(0), config))
+    for name, kind in (
+        ("jlstm", "jlstm"),
+        ("onnx", "onnx"),
+        ("torch", "torch"),
+        ("keras", "keras"),
+    ):
+        convert(tmp_path / "model.safetensors", tmp_path / name, to=kind)
+        with pytest.raises(ValueError, match=f"does not tell its format; .*; add --from {kind}$"):
+            convert(tmp_path / name, tmp_path / "b.safetensors")
+        convert(tmp_path / name, tmp_path / "b.safetensors", from_=kind)
+    (tmp_path / "damaged").write_bytes(bytes(100))
+    with pytest.raises(ValueError, match="otherwise give the format by --from, one of jlstm"):
+        convert(tmp_path / "damaged", tmp_path / "b.safetensors")
+    with pytest.raises(ValueError, match=r"cannot read .*missing: No such file"):
+        convert(tmp_path / "missing", tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("b.h5", r"older \.h5 files of Keras .* \.keras or \.weights\.h5"),
+        ("b.HDF5", r"older \.h5 files of Keras .* \.keras or \.weights\.h5"),
+        ("b.index", r"TensorFlow checkpoints .* \.npz"),
+    ],
+)
+def test_formats_that_are_only_read_are_refused_before_the_source_is_read(name, words, tmp_path):
+    with pytest.raises(ValueError, match=f"are read but not written; .*{words[-5:]}") as caught:
+        convert(tmp_path / "missing.safetensors", tmp_path / name)
+    caught.match(words)
+
+
 def test_one_of_several_networks_is_chosen(tmp_path):
     import torch
 
@@ -89,8 +123,13 @@ def test_files_of_torch_with_endings_that_others_use(name, tmp_path):
     convert(tmp_path / name, tmp_path / "b.safetensors")
     assert jlstm.load(tmp_path / "b.safetensors")[0].input_size == 5
     (tmp_path / name).write_bytes(b"something else")
-    with pytest.raises(ValueError, match="its extension does not tell"):
+    with pytest.raises(ValueError, match=r"does not tell its format; .*\.bin; it is a text"):
         convert(tmp_path / name, tmp_path / "b.safetensors")
+    words = (
+        r"does not tell its format \(\.(ckpt|bin) files are only read\); known are .*\.npz, \.pt, "
+    )
+    with pytest.raises(ValueError, match=words):
+        convert(tmp_path / "b.safetensors", tmp_path / name)
 
 
 @pytest.mark.parametrize("way", [["--{0}", "a", "--{0}", "b"], ["--{0}", "a", "b"]])
@@ -136,13 +175,19 @@ def test_bfloat16_becomes_what_npz_files_hold(tmp_path, capsys):
 def test_folders_are_refused_in_words(tmp_path):
     config = Config.stack(5, [4])
     jlstm.save(tmp_path / "a.safetensors", config, jlstm.init(jax.random.key(0), config))
-    with pytest.raises(ValueError, match="its extension does not tell"):
+    with pytest.raises(ValueError, match=f"{tmp_path} is a folder without a checkpoint"):
         convert(tmp_path, tmp_path / "b.pt")
     (tmp_path / "c.pt").mkdir()
-    with pytest.raises(IsADirectoryError, match=r"c\.pt: it is a folder"):
+    with pytest.raises(IsADirectoryError, match=r"cannot write it: it is a folder.*c\.pt"):
         convert(tmp_path / "a.safetensors", tmp_path / "c.pt")
-    with pytest.raises(FileNotFoundError, match=r"cannot write it.*missing/b\.pt"):
+    with pytest.raises(ValueError, match="it is a folder; pass the name of a file in it"):
+        convert(tmp_path / "a.safetensors", tmp_path)
+    words = r"cannot write it: the folder .*missing does not exist; make it.*missing/b\.pt"
+    with pytest.raises(FileNotFoundError, match=words):
         convert(tmp_path / "a.safetensors", tmp_path / "missing" / "b.pt")
+    words = r"cannot write it: .*a\.safetensors is a file, not a folder.*safetensors/b\.pt"
+    with pytest.raises(NotADirectoryError, match=words):
+        convert(tmp_path / "a.safetensors", tmp_path / "a.safetensors" / "b.pt")
 
 
 def test_a_second_run_says_what_it_replaces(tmp_path, capsys):
