@@ -1,6 +1,7 @@
 """Tables in CSV and Parquet: equal results, and errors that name the cell."""
 
 import datetime
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -135,6 +136,44 @@ def test_parquet_that_would_unpack_to_very_much(tmp_path):
     path = parquet(tmp_path, a=np.zeros(4_000_000))
     with pytest.raises(ValueError, match="its 4000000 rows would need 32000000 bytes of memory"):
         table.read(path, ["a"])
+
+
+def test_a_long_text_of_many_rows_is_held_once(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    text, rows = "x" * 200_000, 5000
+    who = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, 1] * (rows // 2)), ["y", text])
+    written = pyarrow.table({"a": np.arange(rows), "who": who})
+    parquet.write_table(written, tmp_path / "a.parquet", store_schema=False)
+    assert str(parquet.read_schema(tmp_path / "a.parquet").field("who").type) == "string"
+    before = pyarrow.default_memory_pool().max_memory()
+    tracemalloc.start()
+    read = table.read(tmp_path / "a.parquet", ["a"], group="who")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert read.groups == ("y", text) and read.bounds.tolist() == [0, rows // 2, rows]
+    assert peak < 1e8 and pyarrow.default_memory_pool().max_memory() - before < 1e8
+
+
+@pytest.mark.parametrize("kind", ["texts", "numbers", "coded"])
+def test_names_of_parquet(tmp_path, kind):
+    pyarrow = pytest.importorskip("pyarrow")
+    texts = ["3", "1", "3", "2"] * 40_000  # several batches
+    who = pyarrow.array(texts)
+    if kind == "numbers":
+        who = who.cast(pyarrow.int64())
+    if kind == "coded":  # with a text that no row has
+        codes = pyarrow.array(["1023".index(text) for text in texts])
+        who = pyarrow.DictionaryArray.from_arrays(codes, pyarrow.array([*"1023"]))
+    read = table.read(
+        parquet(tmp_path, a=np.random.default_rng(0).normal(size=160_000), who=who),
+        ["a"],
+        group="who",
+    )
+    assert read.groups == ("3", "1", "2")
+    assert np.diff(read.bounds).tolist() == [80_000, 40_000, 40_000]
+    assert read.rows[[0, 1, 80_000, 120_000]].tolist() == [2, 4, 3, 5]
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\xff" * 100 + b"PAR1"])

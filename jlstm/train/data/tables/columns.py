@@ -47,8 +47,19 @@ class NamesSoFar:
 
     def add(self, texts: Iterable[str]) -> None:
         """Appends rows."""
+        self.pieces.append(self._numbers(texts))
+
+    def add_coded(self, codes: np.ndarray, texts: list[str]) -> None:
+        """Appends rows of which each has one of `texts`."""
+        used, first = np.unique(codes, return_index=True)
+        used = used[np.argsort(first)]
+        table = np.zeros(len(texts), "int32")
+        table[used] = self._numbers(texts[n] for n in used)
+        self.pieces.append(table[codes])
+
+    def _numbers(self, texts: Iterable[str]) -> np.ndarray:
         codes = self.codes
-        self.pieces.append(np.array([codes.setdefault(t, len(codes)) for t in texts], "int32"))
+        return np.array([codes.setdefault(t, len(codes)) for t in texts], "int32")
 
     def names(self) -> Names:
         """All rows so far."""
