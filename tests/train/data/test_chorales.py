@@ -101,6 +101,8 @@ def test_a_step_is_four_tokens(package):
 def test_chorales_that_repeat_another_or_lack_a_voice_are_left_out(package):
     for n, soprano in enumerate(("C5", "E5", "E5", "G5")):
         (package / f"bwv{n}.xml").write_text(small(soprano))
+    octave_lower = small().replace("<octave>3", "<octave>2").replace("<octave>5", "<octave>4")
+    (package / "bwv6.xml").write_text(octave_lower)
     shifted = small("F5").replace("D</step>", "G</step>")  # not a transposition of the others
     (package / "bwv4.xml").write_text(shifted.replace("Bass", "Organ"))
     with zipfile.ZipFile(package / "bwv5.mxl", "w") as archive:
