@@ -32,30 +32,35 @@ def by_path(cells: list[Cell], *, known: bool = False) -> dict[str, dict[str, An
       known: whether that is the order of stacked cells. Otherwise their numbers must agree with it;
         cells whose numbers do not are separate layers.
     """
-    ways = {cell.names[:n] for cell in cells for n in range(len(cell.names)) if cell.names[n:]}
-    both = {
-        names
-        for names in ways
-        if all(
-            any(
-                cell.names[: len(names)] == names
-                and len(cell.names) > len(names)
-                and cell.names[len(names)].startswith(way)
-                for cell in cells
-            )
-            for way in ("forward_", "backward_")
-        )
-    }
+    forward, backward = (
+        {
+            cell.names[:n]
+            for cell in cells
+            for n, name in enumerate(cell.names)
+            if name[: len(way)] == way
+        }
+        for way in ("forward_", "backward_")
+    )
+    both = forward & backward
     numbers: dict[tuple[str, ...], list[tuple[str, int]]] = {}
     for cell in cells:
         numbers.setdefault(cell.names[:-1], []).append(numbered("".join(cell.names[-1:])))
-    above = {(cell.top, cell.names[:n]) for cell in cells for n in range(len(cell.names))}
+    rising = {
+        names: own == sorted(own) and len({name for name, _ in own}) == 1
+        for names, own in numbers.items()
+    }
+    known_cells = {(cell.top, cell.names) for cell in cells}
+    above = {
+        place
+        for cell in cells
+        for n in range(len(cell.names))
+        if (place := (cell.top, cell.names[:n])) in known_cells
+    }
     made: dict[str, dict[str, Any]] = {}
     for n, cell in enumerate(cells):
         names, end = list(cell.names), "cell"
-        beside = numbers[cell.names[:-1]]
-        rising = beside == sorted(beside) and len({name for name, _ in beside}) == 1
-        apart = any(map(_CELLS.fullmatch, names[-2:-1])) and not (known or rising)
+        in_order = known or rising[cell.names[:-1]]
+        apart = any(map(_CELLS.fullmatch, names[-2:-1])) and not in_order
         if not apart and names and _CELL.fullmatch(names[-1]):
             names.pop()
         if names and _CELLS.fullmatch(names[-1]):

@@ -13,8 +13,11 @@ from jlstm.interop.tensorflow import checkpoint
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _LISTED = re.compile(r"(?:.*/)?variables/\d+")  # variables that a SavedModel holds in a list
+_DIGITS = re.compile(r"0*([0-9]+)")
 _ASIDE_LISTS = re.compile(r"(?:.*/)?\w+_variables/\d+")  # of some of them, in any order
 _ASIDE = {"optimizer", "training", "save_counter", "seed_generator"}
+_DEEPEST = 24  # objects within each other; Keras writes some ten
+_MOST = 10_000  # layers and cells
 _RECURRENT = "recurrent_kernel"  # which every recurrent layer of Keras has
 
 
@@ -76,8 +79,12 @@ def _groups(
         aside = {*path.split("/"), names.get(name, "").partition("/")[0]} & _ASIDE
         if aside or "/." in path or _ASIDE_LISTS.fullmatch(path) or (names and name not in names):
             continue
+        if len(reached) + len(listed) > _MOST:
+            raise ValueError(f"{source} has more than {_MOST} layers; expected those of one model")
         by_list = not names or _LISTED.fullmatch(path)
         above, _, last = names.get(name, path).rpartition("/")
+        if max(above.count("/"), path.count("/")) > _DEEPEST:
+            raise ValueError(f"{source}: a variable is more than {_DEEPEST} objects deep")
         group = above if by_list else path.rpartition("/")[0]
         if by_list and not above:
             nameless.append(name)
@@ -113,6 +120,6 @@ def _layer(path: str) -> str:
     return cell["layer"] if cell else path
 
 
-def _natural(name: str) -> list[tuple[str, int]]:
-    """A key that sorts names by the numbers in them."""
-    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d{0,9})", name)]
+def _natural(name: str) -> str:
+    """A key that sorts names by the numbers in them: before a number stands how long it is."""
+    return _DIGITS.sub(lambda digits: chr(len(digits[1])) + digits[1], name)

@@ -35,7 +35,12 @@ def leaves(
     """
     layers: dict[str, dict[str, Sequence[Any]]] = {}
     odd: set[str] = set()  # layers with a cell that is none of Keras's
-    above = {path[:at] for path in cells for at, sign in enumerate(path) if sign == "/"}
+    above = {
+        path[:at]
+        for path in cells
+        for at, sign in enumerate(path)
+        if sign == "/" and path[:at] in cells
+    }
     for path in cells:
         inner = CELL.fullmatch(path)
         layer = inner["layer"] if inner else path

@@ -22,7 +22,7 @@ from jlstm.interop.protobuf import varint
 from jlstm.interop.tensorflow import checkpoint_v1, objects, table
 
 _TEXT = 7  # the dtype number of texts
-_MOST, _MOST_BYTES = 100_000, 1 << 24  # names, and bytes of all names
+_MOST, _MOST_BYTES = 100_000, 1 << 23  # names, and bytes of all names
 _MOST_AXES = 254  # as TensorFlow allows
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 9: "int64", 14: "bfloat16", 19: "float16"}
 

@@ -123,6 +123,28 @@ def long_names(path):
     path.write_bytes(table([block(records)]))
 
 
+def named(path, names):
+    """Variables without values."""
+    records = [record(b"", field(1, 1)), *(record(name, b"") for name in sorted(names))]
+    path.write_bytes(table([block(b"".join(records))]))
+    path.with_name(f"{path.stem}.data-00000-of-00001").write_bytes(b"0")
+
+
+def groups(start, end, count):
+    return lambda path: named(path, [start + b"%06d" % n + end for n in range(count)])
+
+
+KERAS = {
+    "groups": (groups(b"", b"/rnn/.ATTRIBUTES/VARIABLE_VALUE", 60_000), "more than 10000 layers"),
+    "siblings": (groups(b"a/", b"/recurrent_kernel", 9_000), "dtype number 0"),
+    "cells": (
+        groups(b"a/stacked_rnn_cells/lstm_cell_", b"/recurrent_kernel", 9_000),
+        "dtype number 0",
+    ),
+    "deep": (groups(b"a/" * 1_900, b"/recurrent_kernel", 1_000), "more than 24 objects deep"),
+    "ways": (groups(b"", b"/forward_a" * 20 + b"/recurrent_kernel", 9_000), "dtype number 0"),
+    "digits": (groups(b"1a" * 1_900, b"/recurrent_kernel", 1_000), "dtype number 0"),
+}
 CRAFTED = {
     "long_names": (long_names, ""),
     "repeated": (repeated, "lists a block twice"),

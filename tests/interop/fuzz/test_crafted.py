@@ -49,6 +49,18 @@ def test_crafted_files(ending, name, tmp_path):
     assert words in str(error)
 
 
+OF_KERAS = list(crafted_tensorflow.KERAS)
+
+
+@pytest.mark.parametrize("name", mostly_full(OF_KERAS, ["siblings", "deep"]))
+def test_crafted_checkpoints_of_keras(name, tmp_path):
+    pytest.importorskip("google_crc32c")
+    make, words = crafted_tensorflow.KERAS[name]
+    make(tmp_path / "crafted.index")
+    error = refused(from_keras, tmp_path / "crafted.index")
+    assert words in str(error)
+
+
 ENDINGS = (".safetensors", ".pt", ".npz", ".keras", ".h5", ".onnx", ".index")
 
 
