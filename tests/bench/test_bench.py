@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from jlstm import Config, Layer, cell
-from jlstm.bench import agreement, cases, command, compare, problem, records, tables, worker
+from jlstm.bench import agreement, command, compare, problem, records, tables, worker
 from jlstm.bench.cases import Case, Shape
 from jlstm.bench.contenders import CONTENDERS
 from jlstm.bench.peers import jax_program
@@ -217,15 +217,6 @@ def jax_leaves(made):
     return [made.xs, *(a for layer in made.layers for a in layer)]
 
 
-def test_operations_and_bytes_are_those_of_both_products():
-    # 2 operations a weight, 4 gates: (3+4)*16 + (4+5)*20 weights, 6 steps, 2 sequences.
-    weights = (3 + 4) * 16 + (4 + 5) * 20
-    assert CASE.flops("forward") == 2 * weights * 6 * 2
-    assert CASE.flops("training") == 3 * CASE.flops("forward")
-    assert CASE.flops("step") == CASE.flops("forward") // 6
-    assert CASE.bytes_moved("forward") == 4 * (weights + 6 * 2 * (3 + 5))
-
-
 def test_processors_are_pinned_and_given_back():
     before = os.sched_getaffinity(0)
     with worker.pinned(1):
@@ -344,57 +335,6 @@ def test_tables_fit_the_terminal(faulty, width):
 def test_tables_of_all_contenders_fit_the_terminal(everyone, shape, width):
     for outcome in everyone[0](shape).values():
         assert_table_fits(SHAPES[shape], outcome, width)
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.toml")), ids=lambda p: p.stem)
-def test_every_suite_is_readable_and_opens_with_its_command(path):
-    assert cases.from_file(path)
-    first = path.read_text().splitlines()[0]
-    command = "# jlstm bench" if path.stem == "quick" else f"# jlstm bench benchmarks/{path.name}"
-    assert first.removesuffix(" --compile-only --target v5e") == command
-
-
-def test_a_config_makes_a_case(tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text(
-        "[network]\ninput_size = 3\n[[network.layers]]\nhidden_size = 4\n[bench]\ntime_steps = 9\n"
-    )
-    assert cases.from_file(path) == (Case("mine", Config.stack(3, [4]), Shape(9)),)
-
-
-GOOD = {"name": '"a"', "input_size": "3", "hidden_size": "4"}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"name": None}, "lacks a name"),
-        ({"hidden_sise": "4"}, "hidden_sise"),
-        ({"hidden_size": None}, "either hidden_size or hidden_sizes"),
-        ({"hidden_sizes": "[4]"}, "either hidden_size or hidden_sizes"),
-        ({"directions": "[1, 2]"}, "directions"),
-        ({"modes": '["forwards"]'}, "forwards"),
-        ({"modes": '["step"]', "resets": "0.5"}, "neither lengths nor resets"),
-        ({"shortest": "1.5"}, "at most 1"),
-        ({"input_size": None}, "input_size"),
-    ],
-)
-def test_cases_that_make_no_sense_are_refused_by_name(tmp_path, change, message):
-    path = tmp_path / "suite.toml"
-    options = {key: value for key, value in (GOOD | change).items() if value is not None}
-    path.write_text("[[case]]\n" + "".join(f"{k} = {v}\n" for k, v in options.items()))
-    with pytest.raises(ValueError, match=message):
-        cases.from_file(path)
-
-
-def test_a_suite_of_very_many_layers_is_refused_before_they_are_built(tmp_path):
-    path = tmp_path / "suite.toml"
-    case = '[[case]]\nname = "{}"\ninput_size = 1\nhidden_size = 1\nlayers = {}\n'
-    path.write_text("".join(case.format(n, 1000) for n in range(5)))
-    assert len(cases.from_file(path)) == 5
-    path.write_text("".join(case.format(n, 1000) for n in range(10_000)))
-    with pytest.raises(ValueError, match=r"suite\.toml: the cases up to 5 have 6,000 layers"):
-        cases.from_file(path)
 
 
 def test_an_unknown_contender_is_refused_before_anything_runs():

@@ -7,7 +7,7 @@ import jlstm
 from jlstm.interop import Report, from_keras, from_tensorflow
 from jlstm.interop.command import convert
 from tests.interop.frameworks import assert_close, assert_same, run
-from tests.interop.test_keras_legacy import assert_holds, branches, distinct, weights_of
+from tests.interop.keras.test_legacy import assert_holds, branches, distinct, weights_of
 
 tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")

@@ -10,7 +10,7 @@ import jlstm
 from jlstm import Config
 from jlstm.interop import Report, from_onnx, to_onnx
 from tests.interop.frameworks import assert_close, assert_same
-from tests.interop.onnx_models import (
+from tests.interop.onnx.models import (
     FLOAT,
     INT32,
     INT64,

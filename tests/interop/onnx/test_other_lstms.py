@@ -10,7 +10,7 @@ import jlstm
 from jlstm import Config
 from jlstm.interop import Report, from_onnx, to_onnx
 from tests.interop.frameworks import assert_close
-from tests.interop.onnx_models import FLOAT, XS, handmade, helper, onnx, ort
+from tests.interop.onnx.models import FLOAT, XS, handmade, helper, onnx, ort
 
 
 def quantized(tmp_path, *, both, per_channel):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import jlstm
 from jlstm.interop import Report, from_onnx
 from tests.examples import examples
-from tests.interop.onnx_models import FLOAT, Graph, helper, ints
+from tests.interop.onnx.models import FLOAT, Graph, helper, ints
 
 SIZES = ((6, 2), (2, 6), (3, 3), (4, 1), (1, 5))  # of time and batch
 

@@ -5,7 +5,7 @@ import pytest
 
 from jlstm.interop import from_keras
 from tests.interop.frameworks import assert_close, run
-from tests.interop.test_keras_legacy import distinct
+from tests.interop.keras.test_legacy import distinct
 
 keras = pytest.importorskip("keras")
 tf_keras = pytest.importorskip("tf_keras")

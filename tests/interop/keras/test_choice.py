@@ -10,7 +10,7 @@ import jlstm
 from jlstm.interop import Report, from_keras
 from jlstm.interop.command import convert
 from tests.interop.frameworks import assert_close, assert_same, run
-from tests.interop.test_keras import distinct, lstm
+from tests.interop.keras.test_keras import distinct, lstm
 
 keras = pytest.importorskip("keras")
 pytest.importorskip("h5py")

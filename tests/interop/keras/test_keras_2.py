@@ -6,7 +6,7 @@ import pytest
 import jlstm
 from jlstm.interop import Report, from_keras
 from tests.interop.frameworks import assert_close, assert_same, run
-from tests.interop.test_keras_legacy import assert_holds, branches, distinct, weights_of
+from tests.interop.keras.test_legacy import assert_holds, branches, distinct, weights_of
 
 tf_keras = pytest.importorskip("tf_keras")
 L = tf_keras.layers
