@@ -64,6 +64,31 @@ def fields(data: Any, at: int, end: int) -> Iterator[Field]:
         at += size
 
 
+def values(message: Any) -> Iterator[tuple[int, Any]]:
+    """The number and the value of each field. For a field of bytes, the value is those bytes.
+
+    Raises:
+      ValueError, IndexError: the message is cut off or malformed.
+    """
+    for field in fields(message, 0, len(message)):
+        held = field.kind == BYTES
+        yield field.number, message[field.at : field.end] if held else field.value
+
+
+def contents(message: Any, number: int) -> Iterator[Any]:
+    """The bytes, often those of messages, in the fields with one number.
+
+    Raises:
+      ValueError, IndexError: the message is cut off or malformed.
+
+    >>> list(contents(as_bytes(3, b"a") + as_bytes(2, b"b") + as_bytes(3, b"c"), 3))
+    [b'a', b'c']
+    """
+    for found, value in values(message):
+        if found == number and not isinstance(value, int):
+            yield value
+
+
 def as_bytes(number: int, content: bytes) -> bytes:
     """The encoding of a field that holds bytes or another message."""
     return _varint(number << 3 | BYTES) + _varint(len(content)) + content

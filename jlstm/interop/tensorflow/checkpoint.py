@@ -18,7 +18,7 @@ import numpy as np
 
 from jlstm.files import contents, regular
 from jlstm.interop import protobuf
-from jlstm.interop.protobuf import varint
+from jlstm.interop.protobuf import values, varint
 from jlstm.interop.tensorflow import checkpoint_v1, objects, table
 
 _TEXT = 7  # the dtype number of texts
@@ -71,7 +71,7 @@ def read(
         entries = dict(_entries(_bytes(f"{prefix}.index")))
         if "" not in entries:
             raise ValueError("its index has no header")
-        shards = dict(_fields(entries.pop(""))).get(1, 1)
+        shards = dict(values(entries.pop(""))).get(1, 1)
     if objects.KEY in entries:
         if named is None:
             raise ValueError(
@@ -177,22 +177,15 @@ def _entries(index: bytes) -> Iterator[tuple[str, bytes]]:
                 yield key.decode(), bytes(value)
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The numbers and values of a message's fields."""
-    for field in protobuf.fields(message, 0, len(message)):
-        held = field.kind == protobuf.BYTES
-        yield field.number, message[field.at : field.end] if held else field.value
-
-
 def _entry(value: bytes) -> _Entry:
     entry = _Entry()
-    for field, given in _fields(value):
+    for field, given in values(value):
         match field, given:
             case 1, int():
                 entry = entry._replace(dtype=given)
             case 2, bytes():
-                found = itertools.islice(_fields(given), _MOST_AXES + 1)
-                dims = [dict(_fields(d)) for f, d in found if f == 2]  # type: ignore[arg-type]
+                found = itertools.islice(values(given), _MOST_AXES + 1)
+                dims = [dict(values(d)) for f, d in found if f == 2]
                 if len(dims) > _MOST_AXES:
                     raise ValueError(f"an array has more than {_MOST_AXES} axes")
                 entry = entry._replace(shape=tuple(int(d.get(1, 0)) for d in dims))

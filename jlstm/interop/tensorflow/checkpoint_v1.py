@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jlstm.interop import protobuf
-from jlstm.interop.protobuf import BYTES
+from jlstm.interop.protobuf import BYTES, contents, fields, values
 from jlstm.interop.tensorflow import table
 
 _LARGEST = 1 << 20  # bytes of the description; a variable takes some 60
@@ -82,7 +81,7 @@ def read(saved: Saved, names: Collection[str]) -> dict[str, np.ndarray]:
 
 def _variables(message: memoryview) -> Iterator[tuple[str, Variable]]:
     """The variables of the description: a SavedTensorSlices with a SavedTensorSliceMeta."""
-    found = (part for meta in _parts(message, 1) for part in _parts(meta, 1))
+    found = (part for meta in contents(message, 1) for part in contents(meta, 1))
     for count, part in enumerate(found):
         if count == _MOST:
             raise ValueError(f"it has more than {_MOST} variables")
@@ -92,34 +91,28 @@ def _variables(message: memoryview) -> Iterator[tuple[str, Variable]]:
 def _variable(message: memoryview) -> tuple[str, Variable]:
     """The name and the description of a variable: a SavedSliceMeta."""
     name, dtype, shape, slices = b"", 0, [], []
-    for field in protobuf.fields(message, 0, len(message)):
-        part = message[field.at : field.end]
-        if field.number == 1:
-            name = bytes(part)
-        elif field.number == 2:
-            shape = [_size(dim) for dim in itertools.islice(_parts(part, 2), _MOST_AXES + 1)]
-            if len(shape) > _MOST_AXES:
-                raise ValueError(f"a variable has more than {_MOST_AXES} axes")
-        elif field.number == 3:
-            dtype = field.value
-        elif field.number == 4:
-            slices.append(part)
+    for number, value in values(message):
+        match number, value:
+            case 1, memoryview():
+                name = bytes(value)
+            case 2, memoryview():
+                dims = itertools.islice(contents(value, 2), _MOST_AXES + 1)
+                shape = [_size(dim) for dim in dims]
+                if len(shape) > _MOST_AXES:
+                    raise ValueError(f"a variable has more than {_MOST_AXES} axes")
+            case 3, int():
+                dtype = value
+            case 4, memoryview():
+                slices.append(value)
     if not name:
         raise ValueError("it describes a variable without a name")
     # A slice has an extent per dimension. The extent of the whole dimension is empty.
-    whole = len(slices) == 1 and all(len(extent) == 0 for extent in _parts(slices[0], 1))
+    whole = len(slices) == 1 and all(len(extent) == 0 for extent in contents(slices[0], 1))
     return name.decode(), Variable(dtype, tuple(shape), whole)
 
 
 def _size(dim: memoryview) -> int:
-    return sum(f.value for f in protobuf.fields(dim, 0, len(dim)) if f.number == 1)
-
-
-def _parts(message: memoryview, number: int) -> Iterator[memoryview]:
-    """The contents of all fields of bytes with that number."""
-    for field in protobuf.fields(message, 0, len(message)):
-        if field.number == number and field.kind == BYTES:
-            yield message[field.at : field.end]
+    return sum(value for number, value in values(dim) if number == 1 and isinstance(value, int))
 
 
 def _key(name: str, dims: int) -> bytes:
@@ -148,8 +141,8 @@ def _array(name: str, variable: Variable, message: memoryview) -> np.ndarray:
 
 def _part(name: str, message: memoryview, number: int) -> memoryview:
     """The content of the only field of a message with that number."""
-    fields = list(itertools.islice(protobuf.fields(message, 0, len(message)), _MOST_FIELDS))
-    found = [field for field in fields if field.number == number and field.kind == BYTES]
-    if len(found) != 1 or fields[-1].end != len(message):
+    first = list(itertools.islice(fields(message, 0, len(message)), _MOST_FIELDS))
+    found = [field for field in first if field.number == number and field.kind == BYTES]
+    if len(found) != 1 or first[-1].end != len(message):
         raise ValueError(f"the values of {name} are not stored as TensorFlow does")
     return message[found[0].at : found[0].end]

@@ -18,22 +18,9 @@ def variables(graph: bytes) -> dict[str, str]:
       ValueError, IndexError: the bytes are not such a graph.
     """
     found = {}
-    for node in _messages(graph, 1):
-        for attribute in _messages(node, 2):
-            texts = {
-                field.number: attribute[field.at : field.end]
-                for field in protobuf.fields(attribute, 0, len(attribute))
-                if field.kind == protobuf.BYTES
-            }
+    for node in protobuf.contents(graph, 1):
+        for attribute in protobuf.contents(node, 2):
+            texts = {n: text for n, text in protobuf.values(attribute) if isinstance(text, bytes)}
             if texts.get(1) == b"VARIABLE_VALUE" and 3 in texts:
                 found[texts[3].decode()] = texts.get(2, b"").decode()
     return found
-
-
-def _messages(message: bytes, number: int) -> list[bytes]:
-    """The messages in the fields of one number."""
-    return [
-        message[field.at : field.end]
-        for field in protobuf.fields(message, 0, len(message))
-        if field.number == number and field.kind == protobuf.BYTES
-    ]
