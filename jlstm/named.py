@@ -57,12 +57,10 @@ def params_from_dict(config: Config, tree: Any) -> Params:
             raise ValueError(f"the tree holds {name} twice, under keys that read the same")
         found[name] = leaf
     expected = named(shapes := shaped(config))
-    if found.keys() != expected.keys():
-        missing, surplus = expected.keys() - found, found.keys() - expected
+    if differs := validation.difference(found, expected):
         raise ValueError(
-            "the tree does not hold the parameters of the config; missing: "
-            f"{validation.some(missing)}; not expected: {validation.some(surplus)}"
-            f"{_place(surplus)}"
+            f"the tree does not hold the parameters of the config; {differs}"
+            f"{_place(found.keys() - expected)}"
         )
     for name, wanted in expected.items():
         shape = np.shape(found[name])

@@ -85,6 +85,18 @@ def some(names: Collection[str]) -> str:
     return first if len(names) <= 8 else f"{first} and {len(names) - 8} more"
 
 
+def difference(found: Collection[str], expected: Collection[str]) -> str:
+    """Which names are missing and which are not expected; empty if none.
+
+    >>> difference(["b", "c"], ["a", "b"])
+    'missing: a; not expected: c'
+    """
+    missing, surplus = set(expected) - set(found), set(found) - set(expected)
+    if not missing and not surplus:
+        return ""
+    return f"missing: {some(missing)}; not expected: {some(surplus)}"
+
+
 def known_name(what: str, value: Any, known: Collection[str]) -> str:
     """`value` if it is one of the `known` names; otherwise a ValueError suggests the nearest."""
     if not isinstance(value, str):

@@ -82,11 +82,11 @@ def _readout(path: pathlib.Path, config: Config) -> tuple[jax.Array, jax.Array] 
     names = models.extra_names(path)
     if not names:
         return None
-    if set(names) != set(readouts.NAMES):
+    if differs := validation.difference(names, readouts.NAMES):
         raise ValueError(
             f"{path} also holds {validation.some(names)}, which is not the readout of a model that "
-            f"`jlstm train` saved ({', '.join(readouts.NAMES)}); add --network-only to export the "
-            "network without it"
+            f"`jlstm train` saved ({differs}); add --network-only to export the network without "
+            "it"
         )
     extra = models.load_extra(path)
     w, b = (extra[name] for name in readouts.NAMES)

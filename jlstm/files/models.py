@@ -115,12 +115,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
                 f"{len(config.layers)} layers, each of which needs at least two"
             )
         expected = named(shapes := shaped(config))
-        if found != set(expected):
-            missing, surplus = set(expected) - found, found - set(expected)
-            raise ValueError(
-                f"{path} does not hold the tensors that its config needs; missing: "
-                f"{validation.some(missing)}; not expected: {validation.some(surplus)}"
-            )
+        if differs := validation.difference(found, expected):
+            raise ValueError(f"{path} does not hold the tensors that its config needs; {differs}")
         for name, wanted in expected.items():
             shape, dtype = tensor_file.described(file, name)
             if (shape, dtype) != (wanted.shape, wanted.dtype):
