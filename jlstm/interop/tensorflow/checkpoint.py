@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from jlstm.files import contents, regular
-from jlstm.interop import protobuf
 from jlstm.interop.protobuf import values, varint
 from jlstm.interop.tensorflow import checkpoint_v1, objects, table
 
