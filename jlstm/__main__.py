@@ -7,7 +7,7 @@ import sys
 NEEDED = {
     "flax": "flax",
     "optax": "optax",
-    "orbax": "orbax.checkpoint",
+    "orbax-checkpoint": "orbax",
     "rich": "rich",
     "scikit-learn": "sklearn",
     "tyro": "tyro",

@@ -325,7 +325,7 @@ def test_the_command_says_what_to_install():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 2 and not run.stdout
     assert run.stderr == (
-        "jlstm: the command line needs flax, optax, rich, scikit-learn, tyro: "
+        "jlstm: the command line needs flax, optax, orbax-checkpoint, rich, scikit-learn, tyro: "
         "pip install 'jlstm[cli]', or from a checkout pip install '.[cli]'\n"
     )
 
