@@ -1,5 +1,7 @@
 """Chooses the LSTMs to read among the layers of a model."""
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,12 +85,13 @@ def parts(
                 f"{', '.join(layer)} were stacked in this order as you chose, whatever the model "
                 "computes between them"
             )
-    among = set(chosen)
+    among = functools.reduce(operator.or_, (1 << n for n in chosen))
     for n in chosen:
-        lower = sorted((leaves[n].sources & among) - {n})
+        lower = leaves[n].sources & among & ~(1 << n)
         if lower:
+            last = leaves[lower.bit_length() - 1]
             raise ValueError(
-                f"{leaves[n].name} gets its initial state from {leaves[lower[-1]].name}; one stack "
+                f"{leaves[n].name} gets its initial state from {last.name}; one stack "
                 "cannot do this: read them one at a time, and pass the state as the carry. "
                 + how(leaves[n].name)
             )

@@ -1,5 +1,7 @@
 """The layers of a serialised Keras model, nested models included, and how they are connected."""
 
+import functools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -16,10 +18,11 @@ class Leaf(NamedTuple):
 
     `name` is its path of names, such as "encoder/lstm". `below` is the position, in the list of all
     leaves, of the layer whose output it reads; None if it reads an input or if that is not known.
-    `fed` says that another layer computes its initial state, and `sources` are the positions of all
-    layers that take part in it. `repeated` says that the model applies it more than once. `within`
-    names the custom model or wrapper that holds it, which may compute anything around it. `wrapper`
-    is the kind of Keras's wrapper around it. `alias` is a second name for the layer.
+    `fed` says that another layer computes its initial state, and `sources` has a bit for the
+    position of each layer that takes part in it. `repeated` says that the model applies it more
+    than once. `within` names the custom model or wrapper that holds it, which may compute anything
+    around it. `wrapper` is the kind of Keras's wrapper around it. `alias` is a second name for the
+    layer.
     """
 
     name: str
@@ -30,7 +33,7 @@ class Leaf(NamedTuple):
     within: str = ""
     wrapper: str = ""
     repeated: bool = False
-    sources: frozenset[int] = frozenset()
+    sources: int = 0
     alias: str = ""
 
 
@@ -114,7 +117,8 @@ def _graph(
     """As `_walk`, for a model whose layers say what they read. {} means that this is unknown."""
     inputs, outputs = (list(_tensors(options.get(f"{way}_layers"))) for way in ("input", "output"))
     made: dict[Any, int | None] = {}
-    taken: dict[Any, frozenset[int]] = {}  # the positions of all leaves below a layer, and its own
+    # Bits for the positions of all leaves below a layer, and its own. Sets would take much memory.
+    taken: dict[Any, int] = {}
     for layer, place in zip(layers, places, strict=True):
         part = Part(layer, [])
         name = part.name
@@ -128,12 +132,12 @@ def _graph(
         repeated = isinstance(nodes, list) and len(nodes) > 1
         made[name] = None if repeated else output
         before, state = (
-            frozenset[int]().union(*(taken.get(tensor[0], ()) for tensor in tensors))
+            functools.reduce(operator.or_, (taken.get(tensor[0], 0) for tensor in tensors), 0)
             for tensors in (read, read[1:])
         )
         if isinstance(part.options.get("layers"), list):
             state = before  # any of the inputs of a nested model may be a state in it
-        taken[name] = before.union(range(start, len(found)))
+        taken[name] = before | (1 << len(found)) - (1 << start)
         found[start:] = [
             leaf._replace(
                 repeated=leaf.repeated or repeated,
@@ -151,13 +155,13 @@ def _tensors(value: Any) -> Iterator[tuple[str, Any, Any]]:
     Keras 3 writes {"keras_history": [layer, node, number]}; Keras 2 writes [layer, node, number,
     options].
     """
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name != "mask":
-                yield from _tensors(inner)
-    elif isinstance(value, (list, tuple)):
-        if len(value) in (3, 4) and isinstance(value[0], str) and type(value[1]) is int:
-            yield value[0], value[1], value[2]
-            value = value[3:]
-        for inner in value:
-            yield from _tensors(inner)
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [inner for name, inner in value.items() if name != "mask"][::-1]
+        elif isinstance(value, (list, tuple)):
+            if len(value) in (3, 4) and isinstance(value[0], str) and type(value[1]) is int:
+                yield value[0], value[1], value[2]
+                value = value[3:]
+            waiting += value[::-1]

@@ -12,7 +12,7 @@ import math
 import os
 import pathlib
 from collections.abc import Callable, Collection, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from jlstm.interop.tensorflow import checkpoint_v1, objects, table
 _TEXT = 7  # the dtype number of texts
 _MOST, _MOST_BYTES = 100_000, 1 << 23  # names, and bytes of all names
 _MOST_AXES = 254  # as TensorFlow allows
+_MOST_FIELDS = 16  # of a variable or of the header, which have at most seven
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 9: "int64", 14: "bfloat16", 19: "float16"}
 
 
@@ -70,7 +71,10 @@ def read(
         entries = dict(_entries(_bytes(f"{prefix}.index")))
         if "" not in entries:
             raise ValueError("its index has no header")
-        shards = dict(values(entries.pop(""))).get(1, 1)
+        header = dict(_fields(entries.pop("")))
+        shards = header.get(1, 1)
+        if header.get(2, 0) != 0:
+            raise ValueError("its numbers are big-endian; save it again on a machine that is not")
     if objects.KEY in entries:
         if named is None:
             raise ValueError(
@@ -165,6 +169,7 @@ def _prefix(path: pathlib.Path) -> str:
 def _entries(index: bytes) -> Iterator[tuple[str, bytes]]:
     whole = memoryview(index)
     count = taken = 0
+    last = None
     for _, handle in table.blocks(whole):
         for key, value in table.entries(whole, handle):
             count, taken = count + 1, taken + len(key)
@@ -172,22 +177,29 @@ def _entries(index: bytes) -> Iterator[tuple[str, bytes]]:
                 raise ValueError(
                     f"its index has more than {_MOST} names, or {_MOST_BYTES} bytes of names"
                 )
+            if last is not None and key <= last:
+                raise ValueError(f"its names are not in order, from {key!r:.80} on")
+            last = key
             if not key.startswith(b"\0"):  # such keys are binary, for slices of variables
                 yield key.decode(), bytes(value)
 
 
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """The numbers and values of a message's fields, which are few."""
+    for count, field in enumerate(values(message)):
+        if count == _MOST_FIELDS:
+            raise ValueError(f"a description in it has more than {_MOST_FIELDS} parts")
+        yield field
+
+
 def _entry(value: bytes) -> _Entry:
     entry = _Entry()
-    for field, given in values(value):
+    for field, given in _fields(value):
         match field, given:
             case 1, int():
                 entry = entry._replace(dtype=given)
             case 2, bytes():
-                found = itertools.islice(values(given), _MOST_AXES + 1)
-                dims = [dict(values(d)) for f, d in found if f == 2]
-                if len(dims) > _MOST_AXES:
-                    raise ValueError(f"an array has more than {_MOST_AXES} axes")
-                entry = entry._replace(shape=tuple(int(d.get(1, 0)) for d in dims))
+                entry = entry._replace(shape=_shape(given))
             case 3, int():
                 entry = entry._replace(shard=given)
             case 4, int():
@@ -197,8 +209,16 @@ def _entry(value: bytes) -> _Entry:
             case 6, int():
                 entry = entry._replace(checksum=given)
             case 7, _:
-                entry = entry._replace(sliced=True)
+                return entry._replace(sliced=True)  # which is refused; there may be many slices
     return entry
+
+
+def _shape(message: bytes) -> tuple[int, ...]:
+    found = list(itertools.islice(values(message), _MOST_AXES + 1))
+    if len(found) > _MOST_AXES:
+        raise ValueError(f"an array has more than {_MOST_AXES} axes")
+    dims = [dict(_fields(dim)) for number, dim in found if number == 2]
+    return tuple(int(dim.get(1, 0)) for dim in dims)
 
 
 def _array(name: str, entry: _Entry, data: np.ndarray) -> np.ndarray:

@@ -3,8 +3,11 @@
 The format comes from tensorflow/core/protobuf/trackable_object_graph.proto.
 """
 
+from collections.abc import Iterator
+
 from jlstm.interop import protobuf
 
+_MOST = 500_000  # fields; a variable has some 15
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the name under which a checkpoint holds the graph
 
 
@@ -15,12 +18,28 @@ def variables(graph: bytes) -> dict[str, str]:
     the variable. In its program, the same variable may be "lstm/lstm_cell/kernel".
 
     Raises:
-      ValueError, IndexError: the bytes are not such a graph.
+      ValueError, IndexError: the bytes are not such a graph, or have very many parts.
     """
     found = {}
-    for node in protobuf.contents(graph, 1):
-        for attribute in protobuf.contents(node, 2):
-            texts = {n: text for n, text in protobuf.values(attribute) if isinstance(text, bytes)}
+    left = [_MOST]
+    for _, node in _messages(graph, left, 1):
+        for _, attribute in _messages(node, left, 2):
+            texts = dict(_messages(attribute, left))
             if texts.get(1) == b"VARIABLE_VALUE" and 3 in texts:
                 found[texts[3].decode()] = texts.get(2, b"").decode()
     return found
+
+
+def _messages(
+    message: bytes, left: list[int], number: int | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """The numbers and the contents of fields of bytes: all, or those of one number.
+
+    `left` holds how many fields may still be read, of any kind.
+    """
+    for found, value in protobuf.values(message):
+        left[0] -= 1
+        if left[0] < 0:
+            raise ValueError(f"its object graph has more than {_MOST} parts")
+        if number in (None, found) and not isinstance(value, int):
+            yield found, value

@@ -83,7 +83,9 @@ def entries(table: memoryview, handle: bytes) -> Iterator[tuple[bytes, memoryvie
         taken += shared + own
         if taken > _SHARING * size:
             raise ValueError(f"the names in {size} bytes of its index would take {taken} bytes")
-        key = key[:shared] + bytes(block[at : at + own])
+        before, key = key, key[:shared] + bytes(block[at : at + own])
+        if count > 1 and key <= before:
+            raise ValueError(f"its names are not in order, from {key!r:.80} on")
         yield key, block[at + own : at + own + length]
         at += own + length
 

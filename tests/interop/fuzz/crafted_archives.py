@@ -28,8 +28,8 @@ def weights(units=UNITS, inputs=5):
     return made.getvalue()
 
 
-def keras(path, content, how=zipfile.ZIP_DEFLATED, units=UNITS):
-    config = {"class_name": "LSTM", "config": {"units": units, "name": "lstm"}}
+def keras(path, content, how=zipfile.ZIP_DEFLATED, units=UNITS, config=None):
+    config = config or {"class_name": "LSTM", "config": {"units": units, "name": "lstm"}}
     with zipfile.ZipFile(path, "w", how, compresslevel=1) as file:
         file.writestr("config.json", json.dumps(config))
         file.writestr("model.weights.h5", content)
@@ -37,6 +37,28 @@ def keras(path, content, how=zipfile.ZIP_DEFLATED, units=UNITS):
 
 def zeros_behind(path, size=390_000_000, units=UNITS):
     keras(path, weights(units) + bytes(size), units=units)
+
+
+def connected(path, layers):
+    config = {"name": "model", "layers": layers, "input_layers": [], "output_layers": []}
+    keras(path, weights(), config={"class_name": "Functional", "config": config})
+
+
+def layer(name, nodes):
+    return {"class_name": "a", "config": {"name": name}, "inbound_nodes": nodes}
+
+
+def chain(path):
+    """Each of 11000 layers reads the one before it, so the sum of all layers below is large."""
+    connected(path, [layer(f"{n}", [[[f"{n - 1}", 0, 0]]]) for n in range(11_000)])
+
+
+def deep_tensors(path):
+    """A layer reads 60000 tensors that lie in 400 lists."""
+    nodes = [["a", 0, 0]] * 60_000
+    for _ in range(400):
+        nodes = [nodes]
+    connected(path, [layer("b", nodes)])
 
 
 def claims_less(path):
@@ -82,6 +104,8 @@ KERAS = {
     ),
     "claims less": (claims_less, ""),
     "claims more": (claims_more, ""),
+    "chain": (chain, "has no LSTM layer"),
+    "deep tensors": (deep_tensors, "not an LSTM"),
     "bzip2": (lambda path: keras(path, weights(), zipfile.ZIP_BZIP2), "compressed by method 12"),
     "lzma": (lambda path: keras(path, weights(), zipfile.ZIP_LZMA), "compressed by method 14"),
     "entries": (entries, "list of its entries"),

@@ -86,18 +86,19 @@ def many_blocks(path):
 
 def many_axes(path):
     header = record(b"", field(1, 1))
-    kernel = record(b"rnn/lstm_cell/kernel", entry(shape=(1,) * 200_000, size=4))
+    kernel = record(b"rnn/lstm_cell/kernel", entry(shape=(1,) * 10_000, size=4))
     bias = record(b"rnn/lstm_cell/bias", entry(shape=(16,), size=64))
-    path.write_bytes(table([block(header + kernel + bias)]))
+    path.write_bytes(table([block(header + bias + kernel)]))
     path.with_name(f"{path.stem}.data-00000-of-00001").write_bytes(bytes(100))
 
 
 def large_numbers(path):
     """Sizes whose product has a million digits."""
     header = record(b"", field(1, 1))
-    shape = (2**63 - 1,) * 50_000
+    shape = (2**63 - 1,) * 4_000
     kernel = record(b"rnn/lstm_cell/kernel", entry(shape=shape, size=4))
-    path.write_bytes(table([block(header + kernel + record(b"rnn/lstm_cell/bias", entry()))]))
+    bias = record(b"rnn/lstm_cell/bias", entry())
+    path.write_bytes(table([block(header + bias + kernel)]))
     path.with_name(f"{path.stem}.data-00000-of-00001").write_bytes(bytes(100))
 
 
@@ -123,6 +124,40 @@ def long_names(path):
     path.write_bytes(table([block(records)]))
 
 
+def unordered(path):
+    """Two variables of one name."""
+    records = [record(name, entry(shape=(9, 16))) for name in (b"a/kernel", b"a/kernel")]
+    path.write_bytes(table([block(record(b"", field(1, 1)) + b"".join(records))]))
+
+
+def unordered_blocks(path):
+    held = [record(b"", field(1, 1)) + record(b"b", entry()), record(b"a", entry())]
+    path.write_bytes(table([block(each) for each in held]))
+
+
+def big_endian(path):
+    path.write_bytes(table([block(record(b"", field(1, 1) + field(2, 1)))]))
+
+
+def many_parts(path):
+    """A variable is described by very many fields."""
+    kernel = record(b"rnn/lstm_cell/kernel", b"\x18\x00" * 2_000_000)
+    bias = record(b"rnn/lstm_cell/bias", entry(shape=(16,), size=64))
+    path.write_bytes(table([block(record(b"", field(1, 1)) + bias + kernel)]))
+
+
+def graph(path):
+    """The object graph of TensorFlow 2 has very many objects."""
+    text = b"\x0a\x02\x12\x00" * 1_000_000
+    size = masked(len(text).to_bytes(4, "little"))
+    crc = masked(len(text).to_bytes(4, "little") + size + text)
+    held = varint(len(text)) + size + text
+    value = entry(dtype=7, size=len(held)) + b"\x35" + crc
+    records = record(b"", field(1, 1)) + record(b"_CHECKPOINTABLE_OBJECT_GRAPH", value)
+    path.write_bytes(table([block(records)]))
+    path.with_name(f"{path.stem}.data-00000-of-00001").write_bytes(held)
+
+
 def named(path, names):
     """Variables without values."""
     records = [record(b"", field(1, 1)), *(record(name, b"") for name in sorted(names))]
@@ -135,6 +170,7 @@ def groups(start, end, count):
 
 
 KERAS = {
+    "graph": (graph, "more than 500000 parts"),
     "groups": (groups(b"", b"/rnn/.ATTRIBUTES/VARIABLE_VALUE", 60_000), "more than 10000 layers"),
     "siblings": (groups(b"a/", b"/recurrent_kernel", 9_000), "dtype number 0"),
     "cells": (
@@ -149,14 +185,18 @@ CRAFTED = {
     "long_names": (long_names, ""),
     "repeated": (repeated, "lists a block twice"),
     "overlapping": (overlapping, "lists a block twice"),
-    "sharing": (sharing, "the names in"),
+    "sharing": (sharing, "bytes of names"),
     "sharing_little": (sharing_little, "more than"),
-    "sharing_in_blocks": (sharing_in_blocks, "bytes of names"),
-    "empty_names": (empty_names, "more than"),
+    "sharing_in_blocks": (sharing_in_blocks, "not in order"),
+    "empty_names": (empty_names, "not in order"),
+    "unordered": (unordered, "not in order"),
+    "unordered_blocks": (unordered_blocks, "not in order"),
+    "big_endian": (big_endian, "are big-endian"),
+    "many_parts": (many_parts, "more than 16 parts"),
     "many_blocks": (many_blocks, "has no header"),
     "many_axes": (many_axes, "more than 254 axes"),
     "large_numbers": (large_numbers, "more than 254 axes"),
-    "many_fields": (many_fields, ""),
+    "many_fields": (many_fields, "more than 16 parts"),
     "many_shards": (many_shards, ""),
 }
 

@@ -32,8 +32,14 @@ CRAFTED = {
 CASES = [(ending, name) for ending, own in CRAFTED.items() for name in own]
 DEFAULT = [(".pt", name) for name in ("allocated", "hashed", "entries", "tensors")]
 DEFAULT += [(".pt", name) for name in ("endless offset", "endless shape", "overflowing", "twice")]
-DEFAULT += [(".index", name) for name in ("repeated", "sharing_in_blocks", "large_numbers")]
-DEFAULT += [(".keras", "zeros, less"), (".npz", "lzma"), (".npz", "deflate"), (".npz", "twice")]
+DEFAULT += [(".index", name) for name in ("repeated", "unordered", "big_endian", "large_numbers")]
+DEFAULT += [
+    (".keras", "zeros, less"),
+    (".keras", "chain"),
+    (".npz", "lzma"),
+    (".npz", "deflate"),
+    (".npz", "twice"),
+]
 DEFAULT += [(".onnx", name) for name in ("nodes", "nested", "long numbers", "doubled")]
 
 
