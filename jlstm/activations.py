@@ -162,9 +162,9 @@ def _number(text: str, part: str) -> float:
         number = float(part)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
+    if not abs(number) <= validation.LARGEST_FLOAT:
         raise ValueError(
-            f"activation {text!r}: {part.strip()!r} is not a finite number; expected constants as "
-            "in 'hard_sigmoid(0.2, 0.5)'"
+            f"activation {text!r}: {part.strip()!r} is not a finite number in float32; "
+            "expected constants as in 'hard_sigmoid(0.2, 0.5)'"
         )
     return number

@@ -118,13 +118,13 @@ class Layer:
                 validation.known_name(name, getattr(self, name), known)
         for name in ("activation", "recurrent_activation", "cell_activation"):
             activations.check(name, getattr(self, name))
-        keep("forget_bias", validation.number("forget_bias", self.forget_bias))
+        keep("forget_bias", validation.single("forget_bias", self.forget_bias))
         for name in ("gate_clip", "cell_clip", "projection_clip"):
             if getattr(self, name) is not None:
-                keep(name, validation.number(name, getattr(self, name), above=0.0))
+                keep(name, validation.single(name, getattr(self, name), above=0.0))
         if self.layer_norm_epsilon is not None:
             # Far below, float32 divides by zero.
-            epsilon = validation.number("layer_norm_epsilon", self.layer_norm_epsilon, low=1e-30)
+            epsilon = validation.single("layer_norm_epsilon", self.layer_norm_epsilon, low=1e-30)
             keep("layer_norm_epsilon", epsilon)
         for name in ("dropout", "recurrent_dropout", "weight_dropout"):
             keep(name, validation.number(name, getattr(self, name), low=0.0, below=1.0))

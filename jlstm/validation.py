@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 LARGEST = 2**31 - 1  # size of an axis, for indices in int32
+LARGEST_FLOAT = 3.38e38  # float32 and bfloat16 can hold it
 _SCREEN = 1500  # characters of a message
 _LONGEST_WORD = 300
 _LONGEST_VALUE = 200
@@ -166,6 +167,17 @@ def number(
         expected = " ".join(["a finite number", " and ".join(spans)]).strip()
         raise ValueError(f"{what} is {shown(value)}; expected {expected}")
     return value
+
+
+def single(what: str, value: Any, **bounds: float) -> float:
+    """As `number`, for a number that is finite in float32 and bfloat16."""
+    found = number(what, value, **bounds)
+    if abs(found) > LARGEST_FLOAT:
+        raise ValueError(
+            f"{what} is {shown(found)}; expected a number from {-LARGEST_FLOAT:g} to "
+            f"{LARGEST_FLOAT:g}, as float32 and bfloat16 hold larger ones as infinity"
+        )
+    return found
 
 
 def integer(what: str, value: Any) -> int:

@@ -77,6 +77,9 @@ class Unhashable:
         (lambda: Layer(4, forget_bias=float("nan")), ValueError, "finite"),
         (lambda: Layer(4, cell_clip=10**400), ValueError, "cell_clip is inf; expected a finite"),
         (lambda: Layer(4, activation="elu(nan)"), ValueError, "'nan' is not a finite number"),
+        (lambda: Layer(4, activation="elu(1e39)"), ValueError, "'1e39' is not a finite number in"),
+        (lambda: Layer(4, forget_bias=1e39), ValueError, "forget_bias is 1e+39; expected a number"),
+        (lambda: Layer(4, cell_clip=1e39), ValueError, "cell_clip is 1e+39; expected a number"),
         (lambda: Layer(4, activation=Unhashable()), TypeError, "cannot be hashed"),
         (lambda: Layer(4, activation=np.linalg.inv), TypeError, "is a function that JAX cannot"),
         (

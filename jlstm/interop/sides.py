@@ -82,8 +82,19 @@ def bias_of(side: Side) -> Gates:
 
 
 def shifted(b: Gates, forget: float) -> Gates:
-    """Biases with `forget` added to that of the forget gate, in the same dtype."""
-    return b if forget == 0 else b._replace(f=b.f + np.asarray(forget, b.f.dtype))
+    """Biases with `forget` added to that of the forget gate, in the same dtype.
+
+    Raises:
+      ValueError: the dtype cannot hold `forget`.
+    """
+    with np.errstate(over="ignore"):
+        added = np.asarray(forget, b.f.dtype)
+    if not np.isfinite(added):
+        raise ValueError(
+            f"forget_bias is {forget:g}, which is infinite in the biases' dtype, {b.f.dtype}; "
+            "choose a smaller number"
+        )
+    return b if forget == 0 else b._replace(f=b.f + added)
 
 
 def network(

@@ -73,7 +73,7 @@ def from_tensorflow(
     report = Report() if report is None else report
     scopes = tensorflow_names.scopes(scope)
     if forget_bias is not None:
-        forget_bias = validation.number("forget_bias", forget_bias)
+        forget_bias = validation.single("forget_bias", forget_bias)
     options: dict[str, Any] = {"activation": activation, "cell_activation": activation}
     options |= {"cell_clip": cell_clip, "projection_clip": projection_clip}
     return _network(source, scopes, forget_bias, options, report)
@@ -109,7 +109,7 @@ def to_tensorflow(
     {'rnn/lstm_cell/kernel': (10, 16), 'rnn/lstm_cell/bias': (16,)}
     """
     report = Report() if report is None else report
-    forget_bias = validation.number("forget_bias", forget_bias)
+    forget_bias = validation.single("forget_bias", forget_bias)
     require(config, params, "TensorFlow 1", (*_OPTIONS, "activation", "cell_activation"), report)
     require_one_activation(config, "TensorFlow 1")
     report.add("gates were reordered from i, f, g, o to i, g, f, o")
