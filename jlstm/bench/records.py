@@ -10,6 +10,7 @@ import pathlib
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from jlstm import info, validation
 from jlstm.bench.cases import Case
@@ -23,6 +24,8 @@ from jlstm.files import config_toml
 MOST_BYTES, LONGEST_LINE = 1 << 23, 1 << 20
 # The most lists and objects of a line, and one more for this many bytes. Each takes Python long.
 _MOST_PARTS, _BYTES_OF_PART = 300, 100
+_PIECE = 1 << 13  # bytes; what follows a member in a piece is copied
+_GZIP = 31  # zlib's number for the format of gzip
 PACKAGES = ("dm-haiku", "equinox", "keras", "onnxruntime", "tensorflow", "torch")
 
 
@@ -80,9 +83,9 @@ def read(path: pathlib.Path) -> list[Record]:
 
 def _content(path: pathlib.Path) -> bytes:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        with path.open("rb") as file:
+            data = _unpacked(file) if path.suffix == ".gz" else file.read(MOST_BYTES + 1)
+    except (zlib.error, EOFError) as error:
         raise ValueError(f"{path} is not a whole gzip file: {error}") from None
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
@@ -91,6 +94,30 @@ def _content(path: pathlib.Path) -> bytes:
             f"{path} has more than {MOST_BYTES:,} bytes of records; divide it into several files"
         )
     return data
+
+
+def _unpacked(file: BinaryIO) -> bytes:
+    """What a gzip file holds, but no more than a byte above MOST_BYTES.
+
+    Records that were appended later are further members. The module gzip would take long for zeros
+    behind the last one, and for members that hold nothing.
+    """
+    made, stream, start = bytearray(), None, 0
+    while piece := file.read(_PIECE):
+        while piece:
+            if stream is None:
+                stream, start = zlib.decompressobj(_GZIP), len(made)
+            made += stream.decompress(piece, MOST_BYTES + 1 - len(made))
+            if len(made) > MOST_BYTES:
+                return bytes(made)
+            piece = stream.unconsumed_tail
+            if stream.eof:
+                if len(made) == start:
+                    raise EOFError("a part of it holds nothing")
+                piece, stream = stream.unused_data, None
+    if stream is not None:
+        raise EOFError("it is cut off")
+    return bytes(made)
 
 
 def _parsed(line: bytes) -> object:

@@ -16,6 +16,7 @@ from rich.console import Console
 from jlstm.bench import command, records, regressions
 from jlstm.bench.record_fields import checked
 from jlstm.bench.report import markdown
+from jlstm.bench.statistics import Estimate
 from tests.bench.made_up import run
 from tests.examples import examples
 
@@ -221,6 +222,40 @@ def test_a_small_compressed_file_does_not_fill_the_memory(tmp_path, monkeypatch)
         assert tracemalloc.get_traced_memory()[1] < 3 * (1 << 22)
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        (bytes(1_000), "incorrect header check"),
+        (gzip.compress(b"") * 1_000, "a part of it holds nothing"),
+        (gzip.compress(line())[:-1], "it is cut off"),
+    ],
+    ids=["zeros", "nothing", "cut"],
+)
+def test_what_follows_compressed_records_is_refused(behind, words, tmp_path):
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(line() + b"\n") * 3 + behind)
+    with pytest.raises(ValueError, match=rf"a\.jsonl\.gz is not a whole gzip file: .*{words}"):
+        records.read(path)
+
+
+def test_a_report_of_very_many_contenders_takes_linear_time(monkeypatch):
+    """Comparing each record to all others took minutes."""
+    found = [TIMED | {"contender": f"{who} {n}"} for n in range(500) for who in ("jlstm", "a")]
+    compared = []
+    monkeypatch.setattr(markdown, "ratio", lambda *_: Estimate(1.0, 1.0, 1.0))
+    monkeypatch.setattr(regressions, "paired", lambda *_: Estimate(1.0, 1.0, 1.0))
+
+    class Counted(dict):
+        def __eq__(self, other):
+            compared.append(other)
+            return super().__eq__(other)
+
+        __hash__ = None
+
+    markdown.write([Counted(record) for record in found], {}, "a", "a")
+    assert len(compared) < 10 * len(found)
 
 
 def test_a_comparison_with_odd_records_is_refused_before_anything_is_measured(

@@ -73,7 +73,7 @@ def _summary(records: list[Record]) -> list[str]:
     for (_, case, mode), group in groups(records).items():
         timed = sorted((r for r in group if "median_s" in r), key=lambda r: r["median_s"])
         ours = [r for r in timed if r["contender"].startswith("jlstm ")]
-        others = [r for r in timed if r not in ours]
+        others = [r for r in timed if not r["contender"].startswith("jlstm ")]
         if not ours or not others:
             continue
         times = ratio(ours[0]["rounds_s"], others[0]["rounds_s"])
