@@ -1,5 +1,6 @@
 """The command `jlstm convert`: converts a network from one file format to another."""
 
+import contextlib
 import io
 import pathlib
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import models, writing
-from jlstm.interop import formats, keras, needs, onnx, tensorflow, torch
+from jlstm.interop import formats, keras, needs, onnx, quiet, tensorflow, torch
 from jlstm.interop.keras import archive
 from jlstm.interop.report import Report
 from jlstm.params import Params
@@ -75,7 +76,8 @@ def convert(
     if read == written == "jlstm" and not network_only:
         writing.write_bytes(out, source.read_bytes())
     else:
-        _write(out, written, config, params, report)
+        with quiet.without_tensorflow_log() if written == "keras" else contextlib.nullcontext():
+            _write(out, written, config, params, report)
     if replaces:
         report.add(f"{out} existed and was replaced")
     if extra:
@@ -129,14 +131,12 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
         needs.module("torch").save(state, saved := io.BytesIO())
         return writing.write_bytes(path, saved.getvalue())
     if kind == "keras":
-        made: Any = keras.to_keras(config, params, report=report)
+        model = keras.to_keras(config, params, report=report)
         weights = path.name.lower().endswith(".weights.h5")
-        if weights:
-            return writing.write_by(path, made.save_weights, ".weights.h5")
 
         def save(beside: pathlib.Path) -> None:
-            made.save(beside)
-            archive.make_repeatable(beside)
+            model.save(beside)
+            (archive.keep_weights if weights else archive.make_repeatable)(beside)
 
         return writing.write_by(path, save, ".keras")
     made = tensorflow.to_tensorflow(config, params, report=report)

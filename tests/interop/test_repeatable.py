@@ -67,3 +67,11 @@ def test_archives_of_keras_keep_what_objects_share(tmp_path):
         config = json.loads(file.read("config.json"))
         assert [layer["shared_object_id"] for layer in config["layers"]] == [1, 2, 1]
         assert file.read("model.weights.h5") == b"weights"
+
+
+def test_weights_are_kept_of_an_archive_of_keras(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as file:
+        file.writestr("config.json", "{}")
+        file.writestr("model.weights.h5", b"weights")
+    archive.keep_weights(tmp_path / "model.keras")
+    assert (tmp_path / "model.keras").read_bytes() == b"weights"

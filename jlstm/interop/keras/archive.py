@@ -31,6 +31,17 @@ def make_repeatable(path: pathlib.Path) -> None:
     path.write_bytes(made.getvalue())
 
 
+def keep_weights(path: pathlib.Path) -> None:
+    """Replaces an archive that Keras saved by the .weights.h5 file in it.
+
+    It holds what `save_weights` of Keras writes. But Keras makes this one in memory: where a disk
+    is full, HDF5 prints one error per object, and may end the process.
+    """
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("model.weights.h5")
+    path.write_bytes(content)
+
+
 def _counted(value: Any, ids: dict[int, int]) -> Any:
     """A config whose ids of shared objects are counted from 1. `ids` has those found so far."""
     if isinstance(value, list):
