@@ -123,8 +123,11 @@ def network(
     require_x64(dtype)
     config = Config(input_size, tuple(layers), dtype=dtype.name, param_dtype=dtype.name)
     made = []
+    names = names or [f"layer {n}" for n in range(len(sides))]
     for n, (layer, own) in enumerate(zip(config.layers, sides, strict=True)):
-        name = names[n] if names else f"layer {n}"
+        name = names[n]
+        if n:
+            _require_on_top(own, name, config.input_sizes[n], names[n - 1])
         shapes = layer_shapes(layer, config.input_sizes[n], learned=False)
         made.append(_layer(own, shapes, dtype, layer.bidirectional, name))
     return config, Params(tuple(made))
@@ -187,6 +190,16 @@ def require_one_activation(config: Config, framework: str) -> None:
                 f"{framework} uses one activation for the candidate and the output, but layer {n} "
                 f"has activation={layer.activation!r} and cell_activation={layer.cell_activation!r}"
             )
+
+
+def _require_on_top(own: Sequence[Side], name: str, size: int, below: str) -> None:
+    """ValueError if a layer's weights fit each other, but not the outputs of the layer below."""
+    shapes = {np.shape(block) for side in own for block in side.w_x}
+    if len(shapes) == 1 and len(shape := shapes.pop()) == 2 and shape[0] != size:
+        raise ValueError(
+            f"{name} reads {shape[0]} features, but {below}, the one below it, puts out {size}; "
+            "expected layers that form one stack, the lowest first"
+        )
 
 
 def _layer(

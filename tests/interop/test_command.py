@@ -115,6 +115,24 @@ def test_one_of_several_networks_is_chosen(tmp_path):
         convert(tmp_path / "two.pt", tmp_path / "c.safetensors", forget_bias=1.0)
 
 
+def test_layers_in_the_wrong_order_are_the_fault_of_the_order(tmp_path):
+    import keras
+    import torch
+
+    two = torch.nn.ModuleDict({"a": torch.nn.LSTM(5, 4), "b": torch.nn.LSTM(4, 3)})
+    torch.save(two.state_dict(), tmp_path / "two.pt")
+    out = tmp_path / "out.safetensors"
+    words = r"layer 0 of 'a\.' reads 5 features, but layer 0 of 'b\.', .* puts out 3; "
+    with pytest.raises(ValueError, match=words + "expected layers .* the lowest first"):
+        convert(tmp_path / "two.pt", out, prefix=["b", "a"])
+    convert(tmp_path / "two.pt", out, prefix=["a", "b"])
+
+    lower, upper = (keras.layers.LSTM(n, return_sequences=True, name=f"of_{n}") for n in (4, 3))
+    keras.Sequential([keras.Input((None, 5)), lower, upper]).save(tmp_path / "two.keras")
+    with pytest.raises(ValueError, match="of_4 reads 5 features, but of_3, the one below it, puts"):
+        convert(tmp_path / "two.keras", out, layer=["of_3", "of_4"])
+
+
 @pytest.mark.parametrize("name", ["a.ckpt", "pytorch_model.bin"])
 def test_files_of_torch_with_endings_that_others_use(name, tmp_path):
     import torch

@@ -91,7 +91,8 @@ def prefixes_of(
         some = sorted(found)[:_LISTED]
         raise ValueError(
             f"the state dict holds several LSTMs; choose one by its prefix=, one of {some}. If "
-            f"they form one stack, pass a list, lowest layer first: prefix={some[:2]}"
+            f"they form one stack, pass a list, lowest layer first: prefix={some[:2]}. In jlstm "
+            f"convert: --prefix {some[0]}"
         )
     given = [prefix] if isinstance(prefix, str) else prefix
     if not isinstance(given, (list, tuple)) or not all(isinstance(own, str) for own in given):
