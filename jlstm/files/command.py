@@ -70,9 +70,10 @@ def write(
     say(f"The carry has one pair per layer: {', '.join(shapes)}, in {pairs[0][0].dtype}.")
     say(f"xs is {_shape(xs)} in {xs.dtype}.")
     if readout is not None:
-        step = "each" if options.get("streaming") else "the last"
+        step = "each step" if options.get("streaming") else "the last step"
+        step += " within each length" * bool(options.get("lengths"))
         say(
-            f"scores are those of {len(readout[1])} classes after {step} step, by the readout in "
+            f"scores are those of {len(readout[1])} classes after {step}, by the readout in "
             f"{model}; --network-only exports the network's outputs instead."
         )
 

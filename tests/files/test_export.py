@@ -268,9 +268,12 @@ def test_the_command_exports_what_the_file_holds_or_is_told_not_to(tmp_path, cap
     assert_close(deserialize(out.read_bytes()).call(*given)[1], ys[-1] @ w + b)
     printed = capsys.readouterr().out
     assert "carry, scores = program.call(carry, xs)" in printed
-    assert "scores are those of 6 classes after the last step" in printed
+    assert "scores are those of 6 classes after the last step, by" in printed
     assert "(c [batch, 4], h [batch, 4]), (c [batch, 3], h [batch, 3]), in float32." in printed
     assert "xs is [time, batch, 5] in float32." in printed
+    write(model, out, platforms=[PLATFORM], lengths=True)
+    said = "scores are those of 6 classes after the last step within each length, by"
+    assert said in capsys.readouterr().out
     write(model, out, platforms=[PLATFORM], network_only=True)
     assert_close(deserialize(out.read_bytes()).call(*given)[1], ys)
     assert "carry, ys = program.call(carry, xs)" in capsys.readouterr().out
