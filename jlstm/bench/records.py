@@ -36,9 +36,12 @@ def appending(path: pathlib.Path) -> Iterator[Callable[[list[Record]], None]]:
     If the name ends in .gz, they are compressed. A new file that stays empty is removed.
 
     Raises:
-      ValueError: the file cannot be written.
+      ValueError: the file cannot be written, or holds something else than whole records, which
+        more records would damage.
     """
     new = not path.exists()
+    if path.is_file() and path.stat().st_size:
+        _require_whole(path)
     try:
         # Unbuffered, so that an interrupt leaves either all lines of a mode or none.
         file = path.open("ab", buffering=0)
@@ -79,6 +82,21 @@ def read(path: pathlib.Path) -> list[Record]:
         if not records:
             raise ValueError(f"{path} holds no records")
         return records
+
+
+def _require_whole(path: pathlib.Path) -> None:
+    """ValueError if records cannot be appended to a file."""
+    try:
+        read(path)
+    except ValueError as error:
+        raise ValueError(
+            f"records cannot be appended to {path}: {error}; pass another file with --out"
+        ) from None
+    if not _content(path).endswith(b"\n"):
+        raise ValueError(
+            f"records cannot be appended to {path}: its last line does not end; add a line break, "
+            "or pass another file with --out"
+        )
 
 
 def _content(path: pathlib.Path) -> bytes:

@@ -274,3 +274,24 @@ def test_a_comparison_with_odd_records_is_refused_before_anything_is_measured(
 def test_the_records_of_this_project_are_read_whole():
     lines = [json.loads(line) for line in gzip.decompress(RECORDS.read_bytes()).splitlines()]
     assert records.read(RECORDS) == lines
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("suite.toml", b"[[case]]\n", "line 1 of .*suite.toml is not a record"),
+        ("weights.pt", b"PK\3\4\xff", "line 1 of .*weights.pt is not a record"),
+        ("cut.jsonl.gz", gzip.compress(json.dumps(TIMED).encode())[:-9], "is not a whole gzip"),
+        ("cut.jsonl", json.dumps(TIMED).encode(), "its last line does not end; add a line break"),
+    ],
+)
+def test_records_are_appended_to_nothing_but_whole_records(tmp_path, name, content, words):
+    """A model or a suite would be damaged, and records after half a line lost."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with (
+        pytest.raises(ValueError, match=f"cannot be appended to .*{words}.*--out"),
+        records.appending(path),
+    ):
+        pytest.fail("would measure for nothing")
+    assert path.read_bytes() == content
