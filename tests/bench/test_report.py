@@ -190,6 +190,22 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one_whole(folder, monkey
     assert everything(folder) == before
 
 
+def test_what_cannot_be_written_is_known_before_the_pictures_are_drawn(folder, monkeypatch):
+    monkeypatch.setattr(pictures, "draw", lambda *_: pytest.fail("worked for nothing"))
+    pathlib.Path("folder.md").mkdir()
+    pathlib.Path("file").touch()
+    before = everything(folder)
+    for out, words in (
+        ("folder.md", r"cannot write the report folder\.md: it is a folder; pass the name"),
+        ("file/r.md", r"cannot write the report file/r\.md: .*file is a file, not a folder"),
+        (f"new/{'a' * 256}.md", r"cannot write the report new/a+\.md: File name too long"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            command.run(pathlib.Path("records.jsonl"), pathlib.Path(out))
+    assert everything(folder) == before
+    assert not pathlib.Path("new").exists()
+
+
 @pytest.mark.full
 @pytest.mark.skipif(not RECORDS.exists(), reason="a source distribution lacks the records")
 def test_the_report_of_this_project_is_what_its_records_give(tmp_path):

@@ -1,10 +1,12 @@
 """The command `jlstm report`: turns records into Markdown and pictures."""
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 
 from jlstm.bench import records
 from jlstm.bench.report import figures, markdown, pictures
-from jlstm.files import writing
+from jlstm.files import folders, writing
 from jlstm.terminal import say
 
 
@@ -29,6 +31,8 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
         out = path.with_name(path.name.removesuffix(".gz") or path.name).with_suffix(".md")
     folder = _folder(out)
     figures.require()
+    with _refused(out), folders.made(out):
+        writing.try_by(out)  # before the pictures, which take seconds
     drawn = pictures.draw(found)
     captions = {name: picture.caption for name, picture in drawn.items()}
     text = markdown.write(found, captions, path.name, folder.name)
@@ -42,15 +46,20 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
                 "name with --out"
             )
     replaces = out.is_file()
-    try:
+    with _refused(out):
         folder.mkdir(parents=True, exist_ok=True)
-        writing.try_by(out)
         for place, content in files.items():
             writing.write_bytes(place, content)
-    except OSError as error:
-        raise ValueError(f"cannot write the report {out}: {writing.reason(error)}") from None
     said = f"report written to {out}" + ", which existed and was replaced" * replaces
     say(said)
+
+
+@contextlib.contextmanager
+def _refused(out: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"cannot write the report {out}: {writing.reason(error)}") from None
 
 
 def _folder(out: pathlib.Path) -> pathlib.Path:
