@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from jlstm import stopping, validation
+from jlstm import stopping, terminal, validation
 from jlstm.files import writing
 
 # The environment variable that lets errors through as tracebacks.
@@ -205,18 +205,26 @@ def main() -> None:
     about = (
         f"The LSTM for JAX. With {TRACEBACK}=1 in the environment, errors show where they arose."
     )
-    command = tyro.cli(Command, prog="jlstm", description=about)  # type: ignore[arg-type]
     try:
+        command = tyro.cli(Command, prog="jlstm", description=about)  # type: ignore[arg-type]
         with stopping.in_order():
-            _run(command)
+            code = _run(command)
+        terminal.flush()
     except KeyboardInterrupt:
         print("jlstm: stopped", file=sys.stderr)
         sys.exit(130)
     except Exception as error:  # libraries raise anything for sizes that are too large
         if os.environ.get(TRACEBACK):
             raise
+        if isinstance(error, BrokenPipeError) and error.filename is None:
+            terminal.drop()  # whoever reads the output, such as `head`, has read enough
+            sys.exit(1)
         print(f"jlstm: {_said(error)}", file=sys.stderr)
+        if isinstance(error, OSError):
+            terminal.drop()
         sys.exit(2)
+    if code:
+        sys.exit(code)
 
 
 def _said(error: Exception) -> str:
@@ -226,6 +234,8 @@ def _said(error: Exception) -> str:
     where it arose.
     """
     words = writing.told(error) if isinstance(error, OSError) else str(error)
+    if isinstance(error, OSError) and error.filename is None and error.strerror:
+        words = f"cannot print: {error.strerror}"  # every file has a name
     said = " ".join(words.split("\n"))
     if not _expected(error):
         full = isinstance(error, MemoryError) or re.search("RESOURCE_EXHAUSTED|Out of memory", said)
@@ -248,7 +258,8 @@ def _expected(error: Exception) -> bool:
     return module.partition(".")[0] == "jlstm"
 
 
-def _run(command: object) -> None:
+def _run(command: object) -> int:
+    """Runs a command, and returns the exit code."""
     # Each command imports only what it needs, so that the others start fast and need no extras.
     if isinstance(command, Check | Train | Eval | Convert | Export):
         from jlstm import info
@@ -261,13 +272,13 @@ def _run(command: object) -> None:
     elif isinstance(command, Check):
         from jlstm.check import command as check
 
-        sys.exit(0 if check.run() else 1)
+        return 0 if check.run() else 1
     elif isinstance(command, Bench) and command.compile_only:
         _require_nothing_to_time(command)
         from jlstm.bench import cases, compiled
 
         suite = cases.from_file(command.suite or cases.QUICK)
-        sys.exit(0 if compiled.run(suite, command.target or "v5e") else 1)
+        return 0 if compiled.run(suite, command.target or "v5e") else 1
     elif isinstance(command, Bench):
         if command.target is not None:
             raise ValueError(
@@ -326,6 +337,7 @@ def _run(command: object) -> None:
             input_dtype=command.input_dtype,
             platforms=command.platforms,
         )
+    return 0
 
 
 def _require_nothing_to_time(command: Bench) -> None:

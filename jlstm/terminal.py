@@ -1,5 +1,9 @@
 """Prints lines of the commands. They may quote names from files, which are not trusted."""
 
+import contextlib
+import os
+import sys
+
 from jlstm import validation
 
 
@@ -10,3 +14,24 @@ def say(line: str) -> None:
     weights of \\x1b[31m: left out
     """
     print(validation.fitting(line))
+
+
+def flush() -> None:
+    """Writes out what was printed.
+
+    Raises:
+      OSError: it cannot be written: a disk is full, or nobody reads it any more.
+    """
+    if sys.stdout is not None:  # as it is if the process was started without
+        sys.stdout.flush()
+
+
+def drop() -> None:
+    """Drops what was printed and cannot be written, for which Python would print a traceback."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError), open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())

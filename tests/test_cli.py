@@ -140,6 +140,55 @@ def test_a_process_speaks_without_a_traceback():
     assert run.stderr.strip() == "jlstm: cannot read nowhere: No such file or directory"
 
 
+OUTPUT = """
+import sys
+from jlstm import cli, info
+
+info.show = lambda: print("versions")
+sys.argv = ["jlstm", "info"]
+cli.main()
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.full)])
+def test_output_that_cannot_be_written_is_one_line(unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", OUTPUT], stdout=full, stderr=subprocess.PIPE, env=environment
+        )
+    assert run.stderr.decode() == "jlstm: cannot print: No space left on device\n"
+    assert run.returncode == 2
+
+
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.full)])
+def test_who_reads_only_the_first_lines_gets_no_error(unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    read, write = os.pipe()
+    os.close(read)
+    run = subprocess.run(
+        [sys.executable, "-c", OUTPUT], stdout=write, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(write)
+    assert (run.returncode, run.stderr) == (1, b"")
+
+
+def test_ctrl_c_during_the_imports_leaves_no_traceback():
+    code = (
+        "import builtins, os, signal\n"
+        "from jlstm import __main__\n"
+        "imports = builtins.__import__\n"
+        "def stopped(name, *rest, **options):\n"
+        "    if name == 'tyro': os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return imports(name, *rest, **options)\n"
+        "builtins.__import__ = stopped\n"
+        "__main__.main()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, "info"], capture_output=True)
+    assert (run.returncode, run.stdout, run.stderr) == (-signal.SIGINT, b"", b"")
+
+
 BAD = [
     ("train", NETWORK.replace("input_size", "input_sise") + TRAIN, "did you mean 'input_size'"),
     ("train", NETWORK.replace("hidden_size", "hiden_size") + TRAIN, "did you mean 'hidden_size'"),
