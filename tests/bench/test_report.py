@@ -105,7 +105,7 @@ def test_a_report_says_what_it_replaces_and_does_not_replace_records(tmp_path, c
     with pytest.raises(ValueError, match=r"cannot write the report .*r\.md: the file is read-only"):
         command.run(path, None)
     before = path.read_text()
-    with pytest.raises(ValueError, match="holds the records, which the report would replace"):
+    with pytest.raises(ValueError, match=r"s\.md would be replaced by the report's file"):
         command.run(path.rename(tmp_path / "s.md"), None)
     assert (tmp_path / "s.md").read_text() == before
 
@@ -148,10 +148,18 @@ def everything(folder):
         ("records.jsonl", "records.jsonl", "with the extension .md"),
         ("records", "records", "with the extension .md"),
         ("records.jsonl", "records.md", "folder records, but this is a file"),
-        ("records.jsonl", "link.md", "link.md holds the records, which the report would replace"),
-        ("records.jsonl", "hard.md", "hard.md holds the records, which the report would replace"),
-        ("records.jsonl", "taken.md", "taken/memory.png holds the records"),
-        ("hard.md", None, "hard.md holds the records"),
+        (
+            "records.jsonl",
+            "link.md",
+            "replaced by the report's file link.md",
+        ),
+        (
+            "records.jsonl",
+            "hard.md",
+            "replaced by the report's file hard.md",
+        ),
+        ("records.jsonl", "taken.md", "by the report's file taken/memory.png"),
+        ("hard.md", None, "hard.md would be replaced by the report's file hard.md"),
         ("records.jsonl", "..md", "with the extension .md"),
         ("records.jsonl", "...md", "with the extension .md"),
         ("records.jsonl", "other.txt", "with the extension .md"),

@@ -40,11 +40,7 @@ def run(path: pathlib.Path, out: pathlib.Path | None) -> None:
     files = {folder / name: picture.content for name, picture in drawn.items()}
     files[out] = text.encode()
     for place in files:
-        if place.exists() and place.samefile(path):
-            raise ValueError(
-                f"{place} holds the records, which the report would replace; pass another file "
-                "name with --out"
-            )
+        writing.require_apart(path, place, f"the report's file {place}")
     replaces = out.is_file()
     with _refused(out):
         folder.mkdir(parents=True, exist_ok=True)
