@@ -62,8 +62,8 @@ RANKS = {
         (
             "aligned",
             "contents",
-            "ordered",
             "regular",
+            "sorted_metadata",
             "temporary",
             "toml_text",
             "toml_writing",
@@ -83,7 +83,7 @@ RANKS = {
         ("command", "linen", "nnx"),
     ],
     "interop/keras": [
-        ("archive", "hdf5", "names"),
+        ("hdf5", "names", "repeatable"),
         ("options", "parts"),
         ("cells", "layers", "tree"),
         ("choice", "live", "weights"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from jlstm import arguments, validation
 from jlstm.config import Config, require_config
-from jlstm.files import ordered, tensor_file
+from jlstm.files import sorted_metadata, tensor_file
 from jlstm.files.writing import try_by, write_by
 from jlstm.named import named
 from jlstm.params import Params, shaped
@@ -85,7 +85,7 @@ def _writer(
     tensors = {name: np.asarray(array, order="C") for name, array in named(params).items()}
     tensors |= _further(extra or {})
     content = safetensors.numpy.save(tensors, tensor_file.metadata(config, notes))
-    header, rest = ordered.parts(content)
+    header, rest = sorted_metadata.parts(content)
     tensor_file.require_bounded(path, header[:8])
 
     def write(beside: pathlib.Path) -> None:

@@ -11,7 +11,7 @@ from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import models, writing
 from jlstm.interop import formats, keras, needs, onnx, quiet, tensorflow, torch
-from jlstm.interop.keras import archive
+from jlstm.interop.keras import archive, repeatable
 from jlstm.interop.report import Report
 from jlstm.params import Params
 from jlstm.terminal import say
@@ -136,7 +136,7 @@ def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report
 
         def save(beside: pathlib.Path) -> None:
             model.save(beside)
-            (archive.keep_weights if weights else archive.make_repeatable)(beside)
+            (repeatable.keep_weights if weights else repeatable.rewrite)(beside)
 
         return writing.write_by(path, save, ".keras")
     made = tensorflow.to_tensorflow(config, params, report=report)

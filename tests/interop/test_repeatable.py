@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import jlstm
-from jlstm.interop.keras import archive
+from jlstm.interop.keras import repeatable
 
 ENDINGS = (".pt", ".pt.safetensors", ".keras", ".weights.h5", ".onnx", ".npz", ".safetensors")
 WRITES = """
@@ -57,7 +57,7 @@ def test_archives_of_keras_keep_what_objects_share(tmp_path):
             file.writestr("metadata.json", json.dumps({"keras_version": "3", "date_saved": date}))
             file.writestr("config.json", json.dumps(config))
             file.writestr(zipfile.ZipInfo("model.weights.h5", (2001, 2, 3, 4, 5, 6)), b"weights")
-        archive.make_repeatable(tmp_path / name)
+        repeatable.rewrite(tmp_path / name)
         return tmp_path / name
 
     one = saved("one", "2026-01-02@03:04:05", [900, 70, 900])

@@ -11,7 +11,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 _DATE = "1980-01-01@00:00:00"
 
 
-def make_repeatable(path: pathlib.Path) -> None:
+def rewrite(path: pathlib.Path) -> None:
     """Rewrites an archive that Keras saved.
 
     Keras writes the time of saving, and the addresses that objects had in memory as their ids.
