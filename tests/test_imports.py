@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 # modules of different folders, the order of the last folder that contains both decides.
 RANKS = {
     "": [
-        ("dtypes", "initializers", "keys", "normalisation", "stopping", "validation"),
+        ("commands", "dtypes", "initializers", "keys", "normalisation", "stopping", "validation"),
         ("activations", "terminal"),
         ("layer",),
         ("config",),
@@ -86,14 +86,15 @@ RANKS = {
         ("hdf5", "names", "repeatable"),
         ("options", "parts"),
         ("cells", "layers", "tree"),
-        ("choice", "live", "weights"),
+        ("chains", "live", "weights"),
+        ("choice",),
         ("grouped", "legacy"),
         ("checkpoints",),
         ("files",),
         ("conversion",),
     ],
     "interop/onnx": [
-        ("builder", "constants", "joining", "names", "node", "sizes", "wire"),
+        ("builder", "constants", "generality", "joining", "names", "node", "sizes", "wire"),
         ("bodies", "file", "operators", "quantized"),
         ("evaluation",),
         ("graph", "level"),

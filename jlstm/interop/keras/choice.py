@@ -5,6 +5,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from jlstm.interop.keras.chains import chain, silent, silent_below
 from jlstm.interop.keras.parts import SILENT, Part
 from jlstm.interop.keras.tree import Leaf
 from jlstm.interop.report import Report
@@ -60,7 +61,7 @@ def parts(
             f"Its layers are {_listed(leaves, range(len(leaves))) or 'none'}"
         )
     if layer is None:
-        chosen = _chain(leaves, kinds, lstms)
+        chosen = chain(leaves, kinds, lstms)
         held = next((leaves[n].within for n in lstms if leaves[n].within), "")
         if held:
             raise ValueError(
@@ -80,7 +81,7 @@ def parts(
             )
     else:
         chosen = [_named(name, leaves, lstms, source) for name in layer]
-        if len(chosen) > 1 and chosen != _chain(leaves, kinds, sorted(chosen)):
+        if len(chosen) > 1 and chosen != chain(leaves, kinds, sorted(chosen)):
             report.add(
                 f"{', '.join(layer)} were stacked in this order as you chose, whatever the model "
                 "computes between them"
@@ -95,14 +96,14 @@ def parts(
                 "cannot do this: read them one at a time, and pass the state as the carry. "
                 + how(leaves[n].name)
             )
-    taken = [n for lstm in chosen for n in (*_silent_below(leaves, kinds, lstm), lstm)]
-    above = [n for n, leaf in enumerate(leaves) if leaf.below == chosen[-1] and _silent(kinds[n])]
+    taken = [n for lstm in chosen for n in (*silent_below(leaves, kinds, lstm), lstm)]
+    above = [n for n, leaf in enumerate(leaves) if leaf.below == chosen[-1] and silent(kinds[n])]
     taken += above[:1]
     _report(leaves, kinds, chosen, taken, report)
     made = []
     for n in taken:
-        silent = _silent(kinds[n])
-        made.append(Part(leaves[n].serialized, [] if silent else leaves[n].arrays()))
+        arrays = [] if silent(kinds[n]) else leaves[n].arrays()
+        made.append(Part(leaves[n].serialized, arrays))
         made[-1].name = leaves[n].name
     return made
 
@@ -113,38 +114,6 @@ def how(name: str) -> str:
         f'Choose one by its name, such as layer="{name}", or a stack by a list of names, lowest '
         f"first. In jlstm convert: --layer {name}"
     )
-
-
-def _chain(leaves: Sequence[Leaf], kinds: Sequence[Part], lstms: Sequence[int]) -> list[int] | None:
-    """The LSTMs, lowest first, if each reads the one before it, with only Dropouts between."""
-    follows: dict[int | None, int] = {}
-    among = set(lstms)
-    for lstm in lstms:
-        below = leaves[lstm].below
-        while below is not None and _silent(kinds[below]):
-            below = leaves[below].below
-        before = below if below in among else None
-        if before in follows:
-            return None
-        follows[before] = lstm
-    chain: list[int] = []
-    while (following := follows.get(chain[-1] if chain else None)) is not None:
-        chain.append(following)
-    return chain if len(chain) == len(lstms) else None
-
-
-def _silent_below(leaves: Sequence[Leaf], kinds: Sequence[Part], lstm: int) -> list[int]:
-    """The positions of the Dropouts directly below an LSTM, lowest first."""
-    found: list[int] = []
-    below = leaves[lstm].below
-    while below is not None and _silent(kinds[below]):
-        found.append(below)
-        below = leaves[below].below
-    return found[::-1]
-
-
-def _silent(part: Part) -> bool:
-    return part.kind in SILENT and not part.custom
 
 
 def _named(name: str, leaves: Sequence[Leaf], lstms: Sequence[int], source: str) -> int:
@@ -184,7 +153,7 @@ def _report(
 ) -> None:
     """Says what stands around the chosen LSTMs."""
     read = set(taken)
-    others = [n for n, kind in enumerate(kinds) if n not in read and not _silent(kind)]
+    others = [n for n, kind in enumerate(kinds) if n not in read and not silent(kind)]
     if others:
         report.add(f"only the LSTM was read; these layers were left out: {_listed(leaves, others)}")
     below = leaves[taken[0]].below

@@ -10,15 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jlstm.interop.onnx.constants import Constants
+from jlstm.interop.onnx.generality import CONSTANT, OF_NUMBERS, OF_SIZES
 from jlstm.interop.onnx.node import Lstm, shown
-from jlstm.interop.onnx.operators import (
-    CONSTANT,
-    OF_NUMBERS,
-    OF_SIZES,
-    Operators,
-    bytes_of,
-    random,
-)
+from jlstm.interop.onnx.operators import Operators, bytes_of, random
 from jlstm.interop.onnx.sizes import Sizes
 
 _STANDARD = ("", "ai.onnx")  # the domains of the standard operators

@@ -7,8 +7,9 @@ from jlstm.interop import needs
 from jlstm.interop.onnx import bodies, file, quantized, sizes
 from jlstm.interop.onnx.constants import Constants
 from jlstm.interop.onnx.evaluation import Evaluation, Value
+from jlstm.interop.onnx.generality import CONSTANT
 from jlstm.interop.onnx.node import Lstm, attributes
-from jlstm.interop.onnx.operators import CONSTANT, Operators
+from jlstm.interop.onnx.operators import Operators
 
 _OWN = ("", "ai.onnx")  # the domains of the standard ONNX operators
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from jlstm.config import Config
 from jlstm.interop.onnx.evaluation import Value
+from jlstm.interop.onnx.generality import OF_NUMBERS
 from jlstm.interop.onnx.graph import Graph
 from jlstm.interop.onnx.level import Level, input_of
 from jlstm.interop.onnx.node import Lstm, shown
-from jlstm.interop.onnx.operators import OF_NUMBERS
 from jlstm.interop.report import Report
 from jlstm.params import Carry, Params
 

@@ -1,0 +1,192 @@
+"""The commands of the command line, and the options and help of each."""
+
+import dataclasses
+import pathlib
+from typing import Annotated
+
+import tyro
+
+# Names after one flag, or after several of them: --scope a b, --scope a --scope b.
+_Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """Print versions, devices, and whether each implementation works here, or why not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Test every implementation on this machine against the documented guarantees, and time it.
+
+    This takes at most five minutes, and about one minute on 2 idle cores. Send its output with any
+    report about a TPU or GPU.
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Time jlstm against other libraries' LSTMs with the same weights.
+
+    Only contenders whose results agree are timed. Without a file, a quick suite runs. On 2 cores it
+    takes up to one minute against Flax and a hand-written scan, and up to three minutes against all
+    contenders (pip install '.[peers]').
+    """
+
+    suite: Annotated[pathlib.Path | None, tyro.conf.Positional] = None
+    """TOML file: a suite of [[case]] tables, or a config with [network] and optionally [bench]."""
+    out: pathlib.Path | None = None
+    """File to append records to, one JSON line per measurement; compressed if it ends in .gz.
+    By default nothing is saved."""
+    seconds: float | None = None
+    """Seconds to measure each case and mode; 1 by default. At least five rounds are measured."""
+    threads: int | None = None
+    """Number of processors each contender may use; all by default."""
+    only: tuple[str, ...] = ()
+    """Names of the contenders to time jlstm against, such as "flax nnx"; all by default."""
+    compare: pathlib.Path | None = None
+    """Records file of an earlier run. The output ends with what became slower or faster."""
+    compile_only: bool = False
+    """Compile for --target and run nothing. The exit code is 1 if anything does not compile.
+    Prints compile time, memory, collectives and the cost of a step.
+    The cost is the estimated cycles on a TPU, or the kernel launches on a GPU."""
+    target: str | None = None
+    """Chip that --compile-only compiles for; v5e by default. This machine need not have it.
+    One of v4, v5e, v5p, v6e, tpu7x, a slice of these such as v5e:2x2, or h100."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write a Markdown report with tables and pictures from the records of `jlstm bench --out`."""
+
+    records: Annotated[pathlib.Path, tyro.conf.Positional]
+    """Records file to read (.jsonl or .jsonl.gz)."""
+    out: pathlib.Path | None = None
+    """Markdown file to write (.md); by default the path of the records with the extension .md.
+    Pictures go to a folder of the same name without the extension. Existing files are replaced."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train the model that a config file describes, in a folder that holds all of the run.
+
+    The folder gets the config as resolved, checkpoints, metrics, curves and the best model.
+    Progress is shown on standard error. After Ctrl-C, or if the process is killed, --resume goes
+    on.
+
+    Example: jlstm train configs/digits.toml --set train.steps=500 optimizer.learning_rate=1e-3
+    """
+
+    config: Annotated[pathlib.Path, tyro.conf.Positional]
+    """TOML file with the tables [data], [task], [network], [optimizer] and [train]."""
+    out: pathlib.Path | None = None
+    """Folder of the run; by default `out` of the table [train]."""
+    resume: bool = False
+    """Go on with the run that the folder holds. Begin one if it holds none."""
+    overwrite: bool = False
+    """Remove the run that the folder holds, and begin anew."""
+    set: Annotated[_Names, tyro.conf.arg(metavar="TABLE.KEY=VALUE")] = ()
+    """Values to replace in the config."""
+    json: bool = False
+    """Print one line of JSON at the end, and no progress."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Eval:
+    """Print the metrics of a trained model on the test split of its data."""
+
+    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
+    json: bool = False
+    """Print one line of JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Convert:
+    """Convert a network from one framework's file to another's.
+
+    The extension tells the format:
+    - jlstm: .safetensors
+    - torch: .pt or .pth (a state dict); .safetensors with --from or --to torch
+    - torch, to read only: .ckpt, .bin
+    - keras: .keras or .weights.h5
+    - keras, to read only: other .h5 and .hdf5 files, a TensorFlow 2 checkpoint, the folder of a
+      SavedModel
+    - onnx: .onnx
+    - tensorflow: .npz (arrays by variable name)
+    - tensorflow, to read only: a TensorFlow 1 checkpoint (.index, or the path without it; V1 files)
+    """
+
+    source: Annotated[pathlib.Path, tyro.conf.Positional]
+    """File to read."""
+    out: Annotated[pathlib.Path, tyro.conf.Positional]
+    """File to write. An existing file is replaced."""
+    from_: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Format of the file to read, if its extension does not tell.
+    One of jlstm, keras, onnx, tensorflow, torch."""
+    to: str | None = None
+    """Format of the file to write, if its extension does not tell.
+    One of jlstm, keras, onnx, tensorflow, torch."""
+    prefix: _Names = ()
+    """torch: prefix of the LSTM's weight names in the state dict, such as "encoder.".
+    Several prefixes form one stack, lowest first."""
+    node: str | None = None
+    """onnx: name of an LSTM node; the stack with that node is read."""
+    layer: _Names = ()
+    """keras: name of an LSTM layer. Several names form one stack, lowest first."""
+    scope: _Names = ()
+    """tensorflow: variable scope of the cells. Several scopes form one stack, lowest first."""
+    forget_bias: float | None = None
+    """tensorflow: forget_bias of the cells; by default 1, or 0 for CudnnLSTM."""
+    cell_clip: float | None = None
+    """tensorflow: cell_clip of the cells."""
+    projection_clip: float | None = None
+    """tensorflow: proj_clip of the cells."""
+    activation: str | None = None
+    """tensorflow: activation of the cells; tanh by default."""
+    network_only: bool = False
+    """jlstm: leave out the readout of `jlstm train` and other arrays that the file holds beside the
+    network. Only jlstm files have a place for these."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write a network as StableHLO, which jax.export runs in programs without this library.
+
+    The program of a model that `jlstm train` saved returns the scores of the classes.
+    """
+
+    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    """Model file to read (.safetensors)."""
+    out: Annotated[pathlib.Path, tyro.conf.Positional]
+    """File to write. An existing file is replaced."""
+    streaming: bool = False
+    """Run one step per call instead of whole sequences."""
+    network_only: bool = False
+    """Return the network's outputs, without the readout or other arrays that the file holds beside
+    the network."""
+    without_params: bool = False
+    """Leave the parameters out of the file. Each call takes them as its first argument."""
+    lengths: bool = False
+    """Add an argument for the lengths of the sequences."""
+    resets: bool = False
+    """Add an argument for reset flags. A true flag resets the carry before its step."""
+    batch_major: bool = False
+    """Use sequences of shape [batch, time, features] instead of [time, batch, features]."""
+    input_dtype: str | None = None
+    """Floating-point format of the input, such as float32; by default the one that the network
+    computes in."""
+    platforms: tuple[str, ...] = ("cpu", "cuda", "rocm", "tpu")
+    """Platforms to export the program for."""
+
+
+Command = (
+    Annotated[Bench, tyro.conf.subcommand("bench")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Eval, tyro.conf.subcommand("eval")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+)
