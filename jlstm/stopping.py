@@ -9,17 +9,17 @@ from typing import Any
 
 
 class _StoppedError(BaseException):
-    """Like KeyboardInterrupt, nothing but cleaning up should handle it."""
+    """SIGTERM came. Like KeyboardInterrupt, only cleanup should handle it."""
 
 
 @contextlib.contextmanager
 def in_order() -> Iterator[None]:
-    """SIGTERM, which would end the process at once, ends what runs within this as Ctrl-C would.
+    """Within this context, SIGTERM ends the command in order, as Ctrl-C does.
 
-    So temporary files are removed and other processes are stopped. One line on standard error says
-    so, and the exit code is 143, as shells give it for SIGTERM. Further SIGTERMs are ignored, as
-    they would interrupt the cleaning up. Nothing changes if SIGTERM is ignored or handled already,
-    or outside the main thread, where Python allows no handlers.
+    Temporary files are removed and other processes are stopped. One line on standard error says
+    that the command was stopped. The exit code is 143, the usual one for SIGTERM. Further SIGTERMs
+    are ignored, as they would interrupt the cleanup. If SIGTERM is ignored or handled already, this
+    changes nothing. Nor does it outside the main thread, where Python allows no handlers.
     """
     if (
         threading.current_thread() is not threading.main_thread()

@@ -62,6 +62,7 @@ RANKS = {
         (
             "aligned",
             "contents",
+            "folders",
             "regular",
             "sorted_metadata",
             "temporary",
@@ -76,7 +77,7 @@ RANKS = {
         ("command",),
     ],
     "interop": [
-        ("needs", "protobuf", "report", "sources"),
+        ("needs", "protobuf", "quiet", "report", "sources"),
         ("sides",),
         ("tensorflow",),
         ("cudnn", "equinox", "flax", "formats", "haiku", "keras", "onnx", "torch"),

@@ -151,11 +151,9 @@ def _parsed(line: bytes) -> object:
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON: {error.msg} at character {error.colno}") from None
     except ValueError:
-        raise ValueError("it has a number of more digits than Python reads") from None
+        raise ValueError("it has a number with more digits than Python reads") from None
     except RecursionError:
-        raise ValueError(
-            "it has lists or objects in one another, deeper than Python reads"
-        ) from None
+        raise ValueError("its lists or objects are nested deeper than Python reads") from None
 
 
 def of_run(command: str, threads: int, ceilings: dict[str, float], accelerator: str = "") -> Record:

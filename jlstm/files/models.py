@@ -55,9 +55,9 @@ def try_save(
     extra: Mapping[str, Any] | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Raises the errors of `save` now, before the work that its arrays are the result of.
+    """Finds, before the arrays are computed, whether `save` will be able to write them.
 
-    A file of the same size is written, and removed. A file at `path` stays as it is.
+    A file of the same size is written and removed. A file at `path` stays as it is.
 
     Args:
       path, config: as for `save`.

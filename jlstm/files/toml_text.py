@@ -61,8 +61,8 @@ def parsed(text: str, what: str) -> dict[str, Any]:
 def _require_bounded(text: str, what: str) -> None:
     """ValueError if a text is too long, or its keys or nesting are. Strings do not count.
 
-    Dots are counted between separators: at most one is in a number, so keys and values need not be
-    told apart.
+    Dots are counted between separators. A number has at most one, so this need not tell keys from
+    values.
     """
     if len(text) > LONGEST:
         raise ValueError(f"{what} has more than {LONGEST} characters; expected a config, in TOML")
@@ -75,7 +75,7 @@ def _require_bounded(text: str, what: str) -> None:
             if len(word) > _LONGEST_WORD:
                 wrong = f"a word of {len(word)} characters; expected at most {_LONGEST_WORD}"
             elif dots >= _MOST_PARTS:
-                wrong = f"a key has more than {_MOST_PARTS} parts; expected [network.layers] or so"
+                wrong = f"a key has more than {_MOST_PARTS} parts; [network.layers] has two"
         elif kind == "string":
             if not (end := _end(text, at, word)):
                 wrong = "the string that begins here does not end, so this is not valid TOML"

@@ -52,9 +52,10 @@ def try_by(
     write: Callable[[pathlib.Path], Any] = lambda beside: None,
     ending: str = "",
 ) -> None:
-    """Does what `write_by` does, except that what is at `path` stays: nothing, or a file.
+    """Writes a temporary file as `write_by` does, and removes it. A file at `path` stays as it is.
 
-    Where nothing is at `path`, a file of that very name is created, and removed.
+    If there is none, an empty file of that name is created and removed, as file systems may refuse
+    the name.
 
     Raises:
       ValueError, OSError: `write_by` would raise it.

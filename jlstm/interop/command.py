@@ -11,7 +11,7 @@ from jlstm import validation
 from jlstm.config import Config
 from jlstm.files import models, writing
 from jlstm.interop import formats, keras, needs, onnx, quiet, tensorflow, torch
-from jlstm.interop.keras import archive, repeatable
+from jlstm.interop.keras import repeatable
 from jlstm.interop.report import Report
 from jlstm.params import Params
 from jlstm.terminal import say

@@ -3,10 +3,8 @@
 import importlib
 from typing import Any
 
-_PACKAGES = {
-    "google_crc32c": "google-crc32c",
-    "haiku": "dm-haiku",
-}  # whose packages have other names
+# Modules whose packages have other names.
+_PACKAGES = {"google_crc32c": "google-crc32c", "haiku": "dm-haiku"}
 
 
 def module(name: str) -> Any:

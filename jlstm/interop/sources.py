@@ -1,4 +1,4 @@
-"""What errors of the readers of files have in common: they name the file, and are short."""
+"""Makes the errors of readers name the file that they read, and fit on a screen."""
 
 import functools
 import os
@@ -25,7 +25,7 @@ def in_words(read: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
         except (TypeError, ValueError) as error:
             source = args[0] if args else kwargs.get("source")
             path = source if isinstance(source, (str, os.PathLike)) else ""
-            words = shortened(str(error), os.fspath(path))
+            words = naming(str(error), os.fspath(path))
             if words == str(error):
                 raise
             kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -34,8 +34,11 @@ def in_words(read: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
     return wrapped
 
 
-def shortened(words: str, path: str = "") -> str:
-    """An error that is safe to print and fits on a screen. It begins with a path it lacks."""
+def naming(words: str, path: str = "") -> str:
+    """An error that names a path, is safe to print, and fits on a screen.
+
+    The path is put in front unless the error names it already.
+    """
     # A checkpoint of TensorFlow is named without the ending of its index.
     stem = re.escape(os.path.splitext(path)[0])
     known = path in words or re.search(rf"(^|\s){stem}(: | is )", words)

@@ -18,8 +18,6 @@ WAYS = [writing.write_bytes, lambda path, content: writing.try_by(path)]
 as_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be other users"
 )
-
-
 on_linux = pytest.mark.skipif(
     not os.path.exists("/proc/self/stat"), reason="only Linux tells when a process started"
 )
@@ -203,9 +201,8 @@ def test_files_of_other_systems_are_removed_only_when_old(tmp_path):
     own = temporary.name(".keras")
     parts = own.split("-")
     foreign = "-".join([parts[0], "0123456789ab", *parts[2:]])
-    earlier = "-".join(
-        [*parts[:3], f"{int(parts[3], 16) - 1:012x}", parts[4]]
-    )  # its number is ours
+    # A process of the same number that started before.
+    earlier = "-".join([*parts[:3], f"{int(parts[3], 16) - 1:012x}", parts[4]])
     folder = own.replace(parts[4][:8], "00000000")
     strange = ".jlstm-notes.tmp"
     (tmp_path / folder).mkdir()

@@ -73,5 +73,5 @@ def test_weights_are_kept_of_an_archive_of_keras(tmp_path):
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as file:
         file.writestr("config.json", "{}")
         file.writestr("model.weights.h5", b"weights")
-    archive.keep_weights(tmp_path / "model.keras")
+    repeatable.keep_weights(tmp_path / "model.keras")
     assert (tmp_path / "model.keras").read_bytes() == b"weights"

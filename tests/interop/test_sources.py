@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from jlstm.interop.sources import in_words, shortened
+from jlstm.interop.sources import in_words, naming
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,11 @@ from jlstm.interop.sources import in_words, shortened
     ],
 )
 def test_errors_name_the_file_once(words, path, wanted):
-    assert shortened(words, path) == wanted
+    assert naming(words, path) == wanted
 
 
 def test_long_errors_keep_their_beginning_and_end():
-    made = shortened("start " + "x" * 1_000_000 + " do this", "a.pt")
+    made = naming("start " + "x" * 1_000_000 + " do this", "a.pt")
     assert len(made) < 2_000
     assert made.startswith("a.pt: start xxx")
     assert made.endswith("xxx do this")

@@ -8,21 +8,14 @@ import numpy as np
 
 from jlstm.interop import needs
 
-LISTS = (
-    "layers",
-    "_layer_checkpoint_dependencies",
-)  # a model's layers; the second until Keras 2.14
+# Where a file lists a model's layers; the second until Keras 2.14.
+LISTS = ("layers", "_layer_checkpoint_dependencies")
 HEADER = 64  # bytes; the superblock, with which a file begins, says where the file ends
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DEEPEST = 16  # levels of nested groups; Keras writes some six
 _MOST = 5000  # groups and arrays in total; a layer has some seven
-_FIRST = (
-    "forward_layer",
-    "cell",
-    "cells",
-    "vars",
-    "backward_layer",
-)  # the order in which Keras reads names
+# Keras reads these names in this order, and others after them.
+_FIRST = ("forward_layer", "cell", "cells", "vars", "backward_layer")
 
 
 def require_end(start: bytes, size: int) -> None:

@@ -60,7 +60,7 @@ def is_known(name: str) -> bool:
 def called(function: Any, arguments: Any) -> Any:
     """What a function of torch returns."""
     if not isinstance(function, Global) or type(arguments) is not tuple:
-        raise ValueError("its pickle calls what is no function")
+        raise ValueError("its pickle calls something that is not a function")
     name = function.name
     if name == _TYPED and len(arguments) == 4:
         kinds = ("torch.Tensor", "torch.nn.parameter.Parameter")

@@ -108,16 +108,18 @@ class _Machine:
         self.marks.pop()
         return values
 
-    def push(self, container: Any) -> None:
+    def count(self) -> None:
+        """Counts a container."""
         self.containers += 1
         if self.containers > _MOST:
             raise ValueError(f"it has more than {_MOST} lists and mappings")
+
+    def push(self, container: Any) -> None:
+        self.count()
         self.stack.append(container)
 
     def mark(self) -> None:
-        self.containers += 1
-        if self.containers > _MOST:
-            raise ValueError(f"it has more than {_MOST} lists and mappings")
+        self.count()
         self.marks.append(len(self.stack))
 
     def extend(self, values: list[Any]) -> None:
@@ -134,7 +136,7 @@ class _Machine:
     def update(self, pairs: list[Any]) -> None:
         held = self.last(dict)
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            # Keys of few kinds, since hashing nested tuples and large numbers can take for ever.
+            # Keys of few kinds, since hashing nested tuples and large numbers can take very long.
             small = isinstance(key, int) and key.bit_length() < 64
             short = isinstance(key, (str, bytes)) and len(key) <= _LONGEST
             if not (small or short or key is None or isinstance(key, float)):
@@ -146,7 +148,7 @@ class _Machine:
                 )
             held[key] = value
 
-    def reduce(self) -> None:
+    def call(self) -> None:
         function, arguments = self.pop(2)
         value = objects.called(function, arguments)
         if isinstance(value, Tensor):
@@ -166,9 +168,6 @@ class _Machine:
     def build(self) -> None:
         """Attributes of an object, of which state dicts have those of their layers' versions."""
         self.pop()
-
-    def new(self) -> None:
-        self.reduce()
 
 
 def _tuple(count: int | None) -> Callable[[_Machine], None]:
@@ -192,8 +191,8 @@ _BUILDERS: dict[bytes, Callable[[_Machine], None]] = {
     b"e": lambda machine: machine.extend(machine.pop_marked()),
     b"s": lambda machine: machine.update(machine.pop(2)),
     b"u": lambda machine: machine.update(machine.pop_marked()),
-    b"R": _Machine.reduce,
-    b"\x81": _Machine.new,
+    b"R": _Machine.call,
+    b"\x81": _Machine.call,  # of a class, to make an object
     b"Q": _Machine.persistent,
     b"b": _Machine.build,
 }
