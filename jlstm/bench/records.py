@@ -50,7 +50,15 @@ def appending(path: pathlib.Path) -> Iterator[Callable[[list[Record]], None]]:
 
     def write(records: list[Record]) -> None:
         lines = "".join(json.dumps(record) + "\n" for record in records).encode()
-        file.write(gzip.compress(lines) if path.suffix == ".gz" else lines)
+        left = memoryview(gzip.compress(lines) if path.suffix == ".gz" else lines)
+        before = os.fstat(file.fileno()).st_size
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):  # a pipe or a device
+                file.truncate(before)  # no half a line, after which nothing could be appended
+            raise ValueError(f"cannot write records to {path}: {error.strerror}") from None
 
     try:
         with file:

@@ -295,3 +295,22 @@ def test_records_are_appended_to_nothing_but_whole_records(tmp_path, name, conte
     ):
         pytest.fail("would measure for nothing")
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.gz"])
+def test_where_a_file_may_not_grow_the_records_before_stay_whole(tmp_path, name):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / name
+    with records.appending(path) as write:
+        write([TIMED])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with (
+        pytest.raises(ValueError, match=rf"cannot write records to .*{name}: File too large"),
+        records.appending(path) as write,
+    ):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, hard))
+        try:
+            write([TIMED])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert records.read(path) == [TIMED]
