@@ -14,6 +14,7 @@ LONGEST = 1 << 20  # characters of a text; a layer of a saved network takes some
 _MOST_PARTS = 4  # of a dotted key, such as [network.layers]
 _DEEPEST = 8  # arrays and inline tables within each other
 _MOST_TABLES = 20_000  # tables and arrays
+_MOST_VALUES = 100_000  # keys, and items of arrays; the largest saved network has a quarter of them
 _LONGEST_WORD = 200  # characters of a number or of a key without quotes
 
 _TOKEN = re.compile(
@@ -67,7 +68,7 @@ def _require_bounded(text: str, what: str) -> None:
     if len(text) > LONGEST:
         raise ValueError(f"{what} has more than {LONGEST} characters; expected a config, in TOML")
 
-    depth = tables = dots = at = 0
+    depth = tables = values = dots = at = 0
     while token := _TOKEN.search(text, at):
         kind, word, at, wrong = token.lastgroup, token[0], token.end(), ""
         if kind == "word":
@@ -89,7 +90,9 @@ def _require_bounded(text: str, what: str) -> None:
         elif kind == "up":
             depth, dots = max(0, depth - 1), 0
         elif kind == "end":
-            dots = 0
+            dots, values = 0, values + (word != "\n")
+            if values > _MOST_VALUES:
+                wrong = f"more than {_MOST_VALUES} keys and items of arrays"
         if wrong:
             line = text.count("\n", 0, token.start()) + 1
             raise ValueError(f"{what}, line {line}: {wrong}")

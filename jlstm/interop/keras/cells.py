@@ -77,6 +77,14 @@ def by_path(cells: list[Cell], *, known: bool = False) -> dict[str, dict[str, An
     return made
 
 
+def _is_forward(name: str) -> bool:
+    return name.startswith("forward_")
+
+
+def _is_backward(name: str) -> bool:
+    return name.startswith("backward_")
+
+
 def of_part(part: Part, cells: Sequence[Cell]) -> list[Cell]:
     """The cells of one layer in its own order: forward before backward, lower before upper.
 

@@ -19,6 +19,7 @@ _ASIDE = {"optimizer", "training", "save_counter", "seed_generator"}
 _DEEPEST = 24  # objects within each other; Keras writes some ten
 _MOST = 10_000  # layers and cells
 _RECURRENT = "recurrent_kernel"  # which every recurrent layer of Keras has
+_DEEPEST, _MOST = 32, 2000  # names in a variable's name, and recurrent cells
 
 
 def is_checkpoint(path: str | os.PathLike) -> bool:
@@ -76,6 +77,8 @@ def _groups(
     twice: set[str] = set()  # groups that several layers have, so that their arrays are mixed
     for name in sorted(held, key=_natural):
         path = name.removesuffix(_VALUE)
+        if max(path.count("/"), names.get(name, "").count("/")) > _DEEPEST:
+            raise ValueError(f"{source}: {name} is nested more than {_DEEPEST} deep")
         aside = {*path.split("/"), names.get(name, "").partition("/")[0]} & _ASIDE
         if aside or "/." in path or _ASIDE_LISTS.fullmatch(path) or (names and name not in names):
             continue
@@ -100,6 +103,9 @@ def _groups(
             f"{source}: its variables, such as {nameless[0]}, have no names, as if Keras ran on "
             "JAX or torch; save the whole model with model.save('name.keras')"
         )
+    recurrent = sum(_RECURRENT in cell.arrays for cell in (*reached.values(), *listed.values()))
+    if recurrent > _MOST:
+        raise ValueError(f"{source} has {recurrent} recurrent cells; expected at most {_MOST}")
     mixed = sorted(group for group in twice if _RECURRENT in listed[group].arrays)
     if mixed:
         raise ValueError(

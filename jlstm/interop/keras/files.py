@@ -83,7 +83,7 @@ def _chosen(
     report: Report,
 ) -> list[Part]:
     """The chosen LSTMs of a file of groups. `serialized` is the network, as far as known."""
-    if serialized is None and legacy.is_legacy(file):
+    if serialized is None and legacy.is_legacy(file, reader):
         found = legacy.leaves(file, reader, report, str(path), chosen=layer is not None)
         return choice.parts(found, layer, report, str(path))
     place = Grouped(reader, reader.datasets(file, without=("optimizer",)))

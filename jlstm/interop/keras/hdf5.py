@@ -1,5 +1,7 @@
 """Reads arrays from HDF5 files of Keras, which stores each array once and uncompressed."""
 
+import functools
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
@@ -13,6 +15,8 @@ LISTS = ("layers", "_layer_checkpoint_dependencies")
 HEADER = 64  # bytes; the superblock, with which a file begins, says where the file ends
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DEEPEST = 16  # levels of nested groups; Keras writes some six
+_LONGEST = 2000  # characters of a path
+_LITTLE = 1 << 24  # bytes of texts that any file may have; there is one for each layer and variable
 _MOST = 5000  # groups and arrays in total; a layer has some seven
 # Keras reads these names in this order, and others after them.
 _FIRST = ("forward_layer", "cell", "cells", "vars", "backward_layer")
@@ -41,6 +45,7 @@ class Reader:
         """Args: content: the file's bytes, usually a memory map."""
         self.content = content
         self.room = content.nbytes  # bytes left for further arrays
+        self.room_of_texts = max(_LITTLE, content.nbytes)
         self.seen: set[Any] = set()
         self.groups: set[str] = set()  # paths
         self.labels: dict[str, str] = {}  # the layers' names by path, as far as the file has them
@@ -90,13 +95,43 @@ class Reader:
         if len(item) > _MOST:
             raise ValueError(f"{item.name} holds {len(item)} arrays; expected at most {_MOST}")
         self.groups.add(path)
-        label = item.attrs.get("name") if path.endswith("vars") else None
+        label = self.attribute(item, "name") if path.endswith("vars") else None
         if isinstance(label, str):
             self.labels[path[: -len("/vars")]] = label
         for name in item:
             if name != "seed_generator" and name not in without:
                 inner = f"{path}/{name}" if path else name
+                if len(inner) > _LONGEST:
+                    raise ValueError(f"{inner} is longer than any path of Keras")
                 yield from self._datasets(self.inner(item, name), inner, depth=depth + 1)
+
+    def attribute(self, item: Any, name: str) -> Any:
+        """An attribute of a group or file; None if it has none of this name.
+
+        Raises:
+          ValueError: it could be much larger than the file. HDF5 stores texts of variable length
+            elsewhere, and many texts may be the same bytes.
+        """
+        if name not in item.attrs:
+            return None
+        held = item.attrs.get_id(name)
+        if not held.dtype.hasobject:
+            return item.attrs[name]
+        most = math.prod(held.shape) * self._longest_text
+        if needs.module("h5py").check_string_dtype(held.dtype) is None or most > self.room_of_texts:
+            raise ValueError(
+                f"the attribute {name} of {item.name} is a list of {list(held.shape)} texts or "
+                "lists, which may take much more memory than the file; expected short texts"
+            )
+        value = item.attrs[name]
+        self.room_of_texts -= sum(map(len, [value] if isinstance(value, str) else np.ravel(value)))
+        return value
+
+    @functools.cached_property
+    def _longest_text(self) -> int:
+        """Bytes that a text of variable length has at most: the size of the heap that holds it."""
+        heaps = re.finditer(rb"GCOL.{4}(.{8})", self.content, re.DOTALL)
+        return max((int.from_bytes(found[1], "little") for found in heaps), default=0)
 
     def array(self, dataset: Any) -> np.ndarray:
         """A dataset's array; a view of the file if the numbers are stored contiguously."""

@@ -53,9 +53,9 @@ class _Named:
         return _Named(self.reader, self.cells, inner, self.path)
 
 
-def is_legacy(file: Any) -> bool:
+def is_legacy(file: Any, reader: Reader) -> bool:
     """Whether an HDF5 file has this layout."""
-    return "model_weights" in file or bool(_texts(file, "layer_names"))
+    return "model_weights" in file or bool(_texts(reader, file, "layer_names"))
 
 
 def leaves(file: Any, reader: Reader, report: Report, source: str, *, chosen: bool) -> list[Leaf]:
@@ -67,12 +67,28 @@ def leaves(file: Any, reader: Reader, report: Report, source: str, *, chosen: bo
     whole = "model_weights" in file
     root = reader.inner(file, "model_weights") if whole else file
     datasets = reader.datasets(root, without=("optimizer_weights",))
-    tops = _texts(root, "layer_names")
-    cells = [cell for top in tops for cell in _cells(root, datasets, top)]
-    version = file.attrs.get("keras_version", root.attrs.get("keras_version", "2"))
+    tops = _texts(reader, root, "layer_names")
+    if len(set(tops)) < len(tops):
+        raise ValueError(f"{source} lists a layer twice in its layer_names")
+    below: dict[str, list[str]] = {}
+    for path in datasets:
+        names = path.split("/")
+        for n in range(1, len(names)):
+            below.setdefault("/".join(names[:n]), []).append(path)
+    cells = [
+        cell for top in tops for cell in _cells(reader, root, datasets, top, below.get(top, []))
+    ]
+    version = next(
+        (
+            found
+            for own in (file, root)
+            if (found := reader.attribute(own, "keras_version")) is not None
+        ),
+        "2",
+    )
     major = options.major(_text(version), source)
-    if "model_config" in file.attrs:
-        text = _text(file.attrs["model_config"])
+    if (config := reader.attribute(file, "model_config")) is not None:
+        text = _text(config)
         serialized = options.loaded(text, f"{source}: its model_config", major)
         return tree.leaves(serialized, _Named(reader, cells, serialized))
     held = {cell.top for cell in cells}
@@ -90,12 +106,17 @@ def leaves(file: Any, reader: Reader, report: Report, source: str, *, chosen: bo
     return weights.assumed(found, report, source, in_order=in_order, chosen=chosen)
 
 
-def _cells(root: Any, datasets: dict[str, Any], top: str) -> list[Cell]:
-    """The groups of arrays of one layer, in the order of its variables."""
+def _cells(
+    reader: Reader, root: Any, datasets: dict[str, Any], top: str, held: list[str]
+) -> list[Cell]:
+    """The groups of the arrays `held` of one layer, in the order of its variables."""
     made: dict[tuple[str, ...], dict[str, Any]] = {}
     start = f"{top}/"
-    held = [path for path in datasets if path.startswith(start)]
-    order = {name: n for n, name in enumerate(_texts(root[top], "weight_names"))} if held else {}
+    order = (
+        {name: n for n, name in enumerate(_texts(reader, root[top], "weight_names"))}
+        if held
+        else {}
+    )
     for path in sorted(held, key=lambda path: order.get(path.removeprefix(start), len(order))):
         *names, last = path.removeprefix(start).split("/")
         made.setdefault(tuple(names), {})[last.partition(":")[0]] = datasets[path]
@@ -109,15 +130,14 @@ def _place(name: str) -> int:
     return ARRAYS.index(name) if name in ARRAYS else len(ARRAYS)
 
 
-def _texts(group: Any, name: str) -> list[str]:
+def _texts(reader: Reader, group: Any, name: str) -> list[str]:
     """An attribute of texts. Keras writes a long one in parts, such as "layer_names0"."""
-    held = group.attrs
-    if name in held:
-        return [_text(text) for text in np.ravel(held[name])]
-    found: list[str] = []
-    while f"{name}{len(found)}" in held:
-        found.append(f"{name}{len(found)}")
-    return [_text(text) for part in found for text in np.ravel(held[part])]
+    parts = [reader.attribute(group, name)]
+    if parts[0] is None:
+        parts = []
+        while (part := reader.attribute(group, f"{name}{len(parts)}")) is not None:
+            parts.append(part)
+    return [_text(text) for part in parts for text in np.ravel(part)]
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from jlstm.interop import protobuf
 
-_MOST = 500_000  # fields; a variable has some 15
+_MOST = 200_000  # fields; real graphs have some thousand
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the name under which a checkpoint holds the graph
 
 
@@ -40,6 +40,6 @@ def _messages(
     for found, value in protobuf.values(message):
         left[0] -= 1
         if left[0] < 0:
-            raise ValueError(f"its object graph has more than {_MOST} parts")
+            raise ValueError(f"its object graph has more than {_MOST} fields")
         if number in (None, found) and not isinstance(value, int):
             yield found, value

@@ -19,10 +19,8 @@ def graph(*parts):
 
 def lstms(count, before=b"x"):
     """LSTM nodes in a row, with no arrays."""
-    node = (
-        field(1, before) + field(1, b"w") + field(1, b"w") + field(2, b"%06d") + field(4, b"LSTM")
-    )
-    return b"".join(field(NODE, node.replace(b"%06d", b"%06d" % n)) for n in range(count))
+    start, end = field(1, before) + field(1, b"w") + field(1, b"w"), field(4, b"LSTM")
+    return b"".join(field(NODE, start + field(2, b"%06d" % n) + end) for n in range(count))
 
 
 def chain(kind, count):
@@ -75,7 +73,7 @@ MUCH = "take much more memory than the file"
 CRAFTED = {
     "zeros": (file(lambda: bytes(8_000_000)), "ONNX model"),
     "versions": (file(lambda: b"\x08\x00" * 250_000), MANY),
-    "endless": (file(lambda: b"\xff" * 8_000_000), "a number that does not end"),
+    "endless": (file(lambda: b"\xff" * 8_000_000), "is not a whole ONNX model"),
     "nodes": (graph(b"\x0a\x00" * 250_000), MANY),
     "inputs": (graph(lambda: field(NODE, b"\x0a\x00" * 250_000)), MANY),
     "initializers": (graph(lambda: b"\x2a\x00" * 250_000), MANY),

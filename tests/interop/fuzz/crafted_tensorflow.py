@@ -170,15 +170,15 @@ def groups(start, end, count):
 
 
 KERAS = {
-    "graph": (graph, "more than 500000 parts"),
-    "groups": (groups(b"", b"/rnn/.ATTRIBUTES/VARIABLE_VALUE", 60_000), "more than 10000 layers"),
-    "siblings": (groups(b"a/", b"/recurrent_kernel", 9_000), "dtype number 0"),
+    "graph": (graph, "more than 200000 fields"),
+    "groups": (groups(b"", b"/rnn/.ATTRIBUTES/VARIABLE_VALUE", 60_000), "more than 2000 layers"),
+    "siblings": (groups(b"a/", b"/recurrent_kernel", 9_000), "more than 2000 layers"),
     "cells": (
         groups(b"a/stacked_rnn_cells/lstm_cell_", b"/recurrent_kernel", 9_000),
-        "dtype number 0",
+        "more than 2000 layers",
     ),
-    "deep": (groups(b"a/" * 1_900, b"/recurrent_kernel", 1_000), "more than 24 objects deep"),
-    "ways": (groups(b"", b"/forward_a" * 20 + b"/recurrent_kernel", 9_000), "dtype number 0"),
+    "deep": (groups(b"a/" * 1_900, b"/recurrent_kernel", 1_000), "nested more than 32 deep"),
+    "ways": (groups(b"", b"/forward_a" * 20 + b"/recurrent_kernel", 9_000), "more than 2000 layers"),
     "digits": (groups(b"1a" * 1_900, b"/recurrent_kernel", 1_000), "dtype number 0"),
 }
 CRAFTED = {

@@ -71,11 +71,44 @@ def of_tree(tree, draw):
 def of_header(data, draw):
     """A safetensors file with another header, whose length is right."""
     size = int.from_bytes(data[:8], "little")
-    if draw(st.booleans()):
+    how = draw(st.integers(0, 3))
+    if how == 0:
         text = json.dumps(of_tree(json.loads(data[8 : 8 + size]), draw)).encode()
+    elif how < 3:
+        text = json.dumps(of_fields(json.loads(data[8 : 8 + size]), draw)).encode()
     else:
         text = of_bytes(data[8 : 8 + size], draw)
     return struct.pack("<Q", len(text)) + text + data[8 + size :]
+
+
+def of_fields(header, draw):
+    """A header of the right form, in which metadata, names, dtypes or shapes are others."""
+    held = header.get("__metadata__", {})
+    for _ in range(draw(st.integers(1, 3))):
+        names = [name for name in header if name != "__metadata__"]
+        name = draw(st.sampled_from(names))
+        how = draw(st.integers(0, 4))
+        if how == 0 and held:
+            key = draw(st.sampled_from([*held]))
+            held[key] = of_bytes(held[key].encode(), draw).decode(errors="replace")
+        elif how == 1 and held:
+            held.pop(draw(st.sampled_from([*held])), None)
+        elif how == 2:
+            own = header[name]
+            shape = draw(
+                st.sampled_from([own["shape"][::-1], [*own["shape"], 1], [1, *own["shape"]]])
+            )
+            header[name] = own | {"shape": shape}
+        elif how == 3:
+            own = header[name]
+            dtype = draw(
+                st.sampled_from(["I32", "U32", "F32"] if own["dtype"] == "F32" else ["F8_E4M3"])
+            )
+            header[name] = own | {"dtype": dtype}
+        else:
+            to = draw(st.sampled_from(["a", "layers.9.w_x", "layers.0.b.c", "x" * 3_000, "\x1b"]))
+            header[to] = header.pop(name)
+    return header
 
 
 def of_archive(data, draw):

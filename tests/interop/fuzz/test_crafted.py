@@ -8,49 +8,31 @@ import pytest
 from jlstm import load
 from jlstm.interop import from_keras, from_onnx, from_tensorflow, from_torch
 from tests.examples import mostly_full
-from tests.interop.fuzz import crafted_archives, crafted_onnx, crafted_tensorflow, crafted_torch
+from tests.interop.fuzz import crafted_tensorflow
 from tests.interop.fuzz.bounds import refused
+from tests.interop.fuzz.targets import KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-READERS = {
-    ".pt": from_torch,
-    ".index": from_tensorflow,
-    ".ckpt": from_tensorflow,
-    ".keras": from_keras,
-    ".npz": from_tensorflow,
-    ".onnx": from_onnx,
-}
-CRAFTED = {
-    ".keras": crafted_archives.KERAS,
-    ".npz": crafted_archives.NPZ,
-    ".onnx": crafted_onnx.CRAFTED,
-    ".pt": crafted_torch.CRAFTED,
-    ".index": crafted_tensorflow.CRAFTED,
-    ".ckpt": crafted_tensorflow.CRAFTED_V1,
-}
-CASES = [(ending, name) for ending, own in CRAFTED.items() for name in own]
-DEFAULT = [(".pt", name) for name in ("allocated", "hashed", "entries", "tensors")]
-DEFAULT += [(".pt", name) for name in ("endless offset", "endless shape", "overflowing", "twice")]
-DEFAULT += [(".index", name) for name in ("repeated", "unordered", "big_endian", "large_numbers")]
-DEFAULT += [
-    (".keras", "zeros, less"),
-    (".keras", "chain"),
-    (".npz", "lzma"),
-    (".npz", "deflate"),
-    (".npz", "twice"),
-]
-DEFAULT += [(".onnx", name) for name in ("nodes", "nested", "long numbers", "doubled")]
+CASES = [(kind, name) for kind, own in KINDS.items() for name in own.crafted]
+DEFAULT = [("state.pt", name) for name in ("allocated", "hashed", "entries", "tensors")]
+DEFAULT += [("state.pt", name) for name in ("endless offset", "overflowing", "twice")]
+DEFAULT += [("v2.index", name) for name in ("repeated", "unordered", "large_numbers")]
+DEFAULT += [("model.keras", "zeros, less"), ("model.keras", "chain")]
+DEFAULT += [("arrays.npz", name) for name in ("lzma", "deflate", "twice")]
+DEFAULT += [("model.onnx", name) for name in ("nodes", "nested", "long numbers", "doubled")]
+DEFAULT += [("only.weights.h5", name) for name in ("texts at one place", "layers again", "ring")]
+DEFAULT += [("keras.index", "variables"), ("external.onnx", "device"), ("suite.toml", "layers")]
+DEFAULT += [("records.jsonl", "mode above the folder"), ("records.jsonl.gz", "records")]
 
 
-@pytest.mark.parametrize(("ending", "name"), mostly_full(CASES, DEFAULT))
-def test_crafted_files(ending, name, tmp_path):
-    for needed in ("torch", "h5py", "onnx"):
-        pytest.importorskip(needed)
-    make, words = CRAFTED[ending][name]
-    path = tmp_path / f"crafted{ending}"
+@pytest.mark.parametrize(("kind", "name"), mostly_full(CASES, DEFAULT))
+def test_crafted_files(kind, name, tmp_path):
+    own = KINDS[kind]
+    make, words = own.crafted[name]
+    path = tmp_path / kind.replace(kind.partition(".")[0], "crafted")
     make(path)
-    error = refused(READERS[ending], path)
+    error = refused(own.read, path)
     assert error is not None
     assert words in str(error)
 
@@ -67,6 +49,13 @@ def test_crafted_checkpoints_of_keras(name, tmp_path):
     assert words in str(error)
 
 
+READERS = {
+    ".pt": from_torch,
+    ".keras": from_keras,
+    ".npz": from_tensorflow,
+    ".onnx": from_onnx,
+    ".index": from_tensorflow,
+}
 ENDINGS = (".safetensors", ".pt", ".npz", ".keras", ".h5", ".onnx", ".index")
 
 
@@ -88,7 +77,7 @@ def test_pipes_and_devices_are_refused(ending, kind, tmp_path):
         ".index": [from_keras],
     }.get(ending, [])
     for read in readers:
-        with pytest.raises(ValueError, match=r"special.*not a regular file"):
+        with pytest.raises(ValueError, match=r"special.*a pipe or a device"):
             read(path)
 
 
