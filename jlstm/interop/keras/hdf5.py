@@ -120,8 +120,8 @@ class Reader:
         most = math.prod(held.shape) * self._longest_text
         if needs.module("h5py").check_string_dtype(held.dtype) is None or most > self.room_of_texts:
             raise ValueError(
-                f"the attribute {name} of {item.name} is a list of {list(held.shape)} texts or "
-                "lists, which may take much more memory than the file; expected short texts"
+                f"the attribute {name} of {item.name} has texts or lists in it that may take much "
+                f"more memory than the file, {list(held.shape)} of them; expected names"
             )
         value = item.attrs[name]
         self.room_of_texts -= sum(map(len, [value] if isinstance(value, str) else np.ravel(value)))

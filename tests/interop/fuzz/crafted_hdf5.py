@@ -128,11 +128,11 @@ def link(target):
 
 
 CRAFTED = {
-    "texts at one place": (texts_at_one_place, "may take much more memory"),
+    "texts at one place": (texts_at_one_place, "may take much more memory than"),
     "layers again": (file(layers_again), "lists a layer twice"),
     "groups": (file(groups), "expected at most 5000"),
     "long paths": (file(long_paths), "is longer than any path"),
-    "labels": (labels, "may take much more memory than the file"),
+    "labels": (labels, "may take much more memory than"),
     "nested": (file(nested), "nested more than 16 deep"),
     "ring": (file(ring), "a second link to the same object"),
     "twice": (file(twice), "a second link to the same object"),
