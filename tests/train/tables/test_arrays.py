@@ -32,7 +32,8 @@ def test_all_sequences_are_there_without_what_is_padded(tmp_path, compressed):
     mean, scale = np.array(data.meaning.input_mean), np.array(data.meaning.input_scale)
     found = []
     for split in data[:3]:
-        assert split.xs.dtype == np.float32 and split.targets.dtype == np.int32
+        assert split.xs.dtype == np.float32
+        assert split.targets.dtype == split.lengths.dtype == np.int32
         for xs, target, length in zip(split.xs, split.targets, split.lengths, strict=True):
             raw = xs[:length] * scale + mean
             n = int(np.abs(held["xs"][:, 0] - raw[0]).sum(-1).argmin())

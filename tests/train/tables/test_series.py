@@ -16,7 +16,9 @@ def cases(draw):
     valid = draw(st.sampled_from([0, horizon, 0.3]))
     rows = [draw(st.integers(30, 40)) for _ in range(draw(st.integers(1, 3)))]
     options = dict(history=history, horizon=horizon, test=test, valid=valid)
-    return rows, options | dict(stride=draw(st.integers(1, 3))), draw(st.integers(0, 99))
+    options |= dict(stride=draw(st.integers(1, 3)))
+    inputs = draw(st.sampled_from([["b", "a"], ["b"], ["a"], ["a", "b"]]))
+    return rows, options, inputs, draw(st.integers(0, 99))
 
 
 def table(rows, seed):
@@ -30,7 +32,7 @@ def table(rows, seed):
     return {"who": [f"s{n}" for n in owner], "t": steps, "a": a, "b": b}
 
 
-def slowly(columns, options):
+def slowly(columns, options, inputs):
     """The same windows in raw values, one by one."""
     parts = [], [], []
     owners = list(dict.fromkeys(columns["who"]))
@@ -48,19 +50,19 @@ def slowly(columns, options):
                 continue
             for at in range(begin, end - history - horizon + 1, options["stride"]):
                 middle = at + history
-                xs = np.stack([b[at:middle], a[at:middle]], -1)
+                xs = np.stack([{"a": a, "b": b}[name][at:middle] for name in inputs], -1)
                 parts[part].append((xs, a[middle : middle + horizon, None]))
     return parts
 
 
 @given(cases())
 def test_windows_are_those_cut_one_by_one(tmp_path_factory, case):
-    rows, options, seed = case
+    rows, options, inputs, seed = case
     columns = table(rows, seed)
     path = write(tmp_path_factory.mktemp("series") / "a.csv", columns)
-    data = series(file=path, targets="a", inputs=["b", "a"], series="who", time="t", **options)
+    data = series(file=path, targets="a", inputs=inputs, series="who", time="t", **options)
     meaning = data.meaning
-    for split, expected in zip(data[:3], slowly(columns, options), strict=True):
+    for split, expected in zip(data[:3], slowly(columns, options, inputs), strict=True):
         if not expected:
             assert split is None
             continue
@@ -73,11 +75,11 @@ def test_windows_are_those_cut_one_by_one(tmp_path_factory, case):
 
 @given(cases())
 def test_rows_for_testing_change_nothing_of_training(tmp_path_factory, case):
-    rows, options, seed = case
+    rows, options, inputs, seed = case
     options |= dict(test=0.3)
     columns = table(rows, seed)
     folder = tmp_path_factory.mktemp("series")
-    named = dict(targets=["a", "b"], series="who", **options)
+    named = dict(targets=["a", "b"], inputs=inputs, series="who", **options)
     before = series(file=write(folder / "a.csv", columns), **named)
     for n in range(len(rows)):
         mine = np.flatnonzero(np.array(columns["who"]) == f"s{n}")
