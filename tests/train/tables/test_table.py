@@ -55,6 +55,7 @@ GOOD = ["day,who,a,b"] + [f"2026-01-{n:02},x,{n},0.5" for n in range(1, 31)]
         ("2026-01-05,x, ,1", "row 6, column 'a', is empty; fill the cell, or remove the row"),
         ("2026-01-05,x,NaN,1", "row 6, column 'a', is 'NaN', a missing value; fill the cell"),
         ("2026-01-05,x,-inf,1", "row 6, column 'a', is '-inf'; replace it by a finite number"),
+        ("2026-01-05,x,1e999,1", "row 6, column 'a', is '1e999'; replace it by a finite number"),
         ("2026-01-05,,1,1", "row 6, column 'who', is empty"),
         ("2026-01-05,x,1", "row 6 has 3 cells, but the header has 4; add or remove cells"),
         ("2026-01-05,x,1,1,1", "row 6 has 5 cells, but the header has 4"),
@@ -62,8 +63,11 @@ GOOD = ["day,who,a,b"] + [f"2026-01-{n:02},x,{n},0.5" for n in range(1, 31)]
         ('2026-01-05,"x,1,1', "row 6 cannot be split into cells: unexpected end of data; check"),
         ("2026-01-04,x,1,1", "row 6, column 'day', has the same time as row 5 of 'x'; remove one"),
         ("2026-01-03,x,1,1", "row 6, column 'day', is earlier than row 5 of 'x'; sort the file"),
-        ("2026-01-05T00:00Z,x,1,1", "row 6, column 'day', is '2026-01-05T00:00Z', which is not a"),
-        ("5,x,1,1", "row 6, column 'day', is '5', which is not a time like those above it"),
+        (
+            "2026-01-05T00:00Z,x,1,1",
+            "row 6, column 'day', is '2026-01-05T00:00Z', which is not a time",
+        ),
+        ("5,x,1,1", "row 6, column 'day', is '5', which is not a time, or not of the form of"),
         ("2026-01-05,x\ty,\x1b[31m,1", r"row 6, column 'a', is '\x1b[31m', which is not a"),
     ],
 )

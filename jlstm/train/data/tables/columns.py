@@ -3,6 +3,7 @@
 Rows count as a spreadsheet shows them: the header is row 1, and the first row of values is row 2.
 """
 
+import math
 import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple, NoReturn
@@ -96,15 +97,15 @@ def refuse(row: int, column: str, cell: str, kind: str) -> NoReturn:
         raise ValueError(f"{where}, is empty; fill the cell, or remove the row")
     if kind == "time":
         raise ValueError(
-            f"{where}, is {validation.shown(text)}, which is not a time like those above it; write "
-            "all times as numbers, or all like 2026-01-31 or 2026-01-31T12:30:00"
+            f"{where}, is {validation.shown(text)}, which is not a time, or not of the form of "
+            "those above it; write all as numbers, or all like 2026-01-31 or 2026-01-31T12:30:00"
         )
     if text.lower() in ("na", "n/a", "nan", "none", "null", "-nan", "#n/a", "-", "?"):
         raise ValueError(
             f"{where}, is {validation.shown(text)}, a missing value; fill the cell, such as with "
             "the value before it, or remove the row"
         )
-    if text.lower().lstrip("+-") in ("inf", "infinity"):
+    if _infinite(text):
         raise ValueError(
             f"{where}, is {validation.shown(text)}; replace it by a finite number, or remove the "
             "row"
@@ -114,3 +115,11 @@ def refuse(row: int, column: str, cell: str, kind: str) -> NoReturn:
     else:
         remedy = "replace it, write the column's texts as numbers, or leave the column out"
     raise ValueError(f"{where}, is {validation.shown(text)}, which is not a number; {remedy}")
+
+
+def _infinite(text: str) -> bool:
+    """Whether a text is infinity, or a number beyond float64."""
+    try:
+        return math.isinf(float(text))
+    except ValueError:
+        return False
