@@ -40,7 +40,9 @@ def test_a_forecast_goes_on_from_the_last_rows(tmp_path, ending):
     np.testing.assert_array_equal(found.xs, data.test.xs[last])
 
     out = tmp_path / "out.csv"
-    predictions.write(out, predictions.forecasts(found, data.meaning, data.test.targets[last]))
+    predictions.write(
+        out, predictions.forecasts(found, data.meaning, data.test.targets[last, ..., None])
+    )
     header, *rows = cells(out)
     assert header == ["who", "step", "x"]
     assert [row[:2] for row in rows] == [[who, step] for who in "ab" for step in "123"]

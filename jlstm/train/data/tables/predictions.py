@@ -114,24 +114,21 @@ def forecasts(
     Args:
       new: the series.
       meaning: names and normalisation of the values.
-      predictions: normalised, [N, horizon, values], or [N, horizon, values, quantiles].
+      predictions: normalised, [N, horizon, values, outputs], with an output for each quantile, or
+        one if there are none.
       quantiles: the quantiles.
     """
-    predictions = np.asarray(predictions)
-    count, horizon, targets = predictions.shape[:3]
+    raw = _raw(meaning, np.moveaxis(np.asarray(predictions), -1, -2))
+    count, horizon, _, values = raw.shape
     columns: _Columns = [
         (new.column, [name for name in new.names for _ in range(horizon)]),
         ("step", np.tile(np.arange(1, horizon + 1), count)),
     ]
-    names = _target_names(meaning, targets)
-    if not quantiles:
-        raw = _raw(meaning, predictions).reshape(-1, targets)
-        return columns + [(name, raw[:, n]) for n, name in enumerate(names)]
-    raw = _raw(meaning, np.moveaxis(predictions, -1, -2)).reshape(-1, len(quantiles), targets)
+    kinds = [f" {quantile:g}" for quantile in quantiles] or [""]
     return columns + [
-        (f"{name} {quantile:g}", raw[:, q, n])
-        for n, name in enumerate(names)
-        for q, quantile in enumerate(quantiles)
+        (f"{name}{kind}", raw[:, :, output, n].ravel())
+        for n, name in enumerate(_target_names(meaning, values))
+        for output, kind in enumerate(kinds)
     ]
 
 
