@@ -20,7 +20,7 @@ class New(NamedTuple):
       xs: normalised float32 [N, T, features], or tokens int32 [N, T], padded with 0.
       lengths: int32 [N]. None: all have T steps.
       names: what the sequences are called in the file, or their numbers from 0.
-      column: the column that names them, or "sequence".
+      column: the column that names them; without one, "series" or "sequence".
     """
 
     xs: np.ndarray
@@ -77,7 +77,7 @@ def _series(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: Mean
             )
     values = table.normalised(rows, _scaling(meaning), meaning.inputs)
     xs = np.stack([values[end - history : end] for end in rows.bounds[1:]])
-    return New(xs, None, rows.groups if column else ("0",), column or "sequence")
+    return New(xs, None, rows.groups if column else ("0",), column or "series")
 
 
 def _sequences(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: Meaning) -> New:
