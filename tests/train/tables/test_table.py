@@ -1,5 +1,6 @@
 """Tables in CSV and Parquet: equal results, and errors that name the cell."""
 
+import contextlib
 import datetime
 import tracemalloc
 
@@ -178,6 +179,16 @@ def test_names_of_parquet(tmp_path, kind):
     assert read.groups == ("3", "1", "2")
     assert np.diff(read.bounds).tolist() == [80_000, 40_000, 40_000]
     assert read.rows[[0, 1, 80_000, 120_000]].tolist() == [2, 4, 3, 5]
+
+
+def test_a_code_beyond_the_texts(tmp_path):
+    pytest.importorskip("pyarrow")
+    path = parquet(tmp_path, a=np.arange(50.0), who=["x", "y", "z"] * 16 + ["x", "x"])
+    whole = (tmp_path / "a.parquet").read_bytes()
+    for at in range(0, len(whole) - 300, 3):  # among others, the codes, which have 2 bits each
+        (tmp_path / "a.parquet").write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+        with contextlib.suppress(ValueError):
+            table.read(path, ["a"], group="who")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\xff" * 100 + b"PAR1"])

@@ -42,7 +42,7 @@ def read(path: str | os.PathLike[str], wanted: Sequence[Wanted]) -> list[np.ndar
         if error.strerror is not None:
             raise ValueError(f"cannot read {path}: {error.strerror}") from None
         raise ValueError(f"{path} is damaged or not a Parquet file: {error}") from None
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, KeyError) as error:  # KeyError: its two schemas differ
         raise ValueError(f"{path} is damaged or not a Parquet file: {error}") from None
 
 
@@ -68,6 +68,7 @@ def _read(file: Any, size: int, wanted: Sequence[Wanted]) -> list[np.ndarray | N
     start = FIRST
     names = list(dict.fromkeys(column for column, _ in wanted))
     for batch in file.iter_batches(batch_size=_ROWS, columns=names):
+        batch.validate(full=True)  # codes of damaged pages may be beyond their texts
         for (column, kind), into in zip(wanted, collected, strict=True):
             values = batch.column(column)
             if values.null_count:
