@@ -68,12 +68,14 @@ def convert(
     report = Report()
     config, params = _read(source, read, report, given)
     extra = models.extra_names(source) if read == "jlstm" else []
+    notes = models.load_notes(source) if read == "jlstm" else {}
     if extra and not network_only and written != "jlstm":
         raise ValueError(
             f"{source} also holds {validation.some(extra)}, for which {written} files of a network "
             "have no place; add --network-only to leave that out"
         )
-    if read == written == "jlstm" and not network_only:
+    copied = read == written == "jlstm" and not network_only
+    if copied:
         writing.write_bytes(out, source.read_bytes())
     else:
         with quiet.without_tensorflow_log() if written == "keras" else contextlib.nullcontext():
@@ -81,7 +83,9 @@ def convert(
     if replaces:
         report.add(f"{out} existed and was replaced")
     if extra:
-        report.add(f"{validation.some(extra)}: {'left out' if network_only else 'copied'}")
+        report.add(f"{validation.some(extra)}: {'copied' if copied else 'left out'}")
+    if notes:
+        report.add(f"notes {validation.some(notes)}: {'copied' if copied else 'left out'}")
     sizes = ", ".join(str(layer.hidden_size) for layer in config.layers)
     say(
         f"{source} ({read}) to {out} ({written}): hidden sizes {sizes}, "

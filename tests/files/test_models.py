@@ -350,3 +350,34 @@ def test_parameters_spread_over_devices_are_saved_whole(model, tmp_path):
     assert not params.layers[0].w_x.sharding.is_fully_replicated
     jlstm.save(tmp_path / "spread.safetensors", CALL.config, params)
     same(jlstm.load(tmp_path / "spread.safetensors")[1], jlstm.load(model)[1])
+
+
+def test_notes_travel_along(tmp_path):
+    notes = {"author": "ä\U0001f600\x00", "": "", "config": "not the network's", "format": "x"}
+    jlstm.save(tmp_path / "a", CALL.config, CALL.params, notes=notes)
+    jlstm.save(tmp_path / "b", CALL.config, CALL.params, notes=dict(reversed(notes.items())))
+    assert jlstm.load_notes(tmp_path / "a") == notes
+    assert jlstm.load(tmp_path / "a")[0] == CALL.config
+    assert models.load_extra(tmp_path / "a") == {}
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_file_without_notes_has_none(model):
+    assert jlstm.load_notes(model) == {}
+
+
+@pytest.mark.parametrize(
+    ("notes", "said"),
+    [
+        (["a"], "notes is list; expected texts by name"),
+        ({"a": 1}, "notes holds 'a': 1; expected a string for a string"),
+        ({1: "a"}, "expected a string for a string"),
+        ({"a": "\ud800"}, "halves of characters"),
+        ({"a": "x" * 2**20}, r"the header \(the config, notes and the names of arrays\) has"),
+    ],
+)
+@pytest.mark.parametrize("save", [jlstm.save, models.try_save])
+def test_notes_that_a_file_cannot_hold_are_refused(tmp_path, notes, said, save):
+    with pytest.raises((TypeError, ValueError), match=said):
+        save(tmp_path / "model", CALL.config, CALL.params, notes=notes)
+    assert list(tmp_path.iterdir()) == []

@@ -318,3 +318,16 @@ def test_a_full_disk_is_an_error_of_the_system_that_names_the_file(to, tmp_path)
     jlstm.save(tmp_path / "m.safetensors", config, jlstm.init(jax.random.key(0), config))
     with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
         convert(tmp_path / "m.safetensors", pathlib.Path("/dev/full"), to=to)
+
+
+def test_notes_are_copied_or_said_to_be_left_out(tmp_path, capsys):
+    path, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    config = jlstm.Config.stack(3, [4])
+    params = jlstm.init(jax.random.key(0), config)
+    jlstm.save(path, config, params, notes={"author": "me"})
+    convert(path, out)
+    assert jlstm.load_notes(out) == {"author": "me"}
+    assert "notes author: copied" in capsys.readouterr().out
+    convert(path, out, network_only=True)
+    assert jlstm.load_notes(out) == {}
+    assert "notes author: left out" in capsys.readouterr().out
