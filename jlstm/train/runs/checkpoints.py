@@ -11,7 +11,7 @@ import pathlib
 import re
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +19,8 @@ import jax
 from jlstm import validation
 from jlstm.files import writing
 from jlstm.train.runs import fingerprints, orbax
+
+_ELSEWHERE = "another process cannot read it"
 
 
 class Restored(NamedTuple):
@@ -183,29 +185,35 @@ def remove_unfinished(folder: pathlib.Path) -> None:
 
 
 def _read(folder: pathlib.Path, step: int, like: Any) -> tuple[Any, dict[str, Any], str]:
-    """The state and the notes of a checkpoint, and why it cannot be used, or ''."""
-    state, content, why = None, {}, ""
+    """The state and the notes of a checkpoint, and why it cannot be used, or ''.
+
+    Processes agree after each part, as all of them take part in the next one.
+    """
     with orbax.quiet():
-        try:
-            content = orbax.restored_about(folder, step)
-            if content.pop("check", None) != _check(content):
-                why = "its notes are not those that were saved"
-        except Exception as error:  # Orbax raises errors of many kinds for damaged files
-            why = f"its files cannot be read ({_reason(error)})"
+        content, why = _attempt(lambda: orbax.restored_about(folder, step))
+        if not why and (
+            not isinstance(content, dict) or content.pop("check", 0) != _check(content)
+        ):
+            why = "its notes are not those that were saved"
         if not orbax.agree(not why):
-            return None, {}, why or "another process cannot read it"
+            return None, {}, why or _ELSEWHERE
         _require_same_form(folder / str(step), content["arrays"], like)
-        try:
-            state = orbax.restored_state(folder, step, like)
-            found = fingerprints.described(state)
-            wrong = [path for path, told in content["arrays"].items() if found[path] != told]
-            if wrong:
-                why = f"the arrays are not those that were saved: {validation.some(wrong)}"
-        except Exception as error:
-            why = f"its files cannot be read ({_reason(error)})"
+        state, why = _attempt(lambda: orbax.restored_state(folder, step, like))
         if not orbax.agree(not why):
-            return None, {}, why or "another process cannot read it"
+            return None, {}, why or _ELSEWHERE
+        found = fingerprints.described(state)
+        wrong = [path for path, told in content["arrays"].items() if found[path] != told]
+        if not orbax.agree(not wrong):
+            return None, {}, f"the arrays are not those that were saved: {validation.some(wrong)}"
     return state, content["notes"], ""
+
+
+def _attempt(read: Callable[[], Any]) -> tuple[Any, str]:
+    """What a call of Orbax reads, and why it cannot, or ''."""
+    try:
+        return read(), ""
+    except Exception as error:  # errors of many kinds, for damaged files
+        return None, f"its files cannot be read ({_reason(error)})"
 
 
 def _require_same_form(path: pathlib.Path, arrays: Mapping[str, Any], like: Any) -> None:

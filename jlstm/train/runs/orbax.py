@@ -102,8 +102,18 @@ def _origin(coroutine: Any) -> str:
 
 
 def _restored(folder: pathlib.Path, step: int, **parts: Any) -> Any:
-    ocp = package()
-    options = ocp.CheckpointManagerOptions(read_only=True)
+    """Parts of a checkpoint.
+
+    Each process reads alone: were they to wait for each other in here, one that cannot read its
+    shards would leave the others waiting. `agree` comes afterwards.
+    """
+    ocp, alone = package(), {}
+    if jax.process_count() > 1:
+        own = jax.process_index()
+        alone["multiprocessing_options"] = ocp.options.MultiprocessingOptions(
+            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
+        )
+    options = ocp.CheckpointManagerOptions(read_only=True, create=False, **alone)
     with ocp.CheckpointManager(folder.absolute(), options=options) as made:
         return made.restore(step, args=ocp.args.Composite(**parts))
 
