@@ -54,11 +54,12 @@ def parts(
     lstms = [n for n, kind in enumerate(kinds) if kind.is_lstm]
     if not lstms:
         others = [kind for kind in kinds if kind.kind not in SILENT]
-        if len(others) == 1:
+        named = [n for n, leaf in enumerate(leaves) if leaf.name]  # or variables of no layer
+        if len(others) == 1 and named:
             others[0].require_lstm()
         raise ValueError(
             f"{source} has no LSTM layer; expected at least one. "
-            f"Its layers are {_listed(leaves, range(len(leaves))) or 'none'}"
+            f"Its layers are {_listed(leaves, named) or 'none'}"
         )
     if layer is None:
         chosen = chain(leaves, kinds, lstms)

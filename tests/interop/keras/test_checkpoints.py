@@ -226,3 +226,9 @@ def test_a_cell_with_further_variables_is_no_lstm(cell, ending, tmp_path):
     for name in names:
         with pytest.raises(ValueError, match=f"no LSTM named '{name}'; its LSTMs are"):
             from_keras(path, layer=name)
+
+
+def test_variables_of_no_layer_are_not_called_one(tmp_path):
+    path = tf.train.Checkpoint(v=tf.Variable(1.0)).write(str(tmp_path / "a"))
+    with pytest.raises(ValueError, match=r"a has no LSTM layer; .* Its layers are none$"):
+        from_keras(path)
