@@ -13,7 +13,7 @@ from jlstm import validation
 LONGEST = 1 << 20  # characters of a text; a layer of a saved network takes some 700
 _MOST_PARTS = 4  # of a dotted key, such as [network.layers]
 _DEEPEST = 8  # arrays and inline tables within each other
-_MOST_TABLES = 20_000  # tables and arrays
+_MOST_TABLES = 20_000  # tables and arrays, also those of dotted keys
 _MOST_VALUES = 100_000  # keys, and items of arrays; the largest saved network has a quarter of them
 _LONGEST_WORD = 200  # characters of a number or of a key without quotes
 
@@ -85,14 +85,17 @@ def _require_bounded(text: str, what: str) -> None:
             depth, tables, dots = depth + 1, tables + 1, 0
             if depth > _DEEPEST:
                 wrong = f"arrays or tables are nested more than {_DEEPEST} deep"
-            elif tables > _MOST_TABLES:
-                wrong = f"more than {_MOST_TABLES} tables and arrays"
         elif kind == "up":
-            depth, dots = max(0, depth - 1), 0
+            # A heading has up to three dots, the last number of an array one.
+            depth, tables, dots = max(0, depth - 1), tables + max(0, dots - 1), 0
         elif kind == "end":
-            dots, values = 0, values + (word != "\n")
-            if values > _MOST_VALUES:
-                wrong = f"more than {_MOST_VALUES} keys and items of arrays"
+            values += word != "\n"
+            tables += dots if word == "=" else 0  # tomllib makes a table for each part of a key
+            dots = 0
+        if tables > _MOST_TABLES:
+            wrong = f"more than {_MOST_TABLES} tables and arrays"
+        elif values > _MOST_VALUES:
+            wrong = f"more than {_MOST_VALUES} keys and items of arrays"
         if wrong:
             line = text.count("\n", 0, token.start()) + 1
             raise ValueError(f"{what}, line {line}: {wrong}")

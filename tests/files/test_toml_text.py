@@ -32,6 +32,12 @@ REFUSED = {
     "tables": ("a = " + "{a=" * 20_000, DEEP),
     "arrays over lines": ("a = " + "[\n" * 20_000, "line 9: .*" + DEEP),
     "headings": ("".join(f"[a{n}]\n" for n in range(20_001)), "line 20001: more than 20000 tables"),
+    "tables of dotted headings": (
+        "".join(f"[a{n}.b.c.d]\n" for n in range(7_000)),
+        "line 6667: more than 20000 tables",
+    ),
+    "tables of dotted keys": ("".join(f"a{n}.b=1\n" for n in range(20_001)), "than 20000 tables"),
+    "tables of keys in a table": ("a = [" + "{a.b.c.d=1}," * 5_001 + "]", "than 20000 tables"),
     "number": ("a = " + "9" * 5_000, WORD),
     "hexadecimal number": ("a = 0x" + "f" * 20_000, WORD),
     "no end": ('a = 1\nb = """' + '""a' * 200_000, "line 2: the string .* does not end"),
@@ -57,6 +63,11 @@ def test_what_would_take_long_is_refused_at_once_in_few_words(name):
     assert str(refusal.value).isprintable()
 
 
+def test_very_many_values_are_refused():
+    with pytest.raises(ValueError, match=r"m\.toml, line 1: more than 100000 keys and items"):
+        toml_text.parsed("a = [" + "1," * 100_001 + "]", "m.toml")
+
+
 HARMLESS = {
     "dots in strings": 'a = "' + "a." * 100_000 + "\"\nb = '" + ".a" * 100_000 + "'",
     "dots in a comment": "#" + "." * 200_000,
@@ -65,6 +76,7 @@ HARMLESS = {
     "escaped ends": 'a = "\\\\" # "\nb = "\\"[[[[[[[[[[" ',
     "numbers": "a = [1.5, -2.5e-3, 1979-05-27T07:32:00.5Z, 0.5,\n 1.5,\n 1.5, 1.5]",
     "four parts": "[a.b]\nc.'d.d.d.d.d'.e.f = 1",
+    "many numbers with dots": "\n".join(f"a{n} = [0.5, 1.5]" for n in range(15_000)),
     "both line ends": 'a = 1\r\nb = "x"\r\n[[c]]\r\n',
     "eight deep": "a = [[[[[[[[1]]]]]]]]",
 }
