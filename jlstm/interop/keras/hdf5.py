@@ -97,7 +97,7 @@ class Reader:
         self.groups.add(path)
         label = self.attribute(item, "name") if path.endswith("vars") else None
         if isinstance(label, str):
-            self.labels[path[: -len("/vars")]] = label
+            self.labels[path[: -len("/vars")]] = label[:_LONGEST]
         for name in item:
             if name != "seed_generator" and name not in without:
                 inner = f"{path}/{name}" if path else name
@@ -141,6 +141,12 @@ class Reader:
             raise ValueError(
                 f"{dataset.name} holds {dataset.dtype}; expected floating-point numbers"
             )
+        if dataset.dtype.kind == "f":
+            plain = needs.module("h5py").h5t.py_create(dataset.dtype)
+            if not dataset.id.get_type().equal(plain):
+                raise ValueError(
+                    f"{dataset.name} holds numbers in a format of its own; expected one of IEEE"
+                )
         if dataset.id.get_create_plist().get_nfilters():
             raise ValueError(f"{dataset.name} is compressed, which Keras never does")
         stored, size = dataset.id.get_storage_size(), dataset.size * dataset.dtype.itemsize

@@ -133,10 +133,10 @@ class Constants:
             raise ValueError(
                 f"it has {size} bytes by its shape, but its length entry says {lengths[0]!r:.80}"
             )
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                path = os.path.join(self._folder, entry.value)
-                self._files[entry.value] = os.path.getsize(path)
+        places = [entry.value for entry in tensor.external_data if entry.key == "location"]
+        if len(places) != 1:  # its size counts, so it must be that of the file that is read
+            raise ValueError(f"it is in {len(places)} files; expected one location")
+        self._files[places[0]] = os.path.getsize(os.path.join(self._folder, places[0]))
         self.require_held(self._loaded + size)
         self._loaded += size
         self._onnx.external_data_helper.load_external_data_for_tensor(tensor, self._folder)

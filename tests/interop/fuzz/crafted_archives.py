@@ -61,6 +61,19 @@ def deep_tensors(path):
     connected(path, [layer("b", nodes)])
 
 
+def other_floats(path):
+    """An HDF5 file of numbers of 32 bits that have their sign at the other end."""
+    import h5py
+
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(0, 24, 8, 1, 23)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("layers/lstm/cell/vars").id
+        for n, shape in enumerate(((5, 16), (4, 16), (16,))):
+            space, array = h5py.h5s.create_simple(shape), np.ones(shape, "float32")
+            h5py.h5d.create(group, b"%d" % n, kind, space).write(space, space, array)
+
+
 def claims_less(path):
     """The archive says that 500 MB of zeros are 100 kB, or that they have another checksum."""
     keras(path, weights() + bytes(100_000_000))

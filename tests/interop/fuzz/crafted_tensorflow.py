@@ -178,7 +178,10 @@ KERAS = {
         "more than 2000 layers",
     ),
     "deep": (groups(b"a/" * 1_900, b"/recurrent_kernel", 1_000), "nested more than 32 deep"),
-    "ways": (groups(b"", b"/forward_a" * 20 + b"/recurrent_kernel", 9_000), "more than 2000 layers"),
+    "ways": (
+        groups(b"", b"/forward_a" * 20 + b"/recurrent_kernel", 9_000),
+        "more than 2000 layers",
+    ),
     "digits": (groups(b"1a" * 1_900, b"/recurrent_kernel", 1_000), "dtype number 0"),
 }
 CRAFTED = {

@@ -11,7 +11,15 @@ from jlstm import Config, validation
 from jlstm.bench import cases
 from jlstm.bench import records as of_bench
 from jlstm.files import config_toml
-from jlstm.interop import Report, command, formats, from_keras, from_onnx, from_tensorflow, from_torch
+from jlstm.interop import (
+    Report,
+    command,
+    formats,
+    from_keras,
+    from_onnx,
+    from_tensorflow,
+    from_torch,
+)
 from jlstm.train import settings
 from tests.interop.fuzz import (
     crafted_archives,

@@ -8,7 +8,7 @@ import pytest
 from jlstm import load
 from jlstm.interop import from_keras, from_onnx, from_tensorflow, from_torch
 from tests.examples import mostly_full
-from tests.interop.fuzz import crafted_tensorflow
+from tests.interop.fuzz import crafted_archives, crafted_tensorflow
 from tests.interop.fuzz.bounds import refused
 from tests.interop.fuzz.targets import KINDS
 
@@ -47,6 +47,14 @@ def test_crafted_checkpoints_of_keras(name, tmp_path):
     make(tmp_path / "crafted.index")
     error = refused(from_keras, tmp_path / "crafted.index")
     assert words in str(error)
+
+
+def test_hdf5_files_of_other_floats_are_refused(tmp_path):
+    """They were read as if IEEE's, and so as other numbers."""
+    pytest.importorskip("h5py")
+    path = tmp_path / "crafted.weights.h5"
+    crafted_archives.other_floats(path)
+    assert "numbers in a format of its own" in str(refused(from_keras, path, "crafted"))
 
 
 READERS = {

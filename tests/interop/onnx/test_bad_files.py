@@ -30,6 +30,12 @@ def test_onnx_models_that_point_elsewhere_or_claim_much(whole, tmp_path):
         tensor.external_data.add(key="location", value=place)
         (tmp_path / "models" / "a.onnx").write_bytes(model.SerializeToString())
         assert refused(from_onnx, tmp_path / "models" / "a.onnx")
+    # The size of another file must not count as that of the weights.
+    tensor.external_data.add(key="location", value="raw")
+    (tmp_path / "models" / "raw").write_bytes(bytes(10_000))
+    (tmp_path / "models" / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ValueError, match="in 2 files; expected one location"):
+        from_onnx(tmp_path / "models" / "a.onnx")
     model = onnx.load(whole / "a.onnx")
     model.graph.initializer[0].dims[2] = 10**12
     (tmp_path / "b.onnx").write_bytes(model.SerializeToString())
