@@ -122,7 +122,7 @@ def write_whole(folder):
     import tf_keras
     import torch
 
-    from tests.interop.test_tensorflow_v1 import CELLS, saved
+    from tests.interop.tensorflow.test_v1 import CELLS, saved
 
     config = Config.stack(5, [4, 4])
     params = jlstm.init(jax.random.key(0), config)
