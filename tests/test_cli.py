@@ -16,10 +16,12 @@ from jlstm import cli, info
 from jlstm.bench import compiled, records, targets
 from jlstm.check import command as check
 from jlstm.kernels import choice
+from jlstm.train.data import sources
 
 NETWORK = "[network]\ninput_size = 8\n[[network.layers]]\nhidden_size = 4\n"
 CASE = "[[case]]\nname = 'a'\ninput_size = 8\nhidden_size = 4\n"
-TRAIN = '[train]\ntask = "digits"\nout = "runs/model"\n'
+DATA = '[data]\nsource = "digits"\n[task]\nname = "classify"\n'
+TRAIN = DATA + '[train]\nout = "runs/digits"\n'
 
 
 @pytest.fixture
@@ -192,21 +194,25 @@ def test_ctrl_c_during_the_imports_leaves_no_traceback():
 BAD = [
     ("train", NETWORK.replace("input_size", "input_sise") + TRAIN, "did you mean 'input_size'"),
     ("train", NETWORK.replace("hidden_size", "hiden_size") + TRAIN, "did you mean 'hidden_size'"),
-    ("train", NETWORK.replace("= 4", "= -4") + TRAIN, "hidden_size is -4"),
+    ("train", NETWORK.replace("= 4", "= -4") + TRAIN, "given: hidden_size is -4"),
     ("train", NETWORK.replace("= 4", "= '4'") + TRAIN, "hidden_size is '4'"),
-    ("train", NETWORK.replace("= 8", "= 7") + TRAIN, "read in rows of 8"),
+    ("train", NETWORK.replace("= 8", "= 7") + TRAIN, "the data have 8 features a step"),
     ("train", NETWORK + TRAIN.replace("digits", "digit"), "did you mean 'digits'"),
+    ("train", NETWORK + TRAIN.replace("name", "nane"), "[task] lacks the key 'name'"),
+    ("train", NETWORK + TRAIN.replace("classify", "clasify"), "did you mean 'classify'"),
     ("train", NETWORK + TRAIN + "stepps = 3", "did you mean 'steps'"),
     ("train", NETWORK + TRAIN + "steps = 0", "steps is 0"),
-    ("train", NETWORK + TRAIN + "learning_rate = 'fast'", "expected a number"),
-    ("train", NETWORK + TRAIN + "shift = 2", "at most 1"),
-    ("train", NETWORK + "reverse = true\n" + TRAIN, "has seen that row alone"),
+    ("train", NETWORK + TRAIN + "[optimizer]\nlearning_rate = 'fast'", "expected a number"),
+    ("train", NETWORK + TRAIN + "[optimizer]\nname = 'adamm'", "did you mean 'adam'"),
+    ("train", NETWORK + TRAIN + "[mesh]\ndata = 0", "data is 0"),
+    ("train", NETWORK + DATA.replace("[task]", "shift = 2\n[task]") + "[train]\nout = 'a'", "at m"),
+    ("train", NETWORK + "reverse = true\n" + TRAIN, "has seen that step alone"),
     ("train", NETWORK + TRAIN + f"seed = {2**70}", "seed is"),
     ("train", NETWORK + TRAIN + "seed = 'x'", "seed is 'x'; expected a whole number"),
-    ("train", NETWORK, "lacks the table [train]"),
-    ("train", TRAIN, "lacks the table [network]"),
-    ("train", "train = 3\n" + NETWORK, "[train] is 3; expected a table"),
-    ("train", "network = 3\n" + TRAIN, "[network] is 3; expected a table"),
+    ("train", NETWORK, "the table [data] is missing"),
+    ("train", TRAIN, "the table [network] is missing"),
+    ("train", "train = 3\n" + NETWORK + DATA, "train is 3; expected a table [train]"),
+    ("train", "network = 3\n" + TRAIN, "network is 3; expected a table [network]"),
     ("train", NETWORK.replace("network", "net") + TRAIN, "did you mean 'network'"),
     ("train", "layers = [", "is not valid TOML"),
     ("train", "\udcff", "is not a text file"),
@@ -220,7 +226,6 @@ BAD = [
     ("bench", CASE.replace("hidden_size =", "hidden_sizes ="), "expected a list with one size"),
     ("bench", CASE + CASE, "given has several cases named 'a'; rename one"),
     ("bench", NETWORK.replace("= 4", "= -4"), "given: hidden_size is -4"),
-    ("train", NETWORK.replace("= 4", "= -4") + TRAIN, "given: hidden_size is -4"),
     ("eval", "not a model", "is not a whole safetensors file"),
     ("eval", "", "is not a whole safetensors file"),
 ]
@@ -240,6 +245,7 @@ HUGE = (10**6, 10**9, 10**10, 10**19, 10**30)
 SIZED = [
     ("train", NETWORK.replace("= 4", "= {}") + TRAIN),
     ("train", NETWORK + TRAIN + "batch_size = {}"),
+    ("train", NETWORK + TRAIN + "evaluate_every = {0}\nsteps = {0}\nsteps_per_call = {0}"),
     ("bench", NETWORK.replace("= 4", "= {}")),
     ("bench", NETWORK.replace("= 8", "= {0}").replace("= 4", "= {0}")),
     ("bench", NETWORK + "[bench]\ntime_steps = {0}\nbatch_size = {0}"),
@@ -310,7 +316,25 @@ def test_a_refusal_of_the_library_does_not_offer_a_traceback(jlstm_at, monkeypat
     assert code == 2 and err == ("jlstm: hidden_size is 0; expected a whole number of at least 1\n")
 
 
-@pytest.mark.parametrize("command", ["train", "bench", "eval"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        NETWORK.replace("= 4", "= -4") + TRAIN,
+        NETWORK.replace("input_size = 8\n", "").replace("= 4", "= -4") + TRAIN,
+        NETWORK + TRAIN.replace("classify", "clasify"),
+        NETWORK + TRAIN + "stepps = 3",
+        NETWORK + TRAIN + "[optimizer]\nname = 'adamm'",
+        NETWORK + TRAIN + "[optimizer]\nschedule = 'cosine'",
+        NETWORK.replace("= 4", "= 1000000000") + TRAIN,
+    ],
+)
+def test_errors_that_need_no_data_come_before_the_data(jlstm_at, tmp_path, monkeypatch, content):
+    monkeypatch.setattr(sources, "load", lambda _: pytest.fail("loaded the data for nothing"))
+    (tmp_path / "given").write_text(content)
+    assert jlstm_at("train", "given")[0] == 2
+
+
+@pytest.mark.parametrize("command", ["train", "bench"])
 def test_files_that_are_not_there_and_folders_are_refused(jlstm_at, tmp_path, command):
     (tmp_path / "folder").mkdir()
     for name in ("folder", "nothing"):
@@ -318,11 +342,17 @@ def test_files_that_are_not_there_and_folders_are_refused(jlstm_at, tmp_path, co
         assert code == 2 and f"cannot read {name}" in err
 
 
-def test_a_network_without_a_readout_cannot_be_evaluated(jlstm_at):
+def test_a_model_that_is_not_there_cannot_be_evaluated(jlstm_at, tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert "folder has no model.safetensors" in jlstm_at("eval", "folder")[2]
+    assert "cannot read nothing" in jlstm_at("eval", "nothing")[2]
+
+
+def test_a_network_without_a_task_cannot_be_evaluated(jlstm_at):
     config = jlstm.Config.stack(8, [4])
     jlstm.save("model", config, jlstm.init(jax.random.key(0), config))
     code, _, err = jlstm_at("eval", "model")
-    assert code == 2 and "no readout of 10 digits" in err
+    assert code == 2 and "no task that it was trained for" in err
 
 
 def test_what_a_file_holds_beside_the_network_is_left_out_only_if_told(jlstm_at, tmp_path):
@@ -353,17 +383,18 @@ def test_a_program_says_what_it_replaces_and_does_not_replace_its_model(jlstm_at
     assert code == 2 and not out and "the file is read-only" in err
 
 
-def test_a_model_is_replaced_only_if_told(jlstm_at, tmp_path):
+@pytest.mark.full
+def test_a_run_is_replaced_only_if_told(jlstm_at, tmp_path):
     (tmp_path / "c.toml").write_text(NETWORK + TRAIN + "steps = 1\n")
     assert jlstm_at("train", "c.toml")[0] == 0
-    before = (tmp_path / "runs" / "model").read_bytes()
+    before = (tmp_path / "runs" / "digits" / "model.safetensors").read_bytes()
     code, out, err = jlstm_at("train", "c.toml")
     assert code == 2 and not out and err.count("\n") == 1
-    assert (
-        "runs/model exists; add --overwrite to replace it, or choose another file by --out" in err
-    )
-    assert jlstm_at("train", "c.toml", "--overwrite")[0] == 0
-    assert (tmp_path / "runs" / "model").read_bytes() == before, "one seed gives the same bytes"
+    assert err.startswith("jlstm: runs/digits holds a run of this config already")
+    assert "add --resume to go on with it, --overwrite to begin anew" in err
+    assert jlstm_at("train", "c.toml", "--overwrite", "--json")[0] == 0
+    after = (tmp_path / "runs" / "digits" / "model.safetensors").read_bytes()
+    assert after == before, "one seed gives the same bytes"
 
 
 def test_sigterm_ends_a_command_in_order(jlstm_at, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The command `jlstm export`: writes a saved model as a program."""
 
+import json
 import pathlib
 from typing import Any
 
@@ -89,9 +90,30 @@ def _readout(path: pathlib.Path, config: Config) -> tuple[jax.Array, jax.Array] 
             f"`jlstm train` saved ({differs}); add --network-only to export the network without "
             "it"
         )
+    if (task := _other_task(path)) is not None:
+        raise ValueError(
+            f"{path} holds a model of the task {validation.shown(task)}, but only the readout of a "
+            "classifier that reads the last step can be exported; add --network-only to export the "
+            "network without it"
+        )
     extra = models.load_extra(path)
     w, b = (extra[name] for name in readouts.NAMES)
     return w, b
+
+
+def _other_task(path: pathlib.Path) -> str | None:
+    """The task of a file's readout if it is not to classify by the last step."""
+    text = models.load_notes(path).get("task")
+    if text is None:
+        return None
+    try:
+        task = json.loads(text)
+        name, readout = task.get("name"), task.get("readout")
+    except (ValueError, AttributeError, RecursionError):
+        return "unknown"
+    if name != "classify":
+        return str(name)
+    return None if readout == "last" else f"classify with the readout {readout}"
 
 
 def _carry_and_xs(exported: jax_export.Exported) -> tuple[Pairs, Any]:

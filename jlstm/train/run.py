@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+from rich.console import Console
 
 from jlstm import sizes, validation
 from jlstm.params import initial_carry
@@ -16,7 +17,16 @@ from jlstm.train.data import batches
 from jlstm.train.data.split import Data, Split, Stream
 from jlstm.train.model import Model
 from jlstm.train.optimizer import transformation
-from jlstm.train.runs import checkpoints, curves, folder, metrics, model_file, progress, stopping
+from jlstm.train.runs import (
+    checkpoints,
+    curves,
+    folder,
+    metrics,
+    model_file,
+    progress,
+    stopping,
+    summary,
+)
 from jlstm.train.settings import Settings, tables_of
 from jlstm.train.trained import arrays_of, values_of
 
@@ -70,7 +80,7 @@ def run(
       data: the data set.
       resume: go on from the newest checkpoint of the folder.
       overwrite: remove a run that the folder holds.
-      silent: show no progress.
+      silent: show neither the parts of the model nor progress.
 
     Raises:
       ValueError: the folder holds a run or cannot be written to, the machine has too little memory,
@@ -80,11 +90,16 @@ def run(
     own = settings.train
     _require_metric(settings)
     _require_memory(settings, data)
-    with (
-        folder.opened(own.out, tables_of(settings), resume=resume, overwrite=overwrite) as place,
-        stopping.requests() as stop,
-    ):
-        return _Training(settings, data, place).run(resume, silent, stop)
+    training = _Training(settings, data, pathlib.Path(own.out))
+    place = folder.opened(
+        own.out,
+        tables_of(settings),
+        resume=resume,
+        overwrite=overwrite,
+        try_out=training.try_model,
+    )
+    with place, stopping.requests() as stop:
+        return training.run(resume, silent, stop)
 
 
 class _Training:
@@ -109,11 +124,13 @@ class _Training:
             batch_size=own.batch_size if isinstance(data.train, Stream) else None,
         )
         self.values = values_of(settings.task, data.meaning, settings.data, own.unroll)
+
+    def try_model(self) -> None:
+        """Raises now what would keep the model from being saved after training."""
         shapes = jax.eval_shape(self.new_state, self.key)
-        # What cannot be saved must fail before training, not after it.
         model_file.try_save(
-            place / model_file.NAME,
-            config,
+            self.place / model_file.NAME,
+            self.settings.network,
             shapes.model.network,
             arrays_of(shapes.model),
             self.values,
@@ -123,6 +140,8 @@ class _Training:
         own, saved = self.settings.train, self.place / folder.CHECKPOINTS
         state = self.new_state(jax.random.fold_in(self.key, 2**32 - 1))
         best, start = _Best(), 0
+        if not silent:
+            Console(stderr=True).print(summary.table(state.model))
         found = checkpoints.restore(saved, state) if resume else None
         if found is not None:
             state, start, best = found.state, found.step, _Best(**found.notes)
@@ -290,13 +309,13 @@ def _require_metric(settings: Settings) -> None:
 def _require_memory(settings: Settings, data: Data) -> None:
     """ValueError if this machine has too little memory for a run."""
     own, config = settings.train, settings.network
-    # Parameters, gradients and Adam's two moments; inputs and gates of a batch.
-    size = 4 * 4 * sizes.weights(config)
     hidden = sum(layer.hidden_size for layer in config.layers)
-    if isinstance(data.train, Stream):
-        steps, features = own.unroll or 1, config.input_size
-    else:
-        steps = data.train.xs.shape[1]
-        features = config.input_size
-    size += 4 * own.batch_size * steps * (features + 4 * hidden)
+    steps = own.unroll or 1 if isinstance(data.train, Stream) else data.train.xs.shape[1]
+    inputs = 1 if isinstance(data.train, Stream) else data.train.xs[:1].size // max(steps, 1)
+    together = min(own.steps_per_call, own.steps, own.between_evaluations, own.between_saves)
+    # Parameters, gradients and Adam's two moments; inputs and gates of a batch; the inputs of a
+    # call, once in NumPy and once on the device.
+    size = 4 * 4 * sizes.weights(config)
+    size += 4 * own.batch_size * steps * (config.input_size + 4 * hidden)
+    size += 2 * 4 * own.batch_size * steps * inputs * together
     sizes.require_memory("training", size)

@@ -6,8 +6,10 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jlstm import validation
-from jlstm.config import Config
+import jax
+
+from jlstm import sizes, validation
+from jlstm.config import Config, Layer
 from jlstm.files import config_toml
 from jlstm.train.data.split import Data, Stream
 from jlstm.train.optimizer import Optimizer, transformation
@@ -135,11 +137,30 @@ def read(path: str | pathlib.Path, changes: Sequence[str] = ()) -> dict[str, Any
     return tables
 
 
+def require_valid(tables: Mapping[str, Any]) -> None:
+    """Finds the errors that need no data, so that a long time of loading does not come before them.
+
+    Args:
+      tables: the tables that `read` returned.
+
+    Raises:
+      TypeError, ValueError: an option is unknown, missing or has a wrong value, or this machine has
+        too little memory for the network.
+    """
+    names.require_known(tables["task"])
+    network = dict(tables["network"])
+    if "input_size" not in network:
+        network["input_size"] = _width(network)  # in place of the size that the data say
+    _require_memory(config_toml.network(network))
+    _sections(tables)
+
+
 def resolved(tables: Mapping[str, Any], data: Data) -> Settings:
     """The settings, with the sizes that the data say.
 
     Raises:
-      TypeError, ValueError: an option is unknown, missing or has a wrong value.
+      TypeError, ValueError: an option is unknown, missing or has a wrong value, or task, network
+        and data do not fit each other.
     """
     task = names.from_table(tables["task"], data)
     network = dict(tables["network"])
@@ -150,20 +171,35 @@ def resolved(tables: Mapping[str, Any], data: Data) -> Settings:
                 f"the network's input_size is {network['input_size']}, but the data have {size} "
                 f"features a step; set input_size = {size}, or leave it out"
             )
-    elif "input_size" not in network and isinstance(network.get("layers"), list):
+    elif "input_size" not in network:
         # The width of an embedding is free; that of the first layer is a common choice.
-        first = network["layers"][0] if network["layers"] else {}
-        network["input_size"] = first.get("hidden_size") if isinstance(first, dict) else None
-    settings = Settings(
-        data=dict(tables["data"]),
-        task=task,
-        network=config_toml.network(network),
-        optimizer=config_toml.section("[optimizer]", Optimizer, tables.get("optimizer", {})),
-        train=config_toml.section("[train]", Run, tables["train"]),
-        mesh=config_toml.section("[mesh]", MeshSizes, tables.get("mesh", {})),
-    )
-    transformation(settings.optimizer, settings.train.steps)  # a schedule may be too long for it
-    return settings
+        network["input_size"] = _width(network)
+    config = config_toml.network(network)
+    _require_memory(config)
+    jax.eval_shape(lambda key: task.new(key, config), jax.random.key(0))  # they fit each other
+    optimizer, train, mesh = _sections(tables)
+    return Settings(dict(tables["data"]), task, config, optimizer, train, mesh)
+
+
+def _sections(tables: Mapping[str, Any]) -> tuple[Optimizer, Run, MeshSizes]:
+    optimizer = config_toml.section("[optimizer]", Optimizer, tables.get("optimizer", {}))
+    train = config_toml.section("[train]", Run, tables["train"])
+    mesh = config_toml.section("[mesh]", MeshSizes, tables.get("mesh", {}))
+    transformation(optimizer, train.steps)  # a schedule may be too long for the steps
+    return optimizer, train, mesh
+
+
+def _width(network: Mapping[str, Any]) -> int:
+    """The output features of the first layer of a table [network]."""
+    layers = network.get("layers")
+    if not isinstance(layers, list) or not layers or not isinstance(layers[0], dict):
+        return 1  # reading the table will raise an error
+    return config_toml.section("layer 0 of the network", Layer, layers[0]).output_size
+
+
+def _require_memory(config: Config) -> None:
+    # Parameters, gradients and two moments of them, as of Adam.
+    sizes.require_memory("training", 4 * 4 * sizes.weights(config))
 
 
 def tables_of(settings: Settings) -> dict[str, Any]:

@@ -5,15 +5,12 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-import jax
-from rich.console import Console
-
 from jlstm import validation
 from jlstm.terminal import say
 from jlstm.train import run as runs
 from jlstm.train import settings as run_settings
 from jlstm.train.data import sources
-from jlstm.train.runs import progress, summary
+from jlstm.train.runs import progress
 
 
 def train(
@@ -48,10 +45,9 @@ def train(
     if out is not None:
         tables["train"]["out"] = str(out)
     with validation.plain_errors(path):
+        run_settings.require_valid(tables)
         data = sources.load(tables["data"])
         settings = run_settings.resolved(tables, data)
-    if not as_json:
-        _describe(settings)
     outcome = runs.run(settings, data, resume=resume, overwrite=overwrite, silent=as_json)
     if as_json:
         values = outcome._asdict() | {"folder": str(outcome.folder)}
@@ -69,9 +65,3 @@ def train(
 
 
 _WORDS = {"valid": "validation", "test": "test"}
-
-
-def _describe(settings: run_settings.Settings) -> None:
-    """Prints the parts of the model and their sizes."""
-    shapes = jax.eval_shape(lambda key: settings.task.new(key, settings.network), jax.random.key(0))
-    Console(stderr=True).print(summary.table(shapes))

@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from jlstm import validation
@@ -22,6 +22,7 @@ def opened(
     resume: bool = False,
     overwrite: bool = False,
     may_change: Collection[str] = resolved.MAY_CHANGE,
+    try_out: Callable[[], None] = lambda: None,
 ) -> Iterator[pathlib.Path]:
     """The folder of a run, made ready and locked until the end. One process of a run calls it.
 
@@ -36,6 +37,8 @@ def opened(
       overwrite: remove what a former run wrote, and nothing else.
       may_change: options that may differ between the run and its resumption: "table.option", or
         "table" for all options of one.
+      try_out: raises an error if the run could not save what it will make. It is called when the
+        folder exists, and before a former run is removed.
 
     Raises:
       ValueError: the folder holds a run, and neither `resume` nor `overwrite` is given; the config
@@ -50,21 +53,23 @@ def opened(
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder} is a file; choose another folder for the run")
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
             with _refused(folder):
+                folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(lock.locked(folder))
                 _require_allowed(folder, tables, resume, overwrite, may_change)
                 place = folder / resolved.NAME
                 writing.try_by(place, lambda beside: beside.write_bytes(content))
+                try_out()
                 if overwrite:
                     _clear(folder)
                 writing.write_bytes(place, content)
         except BaseException:
             stack.close()
             if missing:
-                (folder / lock.NAME).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the folder could not be made
+                    (folder / lock.NAME).unlink()
             for each in missing:
                 with contextlib.suppress(OSError):  # another process uses it
                     each.rmdir()

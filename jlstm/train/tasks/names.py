@@ -40,17 +40,29 @@ def from_table(table: Mapping[str, Any], data: Data | None = None) -> Task:
     >>> from_table({"name": "classify", "classes": 3})
     Classify(classes=3, readout='last', vocabulary=None)
     """
+    cls = require_known(table)
     table = dict(table)
-    name = table.pop("name", None)
-    if name is None:
-        raise ValueError(f"[task] lacks the key 'name'; expected one of {', '.join(TASKS)}")
-    cls = TASKS[validation.known_name("task", name, TASKS)]
+    name = table.pop("name")
     if data is not None:
         known = {field.name for field in dataclasses.fields(cls)}
         table = {k: v for k, v in _sizes(name, data).items() if k in known} | table
     if "quantiles" in table and isinstance(table["quantiles"], list):
         table["quantiles"] = tuple(table["quantiles"])
     return config_toml.section("[task]", cls, table)
+
+
+def require_known(table: Mapping[str, Any]) -> Any:
+    """The class of the task that a TOML table names. Its values are not looked at.
+
+    Raises:
+      TypeError, ValueError: the task or an option is unknown.
+    """
+    if "name" not in table:
+        raise ValueError(f"[task] lacks the key 'name'; expected one of {', '.join(TASKS)}")
+    cls = TASKS[validation.known_name("the name of [task]", table["name"], TASKS)]
+    known = [field.name for field in dataclasses.fields(cls)]
+    validation.known_keys("[task]", [key for key in table if key != "name"], known)
+    return cls
 
 
 def to_table(task: Any) -> dict[str, Any]:
