@@ -15,6 +15,7 @@ from jlstm.train.data.split import Data
 SOURCES = {
     "adding": "synthetic.adding.adding",
     "adding_1997": "synthetic.adding.adding_1997",
+    "arrays": "tables.arrays.arrays",
     "basic_motions": "series.basic_motions",
     "bible": "text.bible",
     "chorales": "chorales.chorales",
