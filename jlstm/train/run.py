@@ -159,6 +159,9 @@ class _Training:
             clock = _Clock(log.seconds)
             try:
                 for update in self._updates(state, start):
+                    # A killed run loses no more than the steps between two checkpoints: no later
+                    # step is reported before the checkpoint is whole.
+                    writer.wait()
                     state = update.state
                     self._report(update, log, shown, clock)
                     if self._due(update.step, own.between_evaluations):

@@ -14,6 +14,7 @@ _FIRST = "# The config of a run, as `jlstm train` resolved it."
 # Options that change neither what is learned up to a step nor the arrays of a checkpoint.
 MAY_CHANGE = frozenset(
     {
+        "optimizer.learning_rate",  # for a run whose loss left the numbers
         "train.out",
         "train.steps",
         "train.steps_per_call",
