@@ -75,6 +75,12 @@ def _expected(error: Exception) -> bool:
 def _run(command: object) -> int:
     """Runs a command, and returns the exit code."""
     # Each command imports only what it needs, so that the others start fast and need no extras.
+    if isinstance(command, Train):
+        from jlstm.train import launch
+
+        launch.join(
+            command.coordinator, command.processes, command.process, found=command.distributed
+        )
     if isinstance(command, Check | Train | Eval | Convert | Export):
         from jlstm import info
 

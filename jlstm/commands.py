@@ -89,6 +89,14 @@ class Train:
     """Values to replace in the config."""
     json: bool = False
     """Print one line of JSON at the end, and no progress."""
+    distributed: bool = False
+    """Train with several processes that JAX finds: Slurm, Open MPI, Kubernetes, Cloud TPU."""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """Train with several processes: the address of process 0, the same in all of them."""
+    processes: int | None = None
+    """Number of processes."""
+    process: int | None = None
+    """Number of this process, from 0."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -117,11 +117,11 @@ RANKS = {
         ("conversion",),
     ],
     "train": [
-        ("model",),
+        ("launch", "model"),
         ("data", "optimizer", "runs"),
         ("tasks",),
         ("settings", "step", "trained"),
-        ("loop",),
+        ("devices", "loop"),
         ("run",),
         ("command",),
     ],
@@ -158,7 +158,7 @@ RANKS = {
     ],
     "train/runs": [
         ("fingerprints", "lock", "metrics", "model_file", "orbax", "progress", "resolved"),
-        ("checkpoints", "curves", "stopping", "summary"),
+        ("checkpoints", "curves", "processes", "stopping", "summary"),
         ("folder",),
     ],
     "train/command": [("evaluate", "train")],

@@ -156,6 +156,7 @@ def evaluated(
     *,
     carry: Any = None,
     unroll: int | None = None,
+    share: tuple[int, int] = (0, 1),
     place: Callable[[Batch], Any] = jax.device_put,
 ) -> dict[str, float]:
     """The metrics of a model over all of a split.
@@ -167,13 +168,14 @@ def evaluated(
       batch_size: sequences in a batch.
       carry: the carry of the first batch of a stream. None: each batch begins anew.
       unroll: the steps of each batch of a stream.
+      share: the share of this process of each batch, as `batches.evaluation` takes it.
       place: puts a batch on the devices.
 
     Raises:
       ValueError: the split is empty.
     """
     total: dict[str, tuple[float, float]] = {}
-    for batch in batches.evaluation(split, batch_size, unroll=unroll):
+    for batch in batches.evaluation(split, batch_size, unroll=unroll, share=share):
         carry, sums = eval_step(model, carry, place(batch))
         for name, (value, weight) in sums.items():
             before = total.get(name, (0.0, 0.0))

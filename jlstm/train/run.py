@@ -4,18 +4,18 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 from rich.console import Console
 
 from jlstm import sizes, validation
-from jlstm.params import initial_carry
-from jlstm.train import loop, step
+from jlstm.train import devices, loop, step
 from jlstm.train.data import batches
 from jlstm.train.data.split import Data, Split, Stream
-from jlstm.train.model import Model
+from jlstm.train.model import Batch, Model
 from jlstm.train.optimizer import transformation
 from jlstm.train.runs import (
     checkpoints,
@@ -23,6 +23,7 @@ from jlstm.train.runs import (
     folder,
     metrics,
     model_file,
+    processes,
     progress,
     stopping,
     summary,
@@ -84,37 +85,45 @@ def run(
 
     Raises:
       ValueError: the folder holds a run or cannot be written to, the machine has too little memory,
-        or, as DivergedError, the loss left the numbers. The state before that step is saved.
+        the devices cannot share a batch, or, as DivergedError, the loss left the numbers. The state
+        before that step is saved.
       OSError: a checkpoint cannot be written. The one before stays.
     """
     own = settings.train
     _require_metric(settings)
     _require_memory(settings, data)
-    training = _Training(settings, data, pathlib.Path(own.out))
-    place = folder.opened(
+    mesh = devices.mesh_of(settings.mesh, own.batch_size)
+    training = _Training(settings, data, pathlib.Path(own.out), mesh)
+    opened = folder.opened(
         own.out,
         tables_of(settings),
         resume=resume,
         overwrite=overwrite,
         try_out=training.try_model,
     )
-    with place, stopping.requests() as stop:
+    with (
+        processes.entered_by_first(opened, pathlib.Path(own.out)),
+        stopping.requests() as stop,
+    ):
         return training.run(resume, silent, stop)
 
 
 class _Training:
     """What the parts of a run share: functions that are compiled once, and where things go."""
 
-    def __init__(self, settings: Settings, data: Data, place: pathlib.Path) -> None:
+    def __init__(
+        self, settings: Settings, data: Data, place: pathlib.Path, mesh: Mesh | None
+    ) -> None:
         own, task, config = settings.train, settings.task, settings.network
-        self.settings, self.data, self.place = settings, data, place
-        self.key = jax.random.key(own.seed)
-        self.optimizer = transformation(settings.optimizer, own.steps)
+        self.settings, self.data, self.place, self.mesh = settings, data, place, mesh
+        self.key = devices.key(mesh, own.seed)
+        self.optimizer = devices.optimizer(mesh, transformation(settings.optimizer, own.steps))
         average = settings.optimizer.average
-        self.train_step = step.make_train_step(
+        one = step.make_train_step(
             config, task, self.optimizer, average=average, augment=data.augment
         )
-        self.eval_step = jax.jit(step.make_eval_step(config, task))
+        self.train_step = devices.train_step(mesh, one)
+        self.eval_step = devices.eval_step(mesh, step.make_eval_step(config, task))
         self.new_state = functools.partial(
             step.new_state,
             config=config,
@@ -138,9 +147,9 @@ class _Training:
 
     def run(self, resume: bool, silent: bool, stop: stopping.Stop) -> Outcome:
         own, saved = self.settings.train, self.place / folder.CHECKPOINTS
-        state = self.new_state(jax.random.fold_in(self.key, 2**32 - 1))
+        state = devices.made(self.mesh, self.new_state, jax.random.fold_in(self.key, 2**32 - 1))
         best, start = _Best(), 0
-        if not silent:
+        if not silent and processes.is_first():
             Console(stderr=True).print(summary.table(state.model))
         found = checkpoints.restore(saved, state) if resume else None
         if found is not None:
@@ -149,8 +158,12 @@ class _Training:
         stopped = ""
         with (
             checkpoints.writer(saved, keep=own.keep, after=resumed) as writer,
-            metrics.opened(self.place, resumed=resumed) as log,
-            progress.shown(own.steps, start=start, silent=silent) as shown,
+            processes.entered_by_first(
+                metrics.opened(self.place, resumed=resumed), metrics.Log(None, None, 0.0)
+            ) as log,
+            progress.shown(
+                own.steps, start=start, silent=silent or not processes.is_first()
+            ) as shown,
         ):
             for line in () if found is None else found.said:
                 shown.say(line)
@@ -180,7 +193,8 @@ class _Training:
                 best.step = int(state.step)
                 self._save_model(state)
             measured = self._measured(int(state.step), log, clock.now())
-        curves.draw(self.place)
+        if processes.is_first():
+            curves.draw(self.place)
         return Outcome(
             self.place, int(state.step), best.step, measured, clock.now(), stop.exit_code, stopped
         )
@@ -188,11 +202,26 @@ class _Training:
     def _updates(self, state: step.State, start: int) -> Any:
         own = self.settings.train
         source = batches.training(
-            self.data.train, own.batch_size, seed=own.seed, start=start, unroll=own.unroll
+            self.data.train,
+            own.batch_size,
+            seed=own.seed,
+            start=start,
+            unroll=own.unroll,
+            share=devices.share(),
         )
         return loop.updates(
-            self.train_step, state, source, self.key, steps=own.steps, stops=self._until_stop
+            self.train_step,
+            state,
+            source,
+            self.key,
+            steps=own.steps,
+            stops=self._until_stop,
+            place=self._placed(stacked=True),
         )
+
+    def _placed(self, *, stacked: bool) -> Callable[[Batch], Batch]:
+        size = self.settings.train.batch_size
+        return lambda batch: devices.placed(self.mesh, batch, size, stacked=stacked)
 
     def _until_stop(self, done: int) -> int:
         """Steps of the next compiled call, which ends where something else is to be done."""
@@ -240,26 +269,38 @@ class _Training:
     def _over(self, model: Model, split: Split | Stream) -> dict[str, float]:
         own, carry = self.settings.train, None
         if isinstance(split, Stream):
-            carry = initial_carry(self.settings.network, model.network, (own.batch_size,))
+            carry = devices.carry(self.mesh, self.settings.network, model, own.batch_size)
         return loop.evaluated(
-            self.eval_step, model, split, own.batch_size, carry=carry, unroll=own.unroll
+            self.eval_step,
+            model,
+            split,
+            own.batch_size,
+            carry=carry,
+            unroll=own.unroll,
+            share=devices.share(),
+            place=self._placed(stacked=False),
         )
 
     def _save_model(self, state: step.State) -> None:
-        model = _evaluated_model(state)
-        model_file.save(
-            self.place / model_file.NAME,
-            self.settings.network,
-            model.network,
-            arrays_of(model),
-            self.values,
-        )
+        model = devices.whole(self.mesh, _evaluated_model(state))
+
+        def save() -> None:
+            model_file.save(
+                self.place / model_file.NAME,
+                self.settings.network,
+                model.network,
+                arrays_of(model),
+                self.values,
+            )
+
+        processes.by_first(save)
 
     def _measured(self, done: int, log: Any, seconds: float) -> dict[str, dict[str, float]]:
         """The metrics of the saved model."""
         from jlstm.train import trained
 
-        model, found = trained.load(self.place / model_file.NAME).model, {}
+        model = trained.load(self.place / model_file.NAME).model
+        model, found = devices.everywhere(self.mesh, model), {}
         for name in ("valid", "test"):
             split = getattr(self.data, name)
             if split is not None:

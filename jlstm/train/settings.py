@@ -79,7 +79,8 @@ class MeshSizes:
 
     Attributes:
       data: devices that share each batch. None: all that `model` leaves.
-      model: devices that share the hidden units of each layer.
+      model: devices that share each parameter, and what the optimiser keeps of it. They share the
+        batch as well.
     """
 
     data: int | None = None

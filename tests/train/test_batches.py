@@ -88,3 +88,23 @@ def test_unroll_belongs_to_streams():
         batches.training(Stream(np.arange(9)), 1)
     with pytest.raises(ValueError, match="no sequences"):
         batches.training(numbered(0), 1)
+
+
+@pytest.mark.parametrize("split", [numbered(21, lengths=True), Stream(np.arange(90))], ids=type)
+@pytest.mark.parametrize("source", [batches.training, batches.evaluation])
+def test_shares_of_processes_make_up_each_batch(split, source):
+    unroll = 3 if isinstance(split, Stream) else None
+    whole = taken(source(split, 8, unroll=unroll), 3)
+    shares = [taken(source(split, 8, unroll=unroll, share=(n, 4)), 3) for n in range(4)]
+    for wanted, *parts in zip(whole, *shares, strict=True):
+        for name, a in wanted._asdict().items():
+            own = [getattr(part, name) for part in parts]
+            if a is None:
+                assert own == [None] * 4
+            else:
+                np.testing.assert_array_equal(np.concatenate(own), a)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused():
+    with pytest.raises(ValueError, match="3 processes cannot share batches of 8 sequences"):
+        batches.training(numbered(9), 8, share=(0, 3))

@@ -10,7 +10,7 @@ from jlstm.terminal import say
 from jlstm.train import run as runs
 from jlstm.train import settings as run_settings
 from jlstm.train.data import sources
-from jlstm.train.runs import progress
+from jlstm.train.runs import processes, progress
 
 
 def train(
@@ -33,7 +33,8 @@ def train(
       as_json: print one line of JSON at the end, and nothing else.
 
     Returns:
-      The exit code: 0, or the one that stands for the signal that stopped the run.
+      The exit code: 0, or the one that stands for the signal that stopped the run. Of several
+      processes, only the first prints.
 
     Raises:
       TypeError, ValueError: the TOML file or the data are not as expected, the folder cannot be
@@ -49,6 +50,8 @@ def train(
         data = sources.load(tables["data"])
         settings = run_settings.resolved(tables, data)
     outcome = runs.run(settings, data, resume=resume, overwrite=overwrite, silent=as_json)
+    if not processes.is_first():
+        return outcome.exit_code
     if as_json:
         values = outcome._asdict() | {"folder": str(outcome.folder)}
         print(json.dumps({name: value for name, value in values.items() if name != "exit_code"}))

@@ -20,6 +20,7 @@ def training(
     seed: int = 0,
     start: int = 0,
     unroll: int | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Batches to train on, without an end, in NumPy arrays.
 
@@ -33,17 +34,21 @@ def training(
       seed: the seed of the order.
       start: the number of the first batch, from 0.
       unroll: the steps of each batch of a stream.
+      share: (index, count) yields only the rows of each batch that are the share of one process:
+        of `count` equal blocks, that number `index`. Only these rows are read.
 
     Raises:
-      ValueError: there is too little data for one batch, or `unroll` does not fit the data.
+      ValueError: there is too little data for one batch, `unroll` does not fit the data, or the
+        processes cannot share a batch evenly.
 
     >>> split = Split(np.zeros((5, 7, 2), "float32"), np.arange(5))
     >>> batch = next(training(split, 4))
     >>> batch.xs.shape, len(set(batch.targets.tolist()))
     ((4, 7, 2), 4)
     """
+    own = _rows(batch_size, share)
     if isinstance(split, Stream):
-        return _parts(split, batch_size, start, _required(unroll))
+        return _parts(split, batch_size, start, _required(unroll), own)
     if unroll is not None:
         raise ValueError(
             f"unroll is {unroll}, but these data are sequences, each of which is one unit; leave "
@@ -51,10 +56,12 @@ def training(
         )
     if not len(split.xs):
         raise ValueError("there are no sequences to train on")
-    return _shuffled(split, batch_size, seed, start)
+    return _shuffled(split, batch_size, seed, start, own)
 
 
-def _shuffled(split: Split, batch_size: int, seed: int, start: int) -> Iterator[Batch]:
+def _shuffled(
+    split: Split, batch_size: int, seed: int, start: int, share: slice
+) -> Iterator[Batch]:
     count = len(split.xs)
     place, turn, order = start * batch_size, -1, np.arange(0)
     while True:
@@ -66,12 +73,14 @@ def _shuffled(split: Split, batch_size: int, seed: int, start: int) -> Iterator[
             own = order[place % count :][:missing]
             chosen.append(own)
             place += len(own)
-        rows = np.concatenate(chosen)
+        rows = np.concatenate(chosen)[share]
         lengths = None if split.lengths is None else split.lengths[rows]
         yield Batch(split.xs[rows], split.targets[rows], lengths)
 
 
-def _parts(split: Stream, batch_size: int, start: int, unroll: int) -> Iterator[Batch]:
+def _parts(
+    split: Stream, batch_size: int, start: int, unroll: int, share: slice
+) -> Iterator[Batch]:
     tokens = split.tokens
     each = (len(tokens) - 1) // batch_size  # tokens of a row that have a successor
     turns = each // unroll
@@ -80,17 +89,21 @@ def _parts(split: Stream, batch_size: int, start: int, unroll: int) -> Iterator[
             f"the text has {len(tokens)} tokens, but one batch of {batch_size} rows of {unroll} "
             f"needs {batch_size * unroll + 1}; use a smaller batch_size or unroll"
         )
-    rows = np.arange(batch_size)[:, None] * each + np.arange(unroll)
+    rows = np.arange(batch_size)[share, None] * each + np.arange(unroll)
     step = start
     while True:
         places = rows + (step % turns) * unroll
-        starts = np.full(batch_size, step % turns == 0)
+        starts = np.full(len(rows), step % turns == 0)
         yield Batch(_int32(tokens[places]), _int32(tokens[places + 1]), starts=starts)
         step += 1
 
 
 def evaluation(
-    split: Split | Stream, batch_size: int, *, unroll: int | None = None
+    split: Split | Stream,
+    batch_size: int,
+    *,
+    unroll: int | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Batches that hold every sequence, or every token of a stream, once and in order.
 
@@ -100,35 +113,49 @@ def evaluation(
       split: the sequences, or the stream, of which each row goes on from batch to batch.
       batch_size: sequences in a batch.
       unroll: the steps of each batch of a stream.
+      share: as for `training`.
     """
+    own = _rows(batch_size, share)
     if isinstance(split, Stream):
-        yield from _all_parts(split, batch_size, _required(unroll))
+        yield from _all_parts(split, batch_size, _required(unroll), own)
         return
     count = len(split.xs)
     for first in range(0, count, batch_size):
-        rows = np.arange(first, first + batch_size)
+        rows = np.arange(first, first + batch_size)[own]
         weights = (rows < count).astype("float32")
         rows = np.minimum(rows, count - 1)
         lengths = None if split.lengths is None else split.lengths[rows]
         yield Batch(split.xs[rows], split.targets[rows], lengths, weights)
 
 
-def _all_parts(split: Stream, batch_size: int, unroll: int) -> Iterator[Batch]:
+def _all_parts(split: Stream, batch_size: int, unroll: int, share: slice) -> Iterator[Batch]:
     tokens, last = split.tokens, len(split.tokens) - 1
     each = -(-max(last, 0) // batch_size)
-    begins = np.arange(batch_size) * each
+    begins = np.arange(batch_size)[share] * each
     ends = np.minimum(begins + each, last)
     for done in range(0, each, unroll):
         places = begins[:, None] + done + np.arange(unroll)
         lengths = np.clip(ends - begins - done, 0, unroll).astype("int32")
         xs, targets = (_int32(tokens[np.minimum(places + n, last)]) for n in (0, 1))
-        yield Batch(xs, targets, lengths, starts=np.full(batch_size, done == 0))
+        yield Batch(xs, targets, lengths, starts=np.full(len(begins), done == 0))
 
 
 def stacked(batches: Iterator[Batch], count: int) -> Batch:
     """The next `count` batches in one, with an axis for them in front, for a scan over them."""
     made = [next(batches) for _ in range(count)]
     return Batch(*(None if a[0] is None else np.stack(a) for a in zip(*made, strict=True)))
+
+
+def _rows(batch_size: int, share: tuple[int, int]) -> slice:
+    """The rows of a batch that are the share of one process."""
+    index, count = share
+    if batch_size % count:
+        raise ValueError(
+            f"{count} processes cannot share batches of {batch_size} sequences evenly; choose a "
+            f"batch_size that {count} divides"
+        )
+    each = batch_size // count
+    return slice(index * each, (index + 1) * each)
 
 
 def _required(unroll: int | None) -> int:

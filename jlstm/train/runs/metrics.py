@@ -32,7 +32,7 @@ class Report(NamedTuple):
 
 
 class Log:
-    """Writes reports. `opened` makes one.
+    """Writes reports. `opened` makes one. Without a file it writes nothing.
 
     Attributes:
       seconds: the seconds of the last report before `--resume`; 0 for a new run.
@@ -49,6 +49,8 @@ class Log:
         Raises:
           OSError: it cannot be written.
         """
+        if self._file is None:
+            return
         line = {"step": step, "split": split, "metrics": _plain(metrics)}
         line["seconds"] = round(seconds, 3)
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
