@@ -109,9 +109,8 @@ def test_a_run_that_is_killed_twice_ends_as_if_it_had_not_been(tmp_path):
 def test_fifty_kills_lose_no_more_than_the_interval(tmp_path, capsys):
     lost = killed_and_finished(tmp_path, 50, steps=20_000, every=20, seconds=2.0)
     with capsys.disabled():
-        print(
-            f"{len(lost)} kills lost {sum(lost) / len(lost):.1f} steps in the mean, {max(lost)} at most"
-        )
+        mean = sum(lost) / len(lost)
+        print(f"{len(lost)} kills lost {mean:.1f} steps in the mean, {max(lost)} at most")
     assert len(lost) == 50
 
 
