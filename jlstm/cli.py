@@ -1,4 +1,4 @@
-"""The command line: jlstm bench | check | report | train | eval | convert | export | info."""
+"""The command line: `jlstm` and the commands of jlstm.commands."""
 
 import os
 import re
@@ -7,7 +7,19 @@ import sys
 import tyro
 
 from jlstm import stopping, terminal, validation
-from jlstm.commands import Bench, Check, Command, Convert, Eval, Export, Info, Report, Train
+from jlstm.commands import (
+    Bench,
+    Check,
+    Command,
+    Convert,
+    Eval,
+    Export,
+    Info,
+    Predict,
+    Report,
+    Sample,
+    Train,
+)
 from jlstm.files import writing
 
 # The environment variable that lets errors through as tracebacks.
@@ -81,7 +93,7 @@ def _run(command: object) -> int:
         launch.join(
             command.coordinator, command.processes, command.process, found=command.distributed
         )
-    if isinstance(command, Check | Train | Eval | Convert | Export):
+    if isinstance(command, Check | Train | Eval | Predict | Sample | Convert | Export):
         from jlstm import info
 
         info.devices()  # raises a one-line error if JAX cannot start
@@ -135,6 +147,21 @@ def _run(command: object) -> int:
         from jlstm.train.command import evaluate
 
         evaluate.evaluate(command.model, as_json=command.json)
+    elif isinstance(command, Predict):
+        from jlstm.train.command import predict
+
+        predict.predict(command.model, command.file, command.out)
+    elif isinstance(command, Sample):
+        from jlstm.train.command import sample
+
+        sample.sample(
+            command.model,
+            command.prompt,
+            length=command.length,
+            temperature=command.temperature,
+            top_k=command.top_k,
+            seed=command.seed,
+        )
     elif isinstance(command, Convert):
         from jlstm.interop import command as interop
 

@@ -101,12 +101,56 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class Eval:
-    """Print the metrics of a trained model on the test split of its data."""
+    """Print the metrics of a trained model on the test split of its data.
+
+    For forecasts, errors are also printed in the units of the data, beside those of repeating the
+    last value.
+    """
 
     model: Annotated[pathlib.Path, tyro.conf.Positional]
     """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
     json: bool = False
     """Print one line of JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Predict from new sequences with a trained model, and write a table in raw units.
+
+    The table has a row for each sequence, with its likeliest class or its values; for each step, if
+    the model labels steps; or for each step ahead of each series, after its last row.
+
+    Example: jlstm predict runs/forecast new.csv -o out.csv
+    """
+
+    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
+    file: Annotated[pathlib.Path, tyro.conf.Positional]
+    """File of new sequences: .csv, .parquet or .npz, with the inputs that the model was trained
+    on. It needs no labels and no targets."""
+    out: Annotated[pathlib.Path, tyro.conf.arg(aliases=["-o"])]
+    """File to write: .csv or .parquet. An existing file is replaced."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Write text with a trained language model, character by character.
+
+    Example: jlstm sample runs/language --prompt "In the beginning" --length 500
+    """
+
+    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
+    prompt: str
+    """Text to go on from."""
+    length: int = 500
+    """Number of tokens to add, such as characters."""
+    temperature: float = 1.0
+    """Below 1, likely characters are chosen more often; 0 always chooses the likeliest."""
+    top_k: int | None = None
+    """Choose among this many likeliest characters; among all by default."""
+    seed: int = 0
+    """Seed of the choices. The same seed gives the same text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,6 +238,8 @@ Command = (
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Sample, tyro.conf.subcommand("sample")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Info, tyro.conf.subcommand("info")]

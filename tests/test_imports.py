@@ -121,7 +121,7 @@ RANKS = {
         ("data", "optimizer", "runs"),
         ("tasks",),
         ("settings", "step", "trained"),
-        ("devices", "loop"),
+        ("devices", "loop", "predicting", "sampling"),
         ("run",),
         ("command",),
     ],
@@ -161,7 +161,7 @@ RANKS = {
         ("checkpoints", "curves", "processes", "stopping", "summary"),
         ("folder",),
     ],
-    "train/command": [("evaluate", "train")],
+    "train/command": [("loading", "train"), ("evaluate", "predict", "sample")],
     "check": [("calls",), ("contracts",), ("command",)],
     "bench": [
         (

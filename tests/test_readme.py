@@ -54,7 +54,8 @@ def test_links_lead_to_files_and_commands_exist():
     links = re.findall(r"\]\(([^)]+)\)", README)
     assert links and all((ROOT / link).is_file() for link in links)
     commands = re.findall(r"^    jlstm (\w+)", README, re.MULTILINE)
-    assert commands == ["bench", "report", "train", "eval", "convert", "export", "info", "check"]
+    trains = ["train", "eval", "predict", "sample"]
+    assert commands == ["bench", "report", *trains, "convert", "export", "info", "check"]
     assert (ROOT / "configs" / "digits.toml").is_file()
 
 

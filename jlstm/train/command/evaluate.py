@@ -2,22 +2,28 @@
 
 import json
 import pathlib
+from typing import Any
 
 import jax
 
 from jlstm import validation
 from jlstm.params import initial_carry
 from jlstm.terminal import say
-from jlstm.train import loop, step, trained
+from jlstm.train import loop, predicting, step
+from jlstm.train.command import loading
 from jlstm.train.data import sources
 from jlstm.train.data.split import Stream
-from jlstm.train.runs import model_file, progress
+from jlstm.train.runs import progress
+from jlstm.train.tasks.forecast import Forecast
 
 BATCH = 64  # sequences that are read together
 
 
 def evaluate(path: pathlib.Path, *, as_json: bool = False) -> None:
     """Prints the metrics of a trained model on the test split of its data.
+
+    For forecasts, it also prints the errors in the units of the data, beside those of repeating the
+    last value.
 
     Args:
       path: the folder of a run, or its model file.
@@ -27,22 +33,31 @@ def evaluate(path: pathlib.Path, *, as_json: bool = False) -> None:
       TypeError, ValueError: there is no model, or its data have no test split.
       ImportError: the data need a package that is missing.
     """
-    file = path / model_file.NAME if path.is_dir() else path
-    if path.is_dir() and not file.is_file():
-        raise ValueError(f"{path} has no {model_file.NAME}; pass the folder of a run that ended")
-    found = trained.load(file)
-    with validation.plain_errors(file):
+    found = loading.load(path)
+    with validation.plain_errors(loading.file(path)):
         data = sources.load(found.data)
         if data.test is None:
             raise ValueError("its data have no test split; give them one in the table [data]")
+        if data.meaning != found.meaning:
+            raise ValueError(
+                "its data changed since it was trained; restore the file that [data] names, or "
+                "train anew"
+            )
     eval_step = jax.jit(step.make_eval_step(found.config, found.task))
-    carry = None
+    carry, errors = None, {}
     if isinstance(data.test, Stream):
         carry = initial_carry(found.config, found.model.network, (BATCH,))
-    metrics = loop.evaluated(
+    elif isinstance(found.task, Forecast):
+        errors = predicting.forecast_errors(found, data.test)
+    metrics: dict[str, Any] = loop.evaluated(
         eval_step, found.model, data.test, BATCH, carry=carry, unroll=found.unroll
     )
     if as_json:
-        print(json.dumps(metrics))
-    else:
-        say(f"test: {progress.words(metrics)}")
+        print(json.dumps(metrics | ({"raw": errors} if errors else {})))
+        return
+    say(f"test: {progress.words(metrics)}")
+    for name, of_name in errors.items():
+        for whose, values in of_name.items():
+            words = "the last value repeated" if whose == "persistence" else "the model"
+            said = ", ".join(f"{error} {value:.6g}" for error, value in values.items())
+            say(f"{name}, in its own units, {words}: {said}")

@@ -110,7 +110,8 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     texts = {}
     for name, value in values.items():
         try:
-            texts[name] = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            # Escapes, as a vocabulary of bytes has halves of characters, which UTF-8 cannot hold.
+            texts[name] = json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"{name} is {validation.shown(value)}, which is not JSON: {error}") from None

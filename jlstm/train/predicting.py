@@ -1,0 +1,149 @@
+"""Predictions of a trained model, and how far forecasts are off in the units of the data."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlstm import validation
+from jlstm.train.data import batches
+from jlstm.train.data.split import Meaning, Split
+from jlstm.train.model import Batch
+from jlstm.train.tasks.forecast import Forecast
+from jlstm.train.trained import Trained
+
+
+def predicted(
+    found: Trained, xs: np.ndarray, lengths: np.ndarray | None = None, *, batch_size: int = 64
+) -> np.ndarray:
+    """What a model predicts, by its task: scores of classes, values or forecasts, normalised.
+
+    Args:
+      found: the model.
+      xs: sequences float32 [N, T, features], normalised as the model's data, or tokens int32
+        [N, T].
+      lengths: int32 [N]. None: all have T steps.
+      batch_size: sequences that are read together.
+
+    Returns:
+      float32 [N, ...]. The axes behind the first are those of the task's predictions.
+
+    Raises:
+      TypeError, ValueError: xs do not fit the model.
+    """
+    _require_fitting(found, xs)
+
+    @jax.jit
+    def one(batch: Batch) -> jax.Array:
+        return found.task.predict(found.config, found.model, batch)[1].astype("float32")
+
+    split = Split(xs, np.zeros(len(xs), "int32"), lengths)
+    made = [np.asarray(one(batch)) for batch in batches.evaluation(split, batch_size)]
+    if not made:
+        raise ValueError("there are no sequences to predict from")
+    return np.concatenate(made)[: len(xs)]
+
+
+def _require_fitting(found: Trained, xs: np.ndarray) -> None:
+    if found.model.embedding is None:
+        size = found.config.input_size
+        if xs.ndim != 3 or xs.shape[2] != size:
+            raise ValueError(
+                f"the sequences have the shape {list(xs.shape)}; the model reads [N, T, {size}]"
+            )
+        return
+    known = len(found.model.embedding)
+    if xs.ndim != 2 or not np.issubdtype(xs.dtype, np.integer):
+        raise ValueError(
+            f"the sequences are {xs.dtype}{list(xs.shape)}; the model reads tokens, whole numbers "
+            "[N, T]"
+        )
+    if xs.size and not 0 <= xs.min() <= xs.max() < known:
+        raise ValueError(
+            f"the sequences hold tokens from {xs.min()} to {xs.max()}; the model knows 0 to "
+            f"{known - 1}"
+        )
+
+
+Errors = dict[str, dict[str, float]]
+
+
+def forecast_errors(found: Trained, split: Split) -> dict[str, Errors]:
+    """The errors of forecasts in the units of the data, beside those of repeating the last value.
+
+    Args:
+      found: a model whose task is Forecast.
+      split: the sequences, with targets.
+
+    Returns:
+      For each forecast value by name: "model" and "persistence", each with "mae" and "rmse".
+      Persistence forecasts the last value of the past for all steps. It is left out for a value
+      that is not among the inputs.
+    """
+    task, meaning = found.task, found.meaning
+    assert isinstance(task, Forecast)
+    made = predicted(found, split.xs, split.lengths)[..., task.middle]
+    last = _last(split)
+    found_errors = {}
+    for n, name in enumerate(_names(meaning, task)):
+        scale = meaning.target_scale[n] if meaning.target_scale else 1.0
+        mean = meaning.target_mean[n] if meaning.target_mean else 0.0
+        wanted = np.asarray(split.targets[..., n], "float64")
+        errors = {"model": _errors((made[..., n] - wanted) * scale)}
+        column = _column(meaning, task, n)
+        if column is not None:
+            past = np.asarray(last[:, column], "float64")
+            if meaning.input_scale:
+                past = past * meaning.input_scale[column] + meaning.input_mean[column]
+            errors["persistence"] = _errors(past[:, None] - (wanted * scale + mean))
+        found_errors[name] = errors
+    return found_errors
+
+
+def _errors(error: np.ndarray) -> dict[str, float]:
+    return {
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt(np.square(error).mean())),
+    }
+
+
+def _last(split: Split) -> np.ndarray:
+    """The inputs at the last step of each sequence [N, features]."""
+    if split.lengths is None:
+        return split.xs[:, -1]
+    return split.xs[np.arange(len(split.xs)), np.maximum(split.lengths - 1, 0)]
+
+
+def _names(meaning: Meaning, task: Forecast) -> tuple[str, ...]:
+    if len(meaning.targets) == task.values:
+        return meaning.targets
+    return ("value",) if task.values == 1 else tuple(f"value {n}" for n in range(task.values))
+
+
+def _column(meaning: Meaning, task: Forecast, n: int) -> int | None:
+    """The input that holds the past of a forecast value. None: none does."""
+    if meaning.targets and meaning.inputs:
+        name = meaning.targets[n]
+        return meaning.inputs.index(name) if name in meaning.inputs else None
+    # Without names, a task that goes on from its inputs has the values first among them.
+    return n if task.relative or task.strategy == "rollout" else None
+
+
+def probabilities(scores: np.ndarray) -> np.ndarray:
+    """The softmax of scores [..., classes] over the last axis."""
+    return np.asarray(jax.nn.softmax(jnp.asarray(scores), axis=-1))
+
+
+def with_classes(meaning: Meaning, count: int) -> Meaning:
+    """The meaning, with numbers as the names of classes if it has none.
+
+    Raises:
+      ValueError: it has another number of names.
+    """
+    if not meaning.classes:
+        return meaning._replace(classes=tuple(map(str, range(count))))
+    if len(meaning.classes) != count:
+        raise ValueError(
+            f"the model has {count} classes, but names of {len(meaning.classes)}: "
+            f"{validation.some(meaning.classes)}"
+        )
+    return meaning
