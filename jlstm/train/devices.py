@@ -148,8 +148,8 @@ def optimizer(
     if mesh is None:
         return transformation
 
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        return transformation.update(_gathered(mesh, gradients), state, params)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return transformation.update(_gathered(mesh, updates), state, params)
 
     return optax.GradientTransformation(transformation.init, update)
 

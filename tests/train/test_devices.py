@@ -100,7 +100,8 @@ def test_a_run_of_eight_devices_goes_on_with_four_and_with_one(case, tmp_path):
 
 def close(found, wanted):
     for split, values in wanted.items():
-        np.testing.assert_allclose(found[split], values, rtol=0, atol=1e-5)
+        # A run that was stopped measured the test split then, too.
+        np.testing.assert_allclose(found[split][-len(values) :], values, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
