@@ -130,7 +130,7 @@ class Reader:
     @functools.cached_property
     def _longest_text(self) -> int:
         """Bytes that a text of variable length has at most: the size of the heap that holds it."""
-        heaps = re.finditer(rb"GCOL.{4}(.{8})", self.content, re.DOTALL)
+        heaps = re.finditer(rb"GCOL.{4}(.{8})", self.content, re.DOTALL)  # type: ignore[call-overload]
         return max((int.from_bytes(found[1], "little") for found in heaps), default=0)
 
     def array(self, dataset: Any) -> np.ndarray:

@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jlstm import validation
@@ -80,6 +81,8 @@ def _of_ctc(classes: tuple[str, ...], given: new.New, scores: np.ndarray) -> Any
     """A row for each sequence: the classes of its best path, with spaces between them."""
     steps = scores.shape[1]
     lengths = np.full(len(scores), steps) if given.lengths is None else given.lengths
-    best = np.asarray(ctc.collapsed(scores, np.arange(steps) < lengths[:, None]))
+    best = np.asarray(
+        ctc.collapsed(jnp.asarray(scores), jnp.arange(steps) < jnp.asarray(lengths)[:, None])
+    )
     texts = [" ".join(classes[n - 1] for n in row if n) for row in best]
     return [(given.column, given.names), ("classes", texts)]
