@@ -2,12 +2,15 @@
 
 import pathlib
 import re
+import warnings
 
 import pytest
 
 import jlstm
 import jlstm.interop
 from jlstm import cli
+from jlstm.train import settings
+from jlstm.train.data import sources
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -84,3 +87,14 @@ def test_every_config_opens_with_its_command_and_expected_result():
         lines = path.read_text().splitlines()
         assert lines[0] == f"# jlstm train configs/{path.name}"
         assert any("CPU cores" in line and "%" in line for line in lines[1:6])
+
+
+@pytest.mark.parametrize("name", ["digits", "forecast", "language", "sequences"])
+def test_the_configs_fit_their_data(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    tables = settings.read(ROOT / "configs" / f"{name}.toml")
+    settings.require_valid(tables)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a text has characters that only its end has
+        made = settings.resolved(tables, sources.load(tables["data"]))
+    assert made.train.out == f"runs/{name}"
