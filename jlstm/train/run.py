@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -85,12 +85,12 @@ def run(
 
     Raises:
       ValueError: the folder holds a run or cannot be written to, the machine has too little memory,
-        the devices cannot share a batch, or, as DivergedError, the loss left the numbers. The state
-        before that step is saved.
+        the devices cannot share a batch, the metric is unknown, or, as DivergedError, the loss left
+        the numbers. The state before that step is saved.
       OSError: a checkpoint cannot be written. The one before stays.
     """
     own = settings.train
-    _require_metric(settings)
+    _require_metric(settings, data)
     _require_memory(settings, data)
     mesh = devices.mesh_of(settings.mesh, own.batch_size)
     training = _Training(settings, data, pathlib.Path(own.out), mesh)
@@ -246,17 +246,14 @@ class _Training:
             return
         found = self._over(_evaluated_model(update.state), self.data.valid)
         log.write(update.step, "valid", found, seconds=clock.now())
-        value = found[self._metric(found)]
-        if _better(value, best.value, self._metric(found)):
+        metric = self.settings.train.metric or "loss"
+        value = found[metric]
+        if _better(value, best.value, metric):
             best.step, best.value, best.stale = update.step, value, 0
             self._save_model(update.state)
         else:
             best.stale += 1
         shown.say(f"step {update.step}: validation {progress.words(found)}")
-
-    def _metric(self, found: Mapping[str, float]) -> str:
-        name = self.settings.train.metric or "loss"
-        return validation.known_name("metric of [train]", name, found)
 
     def _stopped(self, done: int, best: _Best, stop: stopping.Stop) -> str:
         own = self.settings.train
@@ -345,9 +342,25 @@ def _better(value: float, best: float | None, metric: str) -> bool:
     return value > best if metric in HIGHER else value < best
 
 
-def _require_metric(settings: Settings) -> None:
-    if settings.train.patience is not None and settings.train.between_evaluations < 1:
-        raise ValueError("patience needs evaluations; set evaluate_every")
+def _require_metric(settings: Settings, data: Data) -> None:
+    """ValueError if the options of evaluation would have no effect, or the metric is unknown."""
+    own, task = settings.train, settings.task
+    given = [name for name in ("metric", "patience") if getattr(own, name) is not None]
+    if given and data.valid is None:
+        raise ValueError(
+            f"{' and '.join(given)} of [train] need a validation part, but the data have none; add "
+            "one to [data], or leave this out"
+        )
+    if own.metric is None or data.valid is None:
+        return
+    batch = next(batches.evaluation(data.valid, 1, unroll=own.unroll))
+
+    def measured(key: jax.Array) -> Any:
+        model = task.new(key, settings.network)
+        return task.measure(task.predict(settings.network, model, batch)[1], batch)
+
+    known = jax.eval_shape(measured, jax.random.key(0))
+    validation.known_name("metric of [train]", own.metric, known)
 
 
 def _require_memory(settings: Settings, data: Data) -> None:

@@ -184,6 +184,22 @@ def test_a_full_disk_and_a_header_that_is_too_long_are_known_before_training(
     assert list(tmp_path.iterdir()) == [not_trained]
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (["train.metric=accuracy"], "metric of .train. need a validation part"),
+        (["train.patience=3"], "patience of .train. need a validation part"),
+        (["train.metric=acuracy", "data.valid=50"], "did you mean 'accuracy'"),
+    ],
+)
+def test_a_metric_that_cannot_choose_is_known_before_training(
+    tmp_path, not_trained, changes, words
+):
+    with pytest.raises(ValueError, match=words):
+        train(not_trained, out=tmp_path / "run", changes=changes)
+    assert list(tmp_path.iterdir()) == [not_trained]
+
+
 def test_a_run_that_cannot_be_replaced_stays(run, small, monkeypatch):
     before = (run[0] / "model.safetensors").read_bytes()
     monkeypatch.setattr(tensor_file, "_LONGEST", 100)

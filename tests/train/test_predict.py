@@ -1,6 +1,7 @@
 """The command predict, and forecasts beside the last value repeated."""
 
 import csv
+import itertools
 import json
 
 import jax
@@ -12,8 +13,10 @@ from jlstm.train import predicting, trained
 from jlstm.train.command.evaluate import evaluate
 from jlstm.train.command.predict import predict
 from jlstm.train.data import sources
+from jlstm.train.data.split import Meaning
 from jlstm.train.model import Batch
 from jlstm.train.tasks import names
+from jlstm.train.tasks.ctc import Ctc
 
 TABLES = {
     "classify": {"source": "sequences", "sequence": "id", "inputs": ["a", "b"], "label": "kind"},
@@ -141,6 +144,25 @@ def test_series_go_on_after_their_last_rows(tmp_path, quantiles):
     ours = np.array([[float(row[c]) for c in columns] for row in found])
     raw = np.concatenate([made[:, 0] for made in wanted.values()]) * scale + mean
     np.testing.assert_allclose(ours, raw, rtol=1e-4)
+
+
+def test_classes_in_their_order_are_those_of_the_best_path(tmp_path):
+    config, task = Config.stack(2, [6]), Ctc(classes=3)
+    model = jax.tree.map(lambda a: 4 * a, task.new(jax.random.key(1), config))
+    meaning = Meaning(classes=("a", "b", "c"))
+    whole = trained.Trained(config, task, model, meaning, {"source": "arrays"}, None)
+    trained.save(tmp_path / "model.safetensors", whole)
+    xs = 3 * np.random.default_rng(0).standard_normal((5, 12, 2)).astype("float32")
+    lengths = np.array([12, 3, 7, 12, 1])
+    np.savez(tmp_path / "new.npz", xs=xs, lengths=lengths)
+    predict(tmp_path / "model.safetensors", tmp_path / "new.npz", tmp_path / "out.csv")
+    wanted = []
+    for x, n in zip(xs, lengths, strict=True):
+        best = np.asarray(task.predict(config, model, Batch(x[None, :n], None))[1][0]).argmax(-1)
+        path = [each for each, _ in itertools.groupby(best)]
+        wanted.append(" ".join("abc"[each - 1] for each in path if each))
+    assert [row["classes"] for row in cells(tmp_path / "out.csv")] == wanted
+    assert max(map(len, wanted)) > 4
 
 
 def test_a_bad_file_or_place_is_refused_and_nothing_is_written(tmp_path):

@@ -81,8 +81,7 @@ def _of_ctc(classes: tuple[str, ...], given: new.New, scores: np.ndarray) -> Any
     """A row for each sequence: the classes of its best path, with spaces between them."""
     steps = scores.shape[1]
     lengths = np.full(len(scores), steps) if given.lengths is None else given.lengths
-    best = np.asarray(
-        ctc.collapsed(jnp.asarray(scores), jnp.arange(steps) < jnp.asarray(lengths)[:, None])
-    )
+    valid = jnp.arange(steps) < jnp.asarray(lengths)[:, None]
+    best = np.asarray(ctc.collapsed(jnp.asarray(scores), valid))
     texts = [" ".join(classes[n - 1] for n in row if n) for row in best]
     return [(given.column, given.names), ("classes", texts)]
