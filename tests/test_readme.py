@@ -75,6 +75,15 @@ def test_the_promises_about_files_name_what_is_there():
     assert "../SECURITY.md" in links and all((ROOT / "docs" / link).is_file() for link in links)
 
 
+def test_the_guide_to_scale_names_tests_and_sections_that_are_there():
+    text = (ROOT / "docs" / "scale.md").read_text()
+    paths = re.findall(r"(?:`| )((?:tests|benchmarks)/[\w/.]+py)", text)
+    assert len(paths) >= 5 and all((ROOT / path).is_file() for path in paths)
+    links = re.findall(r"\]\(accelerators\.md#([\w-]+)\)", text)
+    titles = re.findall(r"^## (.*)$", (ROOT / "docs" / "accelerators.md").read_text(), re.MULTILINE)
+    assert links and set(links) <= {title.lower().replace(" ", "-") for title in titles}
+
+
 def test_the_guide_to_contributing_names_files_that_are_there():
     guide = (ROOT / "CONTRIBUTING.md").read_text()
     named = re.findall(r"(?:`|^    .*?)((?:\w+/)+(?:\w+\.\w+)?)(?:`|\s)", guide, re.MULTILINE)

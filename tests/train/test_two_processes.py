@@ -1,5 +1,7 @@
 """Training in two processes of two devices each, as on two hosts: the losses of one device."""
 
+import json
+import os
 import pathlib
 import socket
 import subprocess
@@ -17,7 +19,7 @@ import jax
 
 from jlstm.train import launch
 
-address, process, case, out, model = sys.argv[1:]
+process, address, case, out, model = sys.argv[1:]
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
@@ -37,29 +39,33 @@ else:
 TEXT, LENGTHS = "a text whose carry is kept", "lengths, dropout, an average"
 
 
-def started(*args):
-    """What two processes print."""
+def free_port():
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+        return free.getsockname()[1]
+
+
+def ended(commands, environments):
+    """What processes print on standard output. All of them end well."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, address, str(n), *args],
+            [sys.executable, *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=pathlib.Path(__file__).parents[2],
+            env=os.environ | environment,
         )
-        for n in range(2)
+        for command, environment in zip(commands, environments, strict=True)
     ]
     try:
-        ended = [each.communicate(timeout=240) for each in processes]
+        told = [each.communicate(timeout=240) for each in processes]
     finally:
         for each in processes:
             each.kill()
-    for each, (_, errors) in zip(processes, ended, strict=True):
+    for each, (_, errors) in zip(processes, told, strict=True):
         assert each.returncode == 0, errors[-3000:]
-    return [out for out, _ in ended]
+    return [out for out, _ in told]
 
 
 @pytest.mark.full
@@ -68,7 +74,10 @@ def test_two_processes_measure_what_one_device_does(case, model, tmp_path):
     """One of them writes the folder. Its checkpoint is restored in one process."""
     pytest.importorskip("orbax.checkpoint")
     out = tmp_path / "two"
-    first, second = started(case, str(out), str(model))
+    address = f"localhost:{free_port()}"
+    args = address, case, str(out), str(model)
+    commands = [("-c", PROGRAM, str(n), *args) for n in range(2)]
+    first, second = ended(commands, [{}, {}])
     wanted = ran(case, tmp_path / "one", mesh={"data": 1})
     found = losses(out)
     for split, values in wanted.items():
@@ -81,3 +90,33 @@ def test_two_processes_measure_what_one_device_does(case, model, tmp_path):
     np.testing.assert_allclose(
         losses(out)["train"], losses(tmp_path / "one")["train"], rtol=0, atol=1e-5
     )
+
+
+CONFIG = """
+data = { source = "adding", steps = 5, train = 64, test = 16 }
+task = { name = "regress" }
+network.layers = [{ hidden_size = 4 }]
+
+[train]
+out = "unused"
+steps = 4
+batch_size = 8
+"""
+
+
+@pytest.mark.full
+def test_the_command_joins_the_processes_that_slurm_starts(tmp_path):
+    """Only the first one prints the outcome."""
+    pytest.importorskip("orbax.checkpoint")
+    config, out = tmp_path / "config.toml", tmp_path / "run"
+    config.write_text(CONFIG)
+    command = ("-m", "jlstm", "train", str(config), "--distributed", "--json", "--out", str(out))
+    # JAX makes the port of the coordinator of the number of the job.
+    job = str(free_port() % 2**12)
+    slurm = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    slurm |= {"SLURM_STEP_NUM_NODES": "1", "JAX_PLATFORMS": "cpu"}
+    environments = [slurm | {"SLURM_PROCID": str(n), "SLURM_LOCALID": str(n)} for n in range(2)]
+    first, second = ended([command, command], environments)
+    assert json.loads(first.splitlines()[-1])["step"] == 4
+    assert "{" not in second
+    assert (out / "model.safetensors").is_file()
