@@ -120,3 +120,71 @@ def test_the_command_joins_the_processes_that_slurm_starts(tmp_path):
     assert json.loads(first.splitlines()[-1])["step"] == 4
     assert "{" not in second
     assert (out / "model.safetensors").is_file()
+
+
+STOPPED = """
+import signal, sys
+import jax
+
+from jlstm.train import launch
+
+process, address, out = sys.argv[1:]
+jax.config.update("jax_platforms", "cpu")
+launch.join(address, 2, int(process))
+
+from jlstm.train.runs import metrics
+from tests.train.runs_of_devices import ran
+
+waited = metrics.Log.write
+
+def write(self, step, *args, **options):
+    waited(self, step, *args, **options)
+    if step == 2 and process == "1":
+        signal.raise_signal(signal.SIGTERM)
+
+metrics.Log.write = write
+ran("a text whose carry is kept", out, mesh={})
+"""
+
+DIVERGED = """
+import sys
+import jax
+
+from jlstm.train import launch
+
+process, address, out = sys.argv[1:]
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 2)
+launch.join(address, 2, int(process))
+
+from tests.train import runs_of_devices
+
+make, tables = runs_of_devices.CASES["lengths, dropout, an average"]
+tables["optimizer"] = {"name": "sgd", "learning_rate": 1e38}
+try:
+    runs_of_devices.ran("lengths, dropout, an average", out, mesh={"model": 2})
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.full
+def test_a_signal_to_one_process_saves_the_same_step_in_both(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    address, out = f"localhost:{free_port()}", tmp_path / "run"
+    ended([("-c", STOPPED, str(n), address, str(out)) for n in range(2)], [{}, {}])
+    assert checkpoints.steps(out / folder.CHECKPOINTS) == [2]
+    wanted = ran(TEXT, tmp_path / "one", mesh={"data": 1})
+    found = ran(TEXT, out, mesh={"data": 1}, resume=True)
+    np.testing.assert_allclose(found["train"], wanted["train"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.full
+def test_a_loss_that_is_no_number_stops_both_processes(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    address, out = f"localhost:{free_port()}", tmp_path / "run"
+    told = ended([("-c", DIVERGED, str(n), address, str(out)) for n in range(2)], [{}, {}])
+    for each in told:
+        assert "the loss became" in each or "NaN or infinite numbers came into" in each, each
+        assert "the state before that step is saved" in each
+    assert checkpoints.steps(out / folder.CHECKPOINTS)
