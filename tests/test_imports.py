@@ -117,11 +117,11 @@ RANKS = {
         ("conversion",),
     ],
     "train": [
-        ("launch", "model"),
+        ("best", "launch", "model"),
         ("data", "optimizer", "runs"),
         ("tasks",),
         ("settings", "step", "trained"),
-        ("devices", "loop", "predicting", "sampling"),
+        ("devices", "loop", "predicting", "requirements", "sampling"),
         ("run",),
         ("command",),
     ],
@@ -157,7 +157,7 @@ RANKS = {
         ("names",),
     ],
     "train/runs": [
-        ("fingerprints", "lock", "metrics", "model_file", "orbax", "progress", "resolved"),
+        ("clock", "fingerprints", "lock", "metrics", "model_file", "orbax", "progress", "resolved"),
         ("checkpoints", "curves", "processes", "stopping", "summary"),
         ("folder",),
     ],

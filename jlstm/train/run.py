@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import pathlib
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,8 +10,8 @@ import jax
 from jax.sharding import Mesh
 from rich.console import Console
 
-from jlstm import sizes, validation
-from jlstm.train import devices, loop, step
+from jlstm.train import devices, loop, requirements, step, trained
+from jlstm.train.best import Best
 from jlstm.train.data import batches
 from jlstm.train.data.split import Data, Split, Stream
 from jlstm.train.model import Batch, Model
@@ -28,11 +27,9 @@ from jlstm.train.runs import (
     stopping,
     summary,
 )
+from jlstm.train.runs.clock import Clock
 from jlstm.train.settings import Settings, tables_of
 from jlstm.train.trained import arrays_of, values_of
-
-# The metrics of which more is better.
-HIGHER = ("accuracy",)
 
 
 class Outcome(NamedTuple):
@@ -55,15 +52,6 @@ class Outcome(NamedTuple):
     seconds: float
     exit_code: int
     stopped: str
-
-
-@dataclasses.dataclass
-class _Best:
-    """The best evaluation so far. Checkpoints hold it."""
-
-    step: int = 0
-    value: float | None = None
-    stale: int = 0  # evaluations since
 
 
 def run(
@@ -90,8 +78,8 @@ def run(
       OSError: a checkpoint cannot be written. The one before stays.
     """
     own = settings.train
-    _require_metric(settings, data)
-    _require_memory(settings, data)
+    requirements.require_metric(settings, data)
+    requirements.require_memory(settings, data)
     mesh = devices.mesh_of(settings.mesh, own.batch_size)
     training = _Training(settings, data, pathlib.Path(own.out), mesh)
     opened = folder.opened(
@@ -148,12 +136,12 @@ class _Training:
     def run(self, resume: bool, silent: bool, stop: stopping.Stop) -> Outcome:
         own, saved = self.settings.train, self.place / folder.CHECKPOINTS
         state = devices.made(self.mesh, self.new_state, jax.random.fold_in(self.key, 2**32 - 1))
-        best, start = _Best(), 0
+        best, start = Best(), 0
         if not silent and processes.is_first():
             Console(stderr=True).print(summary.table(state.model))
         found = checkpoints.restore(saved, state) if resume else None
         if found is not None:
-            state, start, best = found.state, found.step, _Best(**found.notes)
+            state, start, best = found.state, found.step, Best(**found.notes)
         resumed = None if found is None else start
         stopped = ""
         with (
@@ -169,7 +157,7 @@ class _Training:
                 shown.say(line)
             if found is not None:
                 shown.say(f"going on after step {start} of {own.steps}")
-            clock = _Clock(log.seconds)
+            clock = Clock(log.seconds)
             try:
                 for update in self._updates(state, start):
                     # A killed run loses no more than the steps between two checkpoints: no later
@@ -232,7 +220,7 @@ class _Training:
     def _due(self, done: int, every: int) -> bool:
         return done % every == 0 or done == self.settings.train.steps
 
-    def _report(self, update: loop.Update, log: Any, shown: Any, clock: "_Clock") -> None:
+    def _report(self, update: loop.Update, log: Any, shown: Any, clock: Clock) -> None:
         means = {name: float(values.mean()) for name, values in update.metrics.items()}
         count = len(next(iter(update.metrics.values())))
         speed = count * self.settings.train.batch_size / clock.since_report()
@@ -240,22 +228,18 @@ class _Training:
         shown.update(update.step, means, speed)
 
     def _evaluate(
-        self, update: loop.Update, best: _Best, log: Any, shown: Any, clock: "_Clock"
+        self, update: loop.Update, best: Best, log: Any, shown: Any, clock: Clock
     ) -> None:
         if self.data.valid is None:
             return
         found = self._over(_evaluated_model(update.state), self.data.valid)
         log.write(update.step, "valid", found, seconds=clock.now())
         metric = self.settings.train.metric or "loss"
-        value = found[metric]
-        if _better(value, best.value, metric):
-            best.step, best.value, best.stale = update.step, value, 0
+        if best.update(update.step, found[metric], metric):
             self._save_model(update.state)
-        else:
-            best.stale += 1
         shown.say(f"step {update.step}: validation {progress.words(found)}")
 
-    def _stopped(self, done: int, best: _Best, stop: stopping.Stop) -> str:
+    def _stopped(self, done: int, best: Best, stop: stopping.Stop) -> str:
         own = self.settings.train
         if stop.anywhere():
             return f"stopped after step {done} of {own.steps}; go on with --resume"
@@ -294,8 +278,6 @@ class _Training:
 
     def _measured(self, done: int, log: Any, seconds: float) -> dict[str, dict[str, float]]:
         """The metrics of the saved model."""
-        from jlstm.train import trained
-
         model = trained.load(self.place / model_file.NAME).model
         model, found = devices.everywhere(self.mesh, model), {}
         for name in ("valid", "test"):
@@ -314,65 +296,6 @@ class _Training:
         )
 
 
-class _Clock:
-    """Seconds of training, and seconds since the last report."""
-
-    def __init__(self, before: float) -> None:
-        self._began = self._reported = time.monotonic()
-        self._before = before
-
-    def now(self) -> float:
-        return self._before + time.monotonic() - self._began
-
-    def since_report(self) -> float:
-        last, self._reported = self._reported, time.monotonic()
-        return max(self._reported - last, 1e-9)
-
-
 def _evaluated_model(state: step.State) -> Model:
     """The parameters that are measured and saved: their average, if there is one."""
     return state.model if state.average is None else state.average
-
-
-def _better(value: float, best: float | None, metric: str) -> bool:
-    if value != value:
-        return False
-    if best is None:
-        return True
-    return value > best if metric in HIGHER else value < best
-
-
-def _require_metric(settings: Settings, data: Data) -> None:
-    """ValueError if the options of evaluation would have no effect, or the metric is unknown."""
-    own, task = settings.train, settings.task
-    given = [name for name in ("metric", "patience") if getattr(own, name) is not None]
-    if given and data.valid is None:
-        raise ValueError(
-            f"{' and '.join(given)} of [train] need a validation part, but the data have none; add "
-            "one to [data], or leave this out"
-        )
-    if own.metric is None or data.valid is None:
-        return
-    batch = next(batches.evaluation(data.valid, 1, unroll=own.unroll))
-
-    def measured(key: jax.Array) -> Any:
-        model = task.new(key, settings.network)
-        return task.measure(task.predict(settings.network, model, batch)[1], batch)
-
-    known = jax.eval_shape(measured, jax.random.key(0))
-    validation.known_name("metric of [train]", own.metric, known)
-
-
-def _require_memory(settings: Settings, data: Data) -> None:
-    """ValueError if this machine has too little memory for a run."""
-    own, config = settings.train, settings.network
-    hidden = sum(layer.hidden_size for layer in config.layers)
-    steps = own.unroll or 1 if isinstance(data.train, Stream) else data.train.xs.shape[1]
-    inputs = 1 if isinstance(data.train, Stream) else data.train.xs[:1].size // max(steps, 1)
-    together = min(own.steps_per_call, own.steps, own.between_evaluations, own.between_saves)
-    # Parameters, gradients and Adam's two moments; inputs and gates of a batch; the inputs of a
-    # call, once in NumPy and once on the device.
-    size = 4 * 4 * sizes.weights(config)
-    size += 4 * own.batch_size * steps * (config.input_size + 4 * hidden)
-    size += 2 * 4 * own.batch_size * steps * inputs * together
-    sizes.require_memory("training", size)
