@@ -179,6 +179,8 @@ def test_who_reads_only_the_first_lines_gets_no_error(unbuffered):
 def test_ctrl_c_during_the_imports_leaves_no_traceback():
     code = (
         "import builtins, os, signal\n"
+        # A job in the background begins with the signal ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from jlstm import __main__\n"
         "imports = builtins.__import__\n"
         "def stopped(name, *rest, **options):\n"

@@ -186,7 +186,7 @@ LINES = {
     "a name of half a megabyte": (line(mode="x" * 500_000), "mode is 'xxx"),
     "a list of half a megabyte": (line(rounds_s=[1.0] * 100_000), "100,000 items"),
     "deep": (b"[" * 100_000, "it has 100,000 lists and objects; expected at most 1,300"),
-    "deep in spaces": (b"[" * 1_300 + b" " * 100_000, "it "),
+    "deep in spaces": (b"[" * 1_300 + b" " * 100_000, "it"),
     "many lists": (line(x=[[]] * 2_000), "it has 2,0"),
     "a deep field": (line(mode=eval("[" * 80 + "]" * 80)), "mode is [[[...]]]"),
     "a long number": (b'{"case": ' + b"1" * 5000 + b"}", "more digits"),

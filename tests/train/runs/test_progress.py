@@ -98,7 +98,10 @@ def test_the_summary_lists_every_array_and_the_total():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_sets_a_flag_and_the_second_interrupts(number):
+def test_the_first_signal_sets_a_flag_and_the_second_interrupts(number, request):
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    own = {each: signal.signal(each, handler) for each, handler in handlers.items()}
+    request.addfinalizer(lambda: [signal.signal(*pair) for pair in own.items()])
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(KeyboardInterrupt), stopping.requests() as stop:
         assert not stop and not stop.anywhere() and stop.exit_code == 0
