@@ -78,7 +78,8 @@ def updates(
     Args:
       train_step: what `make_train_step` returned.
       state: the state to begin with.
-      source: batches, of which the first is for the state's next step.
+      source: batches of one shape, of which the first is for the state's next step. There are at
+        least as many as steps to make.
       key: the key of the run.
       steps: the number of steps of the whole run. The state may have made some.
       stops: a function of the number of steps made that returns how many to make in the next call,
@@ -87,6 +88,7 @@ def updates(
 
     Raises:
       DivergedError: the loss became NaN or infinite, or a parameter did.
+      ValueError: the batches ended before the steps, or their shapes differ.
     """
     run, done = several_steps(train_step), int(state.step)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jlstm.train.data import batches
 from jlstm.train.data.split import Split, Stream
+from jlstm.train.model import Batch
 
 
 def numbered(count, lengths=False):
@@ -108,3 +109,16 @@ def test_shares_of_processes_make_up_each_batch(split, source):
 def test_a_batch_that_processes_cannot_share_is_refused():
     with pytest.raises(ValueError, match="3 processes cannot share batches of 8 sequences"):
         batches.training(numbered(9), 8, share=(0, 3))
+
+
+def test_batches_that_end_too_early_are_an_error_with_a_remedy():
+    """A StopIteration would end the generator of updates as a RuntimeError without a reason."""
+    batch = Batch(np.zeros((4, 7, 2), "float32"), np.arange(4))
+    with pytest.raises(ValueError, match="ended after 2 of the next 3; repeat them"):
+        batches.stacked(iter([batch, batch]), 3)
+
+
+def test_batches_of_different_shapes_are_an_error_with_a_remedy():
+    sizes = [Batch(np.zeros((n, 7, 2), "float32"), np.arange(n)) for n in (4, 3)]
+    with pytest.raises(ValueError, match="leave out the last one if it is smaller"):
+        batches.stacked(iter(sizes), 2)

@@ -4,6 +4,7 @@ So a run that goes on at a step needs no more than the number: the batches are t
 had.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -141,8 +142,23 @@ def _all_parts(split: Stream, batch_size: int, unroll: int, share: slice) -> Ite
 
 
 def stacked(batches: Iterator[Batch], count: int) -> Batch:
-    """The next `count` batches in one, with an axis for them in front, for a scan over them."""
-    made = [next(batches) for _ in range(count)]
+    """The next `count` batches in one, with an axis for them in front, for a scan over them.
+
+    Raises:
+      ValueError: there are fewer, or their shapes differ.
+    """
+    made = list(itertools.islice(batches, count))
+    if len(made) < count:
+        raise ValueError(
+            f"the batches ended after {len(made)} of the next {count}; repeat them without an end, "
+            "or make fewer steps"
+        )
+    shapes = [[np.shape(a) for a in batch if a is not None] for batch in made]
+    if odd := [each for each in shapes if each != shapes[0]]:
+        raise ValueError(
+            f"one batch has the shapes {shapes[0]}, and another one {odd[0]}; give all batches one "
+            "shape: leave out the last one if it is smaller, and pad sequences to one length"
+        )
     return Batch(*(None if a[0] is None else np.stack(a) for a in zip(*made, strict=True)))
 
 
