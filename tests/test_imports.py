@@ -154,7 +154,7 @@ RANKS = {
     "train/tasks": [
         ("task",),
         ("classify", "ctc", "forecast", "label", "language", "regress"),
-        ("names",),
+        ("fitting", "names"),
     ],
     "train/runs": [
         ("clock", "fingerprints", "lock", "metrics", "model_file", "orbax", "progress", "resolved"),

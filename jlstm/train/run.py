@@ -29,6 +29,7 @@ from jlstm.train.runs import (
 )
 from jlstm.train.runs.clock import Clock
 from jlstm.train.settings import Settings, tables_of
+from jlstm.train.tasks import fitting
 from jlstm.train.trained import arrays_of, values_of
 
 
@@ -72,12 +73,13 @@ def run(
       silent: show neither the parts of the model nor progress.
 
     Raises:
-      ValueError: the folder holds a run or cannot be written to, the machine has too little memory,
-        the devices cannot share a batch, the metric is unknown, or, as DivergedError, the loss left
-        the numbers. The state before that step is saved.
+      ValueError: the data do not fit the task, the folder holds a run or cannot be written to, the
+        machine has too little memory, the devices cannot share a batch, the metric is unknown, or,
+        as DivergedError, the loss left the numbers. The state before that step is saved.
       OSError: a checkpoint cannot be written. The one before stays.
     """
     own = settings.train
+    fitting.require_fitting(settings.task, data)
     requirements.require_metric(settings, data)
     requirements.require_memory(settings, data)
     mesh = devices.mesh_of(settings.mesh, own.batch_size)
