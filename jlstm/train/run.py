@@ -114,15 +114,16 @@ class _Training:
         )
         self.train_step = devices.train_step(mesh, one)
         self.eval_step = devices.eval_step(mesh, step.make_eval_step(config, task))
+        rows = own.batch_size if isinstance(data.train, Stream) else None
         self.new_state = functools.partial(
             step.new_state,
             config=config,
             task=task,
             optimizer=self.optimizer,
             average=average is not None,
-            batch_size=own.batch_size if isinstance(data.train, Stream) else None,
+            batch_size=rows,
         )
-        self.values = values_of(settings.task, data.meaning, settings.data, own.unroll)
+        self.values = values_of(settings.task, data.meaning, settings.data, own.unroll, rows)
 
     def try_model(self) -> None:
         """Raises now what would keep the model from being saved after training."""

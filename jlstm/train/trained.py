@@ -28,6 +28,8 @@ class Trained(NamedTuple):
       meaning: what the numbers of its data stand for.
       data: the table [data] that it was trained with.
       unroll: the steps of a batch of a stream, or None.
+      rows: the rows that a stream is divided into when the model is measured, or None. The first
+        tokens of each row are predicted with no text before them, so they belong to the measure.
     """
 
     config: Config
@@ -36,6 +38,7 @@ class Trained(NamedTuple):
     meaning: Meaning
     data: dict[str, Any]
     unroll: int | None
+    rows: int | None = None
 
 
 def arrays_of(model: Model) -> dict[str, Any]:
@@ -46,11 +49,16 @@ def arrays_of(model: Model) -> dict[str, Any]:
 
 
 def values_of(
-    task: Task, meaning: Meaning, data: Mapping[str, Any], unroll: int | None
+    task: Task,
+    meaning: Meaning,
+    data: Mapping[str, Any],
+    unroll: int | None,
+    rows: int | None = None,
 ) -> dict[str, Any]:
     """The JSON values of a file by their names."""
     values = {"task": names.to_table(task), "meaning": meaning._asdict(), "data": dict(data)}
-    return values if unroll is None else values | {"unroll": unroll}
+    sizes = {"unroll": unroll, "rows": rows}
+    return values | {name: size for name, size in sizes.items() if size is not None}
 
 
 def save(path: str | os.PathLike[str], trained: Trained) -> None:
@@ -59,7 +67,7 @@ def save(path: str | os.PathLike[str], trained: Trained) -> None:
     Raises:
       TypeError, ValueError, OSError: as `jlstm.save`.
     """
-    values = values_of(trained.task, trained.meaning, trained.data, trained.unroll)
+    values = values_of(trained.task, trained.meaning, trained.data, trained.unroll, trained.rows)
     arrays = arrays_of(trained.model)
     model_file.save(path, trained.config, trained.model.network, arrays, values)
 
@@ -80,13 +88,14 @@ def load(path: str | os.PathLike[str]) -> Trained:
             )
         task = names.from_table(_table(values, "task"))
         meaning = _meaning(_table(values, "meaning"))
-        unroll = values.get("unroll")
-        if unroll is not None:
-            unroll = validation.size("unroll", unroll)
+        unroll, rows = (
+            None if values.get(name) is None else validation.size(name, values[name])
+            for name in ("unroll", "rows")
+        )
         head = Head(*(loaded.arrays.get(NAMES[name]) for name in Head._fields))
         model = Model(loaded.arrays.get(NAMES["embedding"]), loaded.params, head)
         _require_fitting(task, loaded.config, model)
-    return Trained(loaded.config, task, model, meaning, _table(values, "data"), unroll)
+    return Trained(loaded.config, task, model, meaning, _table(values, "data"), unroll, rows)
 
 
 def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -71,6 +71,32 @@ def test_a_short_run_learns_and_eval_measures_the_same(run, capsys):
     assert f"accuracy {metrics['accuracy']:.4f}" in capsys.readouterr().out
 
 
+TEXT = """
+[data]
+source = "text"
+path = "{path}"
+[task]
+name = "language"
+[[network.layers]]
+hidden_size = 4
+[train]
+out = "unused"
+steps = 2
+batch_size = 8
+unroll = 8
+evaluate_every = 2
+"""
+
+
+def test_eval_of_a_text_measures_the_same_rows(tmp_path, capsys):
+    """The first characters of each row have none before them, so more rows make other figures."""
+    (tmp_path / "mine.txt").write_text("the quick brown fox jumps over the lazy dog. " * 40)
+    (tmp_path / "text.toml").write_text(TEXT.format(path=(tmp_path / "mine.txt").as_posix()))
+    train(tmp_path / "text.toml", out=tmp_path / "run", as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert evaluated(tmp_path / "run", capsys) == pytest.approx(said["metrics"]["test"], abs=1e-5)
+
+
 def test_the_folder_holds_all_of_the_run(run):
     names = {path.name for path in run[0].iterdir()}
     assert {"config.toml", "checkpoints", "metrics.jsonl", "model.safetensors"} <= names

@@ -44,13 +44,14 @@ def evaluate(path: pathlib.Path, *, as_json: bool = False) -> None:
                 "train anew"
             )
     eval_step = jax.jit(step.make_eval_step(found.config, found.task))
-    carry, errors = None, {}
+    carry, errors, rows = None, {}, BATCH
     if isinstance(data.test, Stream):
-        carry = initial_carry(found.config, found.model.network, (BATCH,))
+        rows = min(found.rows or BATCH, max(len(data.test.tokens) - 1, 1))
+        carry = initial_carry(found.config, found.model.network, (rows,))
     elif isinstance(found.task, Forecast):
         errors = predicting.forecast_errors(found, data.test)
     metrics: dict[str, Any] = loop.evaluated(
-        eval_step, found.model, data.test, BATCH, carry=carry, unroll=found.unroll
+        eval_step, found.model, data.test, rows, carry=carry, unroll=found.unroll
     )
     if as_json:
         print(json.dumps(metrics | ({"raw": errors} if errors else {})))
