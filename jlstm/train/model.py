@@ -116,6 +116,16 @@ def new(
     return Model(embedding, init(k_network, config), head)
 
 
+def require_seen(config: Config, readout: str) -> None:
+    """ValueError if the output at the last step has not seen the steps before it."""
+    if readout == "last" and config.layers[-1].reverse:
+        raise ValueError(
+            "the last layer has reverse=True, so its output at the last step, which the prediction "
+            "is made from, has seen that step alone; leave out reverse, make the layer "
+            'bidirectional, or use another readout, such as "mean", where the task has one'
+        )
+
+
 def inputs(config: Config, model: Model, xs: jax.Array) -> jax.Array:
     """The network's inputs [N, T, I] for numbers [N, T, I] or tokens [N, T].
 

@@ -216,3 +216,10 @@ def test_more_classes_than_the_data_have_are_allowed():
 def test_a_task_goes_into_a_table_and_back(name):
     task, _ = TASKS[name]
     assert names.from_table(names.to_table(task)) == task
+
+
+@pytest.mark.parametrize("task", [Classify(3), Regress(2), Forecast(4)])
+def test_a_network_whose_last_output_saw_one_step_alone_is_refused(task):
+    config = Config(2, (jlstm.Layer(4, reverse=True),))
+    with pytest.raises(ValueError, match="reverse=True"):
+        task.new(jax.random.key(0), config)

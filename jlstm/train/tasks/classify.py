@@ -45,12 +45,7 @@ class Classify:
 
     def new(self, key: jax.Array, config: Config) -> Model:
         """A model with random parameters."""
-        if self.readout == "last" and config.layers[-1].reverse:
-            raise ValueError(
-                "the last layer has reverse=True, so its output at the last step, which the class "
-                "is predicted from, has seen that step alone; leave out reverse, make the layer "
-                'bidirectional, or use readout = "mean"'
-            )
+        models.require_seen(config, self.readout)
         attention = self.readout == "attention"
         return models.new(
             key, config, self.classes, vocabulary=self.vocabulary, attention=attention

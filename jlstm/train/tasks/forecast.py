@@ -81,6 +81,7 @@ class Forecast:
                 f"there are {config.input_size} inputs; set relative = false"
             )
         if self.strategy == "direct":
+            models.require_seen(config, "last")
             return models.new(key, config, self.horizon * self.values * self.outputs)
         if config.input_size != self.values:
             raise ValueError(

@@ -42,6 +42,7 @@ class Regress:
 
     def new(self, key: jax.Array, config: Config) -> Model:
         """A model with random parameters."""
+        models.require_seen(config, self.readout)
         attention = self.readout == "attention"
         return models.new(key, config, self.values, vocabulary=self.vocabulary, attention=attention)
 
