@@ -172,3 +172,22 @@ def test_augmentation_and_dropout_draw_from_the_key_of_the_step():
     assert losses[0] == losses[1] != losses[2]
     step(state, batch, None)
     assert len(seen) == 3
+
+
+@pytest.fixture
+def float64():
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_float64_network_has_a_float64_loss():
+    config = Config(3, CONFIG.layers, dtype="float64", param_dtype="float64")
+    task, optimizer = Classify(3), optax.sgd(0.1)
+    state = new_state(KEY, config, task, optimizer)
+    batch = Batch(SPLIT.xs.astype("float64"), SPLIT.targets)
+    scores = np.asarray(task.predict(config, state.model, batch)[1])
+    _, metrics = jax.jit(make_train_step(config, task, optimizer))(state, batch, KEY)
+    wanted = np.log(np.exp(scores).sum(1)) - scores[np.arange(20), SPLIT.targets]
+    np.testing.assert_allclose(metrics["loss"], wanted.mean(), rtol=1e-13)

@@ -58,9 +58,11 @@ def step_weights(batch: Batch) -> jax.Array:
 def weighted(values: Any, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The sum of values that count, and the sum of their weights.
 
-    A value of weight 0 does not count, even if it is NaN.
+    A value of weight 0 does not count, even if it is NaN. The sums are float32, or float64 if the
+    values are.
     """
-    values = jnp.asarray(values, "float32")
+    values = jnp.asarray(values)
+    values = values.astype("float64" if values.dtype == "float64" else "float32")
     return jnp.where(weights > 0, values * weights, 0.0).sum(), weights.sum()
 
 
