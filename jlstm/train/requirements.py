@@ -16,8 +16,8 @@ def require_metric(settings: Settings, data: Data) -> None:
     given = [name for name in ("metric", "patience") if getattr(own, name) is not None]
     if given and data.valid is None:
         raise ValueError(
-            f"{' and '.join(given)} of [train] need a validation part, but the data have none; add "
-            "one to [data], or leave this out"
+            f"{' and '.join(given)} of [train] {'need' if given[1:] else 'needs'} a validation "
+            "part, but the data have none; add one to [data], or leave this out"
         )
     if own.metric is None or data.valid is None:
         return

@@ -213,8 +213,8 @@ def test_a_full_disk_and_a_header_that_is_too_long_are_known_before_training(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (["train.metric=accuracy"], "metric of .train. need a validation part"),
-        (["train.patience=3"], "patience of .train. need a validation part"),
+        (["train.metric=accuracy"], "metric of .train. needs a validation part"),
+        (["train.patience=3"], "patience of .train. needs a validation part"),
         (["train.metric=acuracy", "data.valid=50"], "did you mean 'accuracy'"),
     ],
 )
