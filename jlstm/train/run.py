@@ -136,6 +136,21 @@ class _Training:
             self.values,
         )
 
+    def _require_same_data(self) -> None:
+        """ValueError if the data's names or normalisation are not those of the model so far."""
+        path = self.place / model_file.NAME
+        if not path.exists():
+            return
+        try:
+            before = trained.load(path).meaning
+        except (TypeError, ValueError):
+            return  # the file is damaged; this run writes it anew
+        if before != self.data.meaning:
+            raise ValueError(
+                f"{self.place} holds a run on other data; restore the file that [data] names, add "
+                "--overwrite to begin anew, or choose another folder"
+            )
+
     def run(self, resume: bool, silent: bool, stop: stopping.Stop) -> Outcome:
         own, saved = self.settings.train, self.place / folder.CHECKPOINTS
         state = devices.made(self.mesh, self.new_state, jax.random.fold_in(self.key, 2**32 - 1))
@@ -143,6 +158,8 @@ class _Training:
         if not silent and processes.is_first():
             Console(stderr=True).print(summary.table(state.model))
         found = checkpoints.restore(saved, state) if resume else None
+        if found is not None:
+            self._require_same_data()
         if found is not None:
             state, start, best = found.state, found.step, Best(**found.notes)
         resumed = None if found is None else start

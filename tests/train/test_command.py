@@ -256,3 +256,19 @@ def test_a_run_goes_on_to_more_steps(small, tmp_path, capsys):
 def test_the_digits_are_read(tmp_path, capsys):
     train("configs/digits.toml", out=tmp_path / "run", as_json=True)
     assert json.loads(capsys.readouterr().out)["metrics"]["test"]["accuracy"] >= 0.97
+
+
+def test_a_run_does_not_go_on_with_changed_data(tmp_path):
+    """The new rows have another mean, which the model's file would have held."""
+    rows = "".join(f"{n % 7}\n" for n in range(60))
+    (tmp_path / "a.csv").write_text("load\n" + rows)
+    data = f'source = "series"\nfile = "{(tmp_path / "a.csv").as_posix()}"\ntargets = "load"\n'
+    text = SMALL.replace('source = "digits"', data + 'inputs = "load"\nhistory = 4\nhorizon = 2')
+    (tmp_path / "a.toml").write_text(text.replace("classify", "forecast"))
+    changes = ["train.steps=2", "train.evaluate_every=2"]
+    train(tmp_path / "a.toml", out=tmp_path / "run", changes=changes, as_json=True)
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    (tmp_path / "a.csv").write_text("load\n" + rows + "900\n" * 30)
+    with pytest.raises(ValueError, match="holds a run on other data; restore the file"):
+        train(tmp_path / "a.toml", out=tmp_path / "run", changes=changes, resume=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
