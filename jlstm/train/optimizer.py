@@ -89,6 +89,20 @@ def transformation(settings: Optimizer, steps: int) -> optax.GradientTransformat
     return made
 
 
+def spans_run(settings: Optimizer) -> bool:
+    """Whether the schedule takes its number of steps from the run.
+
+    >>> spans_run(Optimizer(schedule="cosine_decay_schedule")), spans_run(Optimizer())
+    (True, False)
+    """
+    table = settings.schedule
+    if table is None:
+        return False
+    table = {"name": table} if isinstance(table, str) else table
+    known = _parameters(_function(optax.schedules, table["name"], "schedule"))
+    return any(key in known and key not in table for key in ("decay_steps", "transition_steps"))
+
+
 def decayed(model: Model) -> Model:
     """True for each parameter of a model that weight decay applies to: its matrices.
 

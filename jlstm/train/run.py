@@ -15,7 +15,7 @@ from jlstm.train.best import Best
 from jlstm.train.data import batches
 from jlstm.train.data.split import Data, Split, Stream
 from jlstm.train.model import Batch, Model
-from jlstm.train.optimizer import transformation
+from jlstm.train.optimizer import spans_run, transformation
 from jlstm.train.runs import (
     checkpoints,
     curves,
@@ -24,6 +24,7 @@ from jlstm.train.runs import (
     model_file,
     processes,
     progress,
+    resolved,
     stopping,
     summary,
 )
@@ -84,11 +85,14 @@ def run(
     requirements.require_memory(settings, data)
     mesh = devices.mesh_of(settings.mesh, own.batch_size)
     training = _Training(settings, data, pathlib.Path(own.out), mesh)
+    spanned = spans_run(settings.optimizer)
     opened = folder.opened(
         own.out,
         tables_of(settings),
         resume=resume,
         overwrite=overwrite,
+        # Another number of steps would be another learning rate at every step.
+        may_change=resolved.MAY_CHANGE - ({"train.steps"} if spanned else set()),
         try_out=training.try_model,
     )
     with (

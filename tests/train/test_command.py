@@ -250,6 +250,10 @@ def test_a_run_goes_on_to_more_steps(small, tmp_path, capsys):
         changes = [f"train.steps={steps}", "train.evaluate_every=2"]
         train(small, out=out, changes=changes, resume=True, as_json=True)
         assert json.loads(capsys.readouterr().out)["step"] == steps
+    schedule = ["optimizer.schedule=cosine_decay_schedule", "train.evaluate_every=2"]
+    train(small, out=tmp_path / "b", changes=["train.steps=2", *schedule], as_json=True)
+    with pytest.raises(ValueError, match=r"train\.steps: 2 -> 4; undo these changes"):
+        train(small, out=tmp_path / "b", changes=["train.steps=4", *schedule], resume=True)
 
 
 @pytest.mark.long

@@ -11,10 +11,11 @@ from jlstm.files import config_toml, toml_text, toml_writing
 NAME = "config.toml"
 # The first line of a run's config tells it from a config that somebody wrote.
 _FIRST = "# The config of a run, as `jlstm train` resolved it."
-# Options that change neither what is learned up to a step nor the arrays of a checkpoint.
+# Options that change no array of a checkpoint. The learning rate is for runs whose loss left the
+# numbers. The others change nothing of what is learned up to a step.
 MAY_CHANGE = frozenset(
     {
-        "optimizer.learning_rate",  # for a run whose loss left the numbers
+        "optimizer.learning_rate",
         "train.out",
         "train.steps",
         "train.steps_per_call",

@@ -28,7 +28,8 @@ def require_fitting(task: Any, data: Data) -> None:
     for name in ("train", "valid", "test"):
         split = getattr(data, name)
         if isinstance(split, Stream):
-            _require_range(f"{name} tokens", split.tokens, 0, task.vocabulary, "vocabulary")
+            most = getattr(task, "vocabulary", None)
+            _require_range(f"{name} tokens", split.tokens, 0, most, "vocabulary")
         elif split is not None:
             _require_split(name, task, split)
 
