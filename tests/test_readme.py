@@ -107,3 +107,13 @@ def test_the_configs_fit_their_data(name, monkeypatch):
         warnings.simplefilter("ignore")  # a text has characters that only its end has
         made = settings.resolved(tables, sources.load(tables["data"]))
     assert made.train.out == f"runs/{name}"
+
+
+def test_every_config_of_a_paper_opens_with_its_command_figure_and_result():
+    for path in (ROOT / "configs" / "papers").glob("*.toml"):
+        text = path.read_text()
+        head = text[: text.index("\n[data]")].splitlines()
+        assert head[0] == f"# jlstm train configs/papers/{path.name}"
+        assert all(line.startswith("#") for line in head if line)
+        for opening in ("# Source: ", "# Figure: ", "# Ours", "# A run takes "):
+            assert any(line.startswith(opening) for line in head), (path.name, opening)
