@@ -1,5 +1,6 @@
 """A trained model: an embedding of tokens, a network, and a head that reads its outputs."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -166,8 +167,33 @@ def outputs(
       carry: the carry that the batch goes on from. None: the initial carry.
       key: the key of dropout. None: no dropout.
     """
-    xs = inputs(config, model, batch.xs)
-    return apply(config, model.network, carry, xs, lengths=batch.lengths, key=key, time_major=False)
+    xs, network = inputs(config, model, batch.xs), model.network
+    if _reads_by_token(config, model):
+        config, network, xs = _by_token(config, model, batch.xs)
+    return apply(config, network, carry, xs, lengths=batch.lengths, key=key, time_major=False)
+
+
+def _reads_by_token(config: Config, model: Model) -> bool:
+    """Whether the first layer may read tokens in place of their vectors, and this is faster."""
+    first = config.layers[0]
+    alone = not (first.dropout or first.residual or first.highway)
+    if model.embedding is None or not alone or any(layer.skip for layer in config.layers):
+        return False
+    return len(model.embedding) <= config.input_size
+
+
+def _by_token(config: Config, model: Model, tokens: jax.Array) -> tuple[Config, Params, jax.Array]:
+    """A network that gives the same outputs from tokens as ones among zeros [N, T, vocabulary].
+
+    The product of a token's vector with the input weights depends on the token alone. So one
+    product of the embedding with these weights serves all steps, and vectors need no gradient.
+    """
+    first = model.network.layers[0]
+    w_x = model.embedding.astype(first.w_x.dtype) @ first.w_x  # [V, 4H] or [2, V, 4H]
+    layers = (first._replace(w_x=w_x), *model.network.layers[1:])
+    xs = jax.nn.one_hot(tokens, len(model.embedding), dtype=config.dtype)
+    config = dataclasses.replace(config, input_size=len(model.embedding))
+    return config, model.network._replace(layers=layers), xs
 
 
 def scores(model: Model, ys: jax.Array) -> jax.Array:

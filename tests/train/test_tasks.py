@@ -223,3 +223,33 @@ def test_a_network_whose_last_output_saw_one_step_alone_is_refused(task):
     config = Config(2, (jlstm.Layer(4, reverse=True),))
     with pytest.raises(ValueError, match="reverse=True"):
         task.new(jax.random.key(0), config)
+
+
+FIRST = [{}, {"bidirectional": True}, {"layer_norm": "gates_and_cell"}, {"projection_size": 3}]
+OTHERS = [{"residual": True}, {"highway": True}, {"dropout": 0.5}, {"skip": True}]
+
+
+@pytest.mark.parametrize("options", FIRST + OTHERS, ids=str)
+def test_tokens_give_what_their_vectors_give(options):
+    """A small vocabulary is multiplied with the input weights once, where the layer allows it."""
+    above = {"skip": True} if options.pop("skip", False) else {}
+    config = Config(8, (jlstm.Layer(8, **options), jlstm.Layer(8, **above)))
+    task, lengths = Label(4, vocabulary=6), np.array([7, 2, 0], "int32")
+    model, tokens = task.new(jax.random.key(0), config), RANDOM.integers(0, 6, (3, 7))
+    batch = Batch(tokens, RANDOM.integers(0, 4, (3, 7)), lengths)
+    key = jax.random.key(1)
+
+    def loss(model, vectors):
+        if vectors:
+            xs = model.embedding[tokens]
+            _, ys = jlstm.apply(
+                config, model.network, None, xs, lengths=lengths, key=key, time_major=False
+            )
+            scores = models.scores(model, ys)
+        else:
+            _, scores = task.predict(config, model, batch, None, key)
+        return task.measure(scores, batch)["loss"][0]
+
+    got, wanted = (jax.value_and_grad(loss)(model, vectors) for vectors in (False, True))
+    assert_close(got, wanted)
+    assert models._reads_by_token(config, model) == (not above and options in FIRST)
