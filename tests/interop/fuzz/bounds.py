@@ -24,14 +24,13 @@ def refused(read, path, named=None):
     path = pathlib.Path(path)
     before = set(path.parent.iterdir())
     size = sum(file.stat().st_size for file in files_of(path))
-    held, began, error = peak_memory(anew=True), time.process_time(), None
-    try:
-        read(path)
-    except (ValueError, TypeError) as found:
-        error = found
-    took, more = time.process_time() - began, peak_memory() - held
+    held, most = peak_memory(anew=True), SECONDS + size / 20e6
+    error, took = timed(read, path)
+    more = peak_memory() - held
     assert set(path.parent.iterdir()) == before
-    assert took < SECONDS + size / 20e6, f"{took:.2f} s"
+    if took >= most:  # the first read of a process imports packages, too
+        took = timed(read, path)[1]
+    assert took < most, f"{took:.2f} s"
     assert more < LITTLE + TIMES * size, f"{more >> 20} MiB for {size} bytes: {error}"
     if error is not None:
         words = str(error)
@@ -39,3 +38,13 @@ def refused(read, path, named=None):
         assert 20 < len(words) < LONGEST, words[:500]
         assert words.isprintable(), words[:500]
     return error
+
+
+def timed(read, path):
+    """The error of reading a file, or None, and the seconds of processor time."""
+    began, error = time.process_time(), None
+    try:
+        read(path)
+    except (ValueError, TypeError) as found:
+        error = found
+    return error, time.process_time() - began
