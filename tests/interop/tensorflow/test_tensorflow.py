@@ -197,3 +197,17 @@ def test_zeros_in_a_packed_archive_are_read(tmp_path):
     own = {"kernel": lstm(5, 1024)["kernel"], "bias": np.zeros(4096, "float32")}
     np.savez_compressed(tmp_path / "a.npz", **below(lstm_cell=own))
     assert from_tensorflow(tmp_path / "a.npz")[0] == Config.stack(5, [1024])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "forget", "words"),
+    [
+        ("float32", 1e39, r"forget_bias is 1e\+39; expected a number from -3.38e\+38 to 3.38e\+38"),
+        ("float16", 1e5, r"forget_bias is 100000, which is infinite in the biases' dtype, float16"),
+    ],
+)
+def test_a_forget_bias_that_would_be_infinite_is_refused(dtype, forget, words, tmp_path):
+    arrays = {"lstm_cell/kernel": np.ones((9, 16), dtype), "lstm_cell/bias": np.ones(16, dtype)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=words):
+        from_tensorflow(tmp_path / "a.npz", forget_bias=forget)
