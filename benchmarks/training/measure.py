@@ -30,7 +30,10 @@ PAUSE_S = 0.05
 
 
 def serve(connection: Connection, framework: str) -> None:
-    """Trains one case after another in turns, as it is asked to. Runs in a process of its own."""
+    """Trains in turns, and sends the sequences a second and the loss of each. Runs as a process.
+
+    A message is a case, which is then trained first, or anything else for a further turn.
+    """
     module, turn = importlib.import_module(f"with_{framework}"), None
     while (asked := connection.recv()) is not None:
         if isinstance(asked, Case):

@@ -65,7 +65,7 @@ def transformation(settings: Optimizer, steps: int) -> optax.GradientTransformat
 
     Args:
       settings: the settings.
-      steps: batches of the run, which a schedule without steps of its own spans.
+      steps: the number of batches of the run. A schedule takes it where its table gives no number.
 
     Raises:
       TypeError, ValueError: optax has no such function or option. The message names the nearest.
@@ -95,11 +95,10 @@ def spans_run(settings: Optimizer) -> bool:
     >>> spans_run(Optimizer(schedule="cosine_decay_schedule")), spans_run(Optimizer())
     (True, False)
     """
-    table = settings.schedule
-    if table is None:
+    if settings.schedule is None:
         return False
-    table = {"name": table} if isinstance(table, str) else table
-    known = _parameters(_function(optax.schedules, table["name"], "schedule"))
+    table, make = _schedule(settings.schedule)
+    known = _parameters(make)
     return any(key in known and key not in table for key in ("decay_steps", "transition_steps"))
 
 
@@ -121,21 +120,24 @@ def _rate(settings: Optimizer, steps: int) -> Any:
     rate = settings.learning_rate if settings.learning_rate <= largest else math.inf
     if settings.schedule is None:
         return rate
-    table = settings.schedule
-    if isinstance(table, str):
-        table = {"name": table}
-    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
-        raise TypeError(
-            f'schedule is {table!r}; expected a name such as "cosine_decay_schedule", or a table '
-            'with a name: { name = "warmup_cosine_decay_schedule", warmup_steps = 100 }'
-        )
-    make = _function(optax.schedules, table["name"], "schedule")
-    known = inspect.signature(make).parameters
+    table, make = _schedule(settings.schedule)
+    known = _parameters(make)
     options = {"init_value": rate} if "peak_value" not in known else {"init_value": 0.0}
     options |= {"peak_value": rate, "value": rate, "decay_steps": steps, "transition_steps": steps}
     options = {name: value for name, value in options.items() if name in known}
     options |= {name: value for name, value in table.items() if name != "name"}
     return _called(make, f"schedule {table['name']}", options)
+
+
+def _schedule(given: Any) -> tuple[dict[str, Any], Callable[..., Any]]:
+    """The table of a schedule, and the function of optax that it names."""
+    table = {"name": given} if isinstance(given, str) else given
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+        raise TypeError(
+            f'schedule is {table!r}; expected a name such as "cosine_decay_schedule", or a table '
+            'with a name: { name = "warmup_cosine_decay_schedule", warmup_steps = 100 }'
+        )
+    return table, _function(optax.schedules, table["name"], "schedule")
 
 
 def _function(module: Any, name: str, what: str) -> Callable[..., Any]:

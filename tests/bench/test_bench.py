@@ -137,7 +137,7 @@ FAULTS = {
     "crashing": "its process ended with exit code 7",
     "crashing later": "its process ended with exit code 8",
 }
-# Each needs a process of its own, which takes seconds to start.
+# Each needs a separate process, which takes seconds to start.
 FEW_FAULTS = ("wrong", "detached", "raising", "crashing later")
 
 

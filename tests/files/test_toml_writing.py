@@ -1,4 +1,4 @@
-"""What is written as TOML is what TOML gives back."""
+"""Tables that are written as TOML are read back as the same tables."""
 
 import math
 import tomllib

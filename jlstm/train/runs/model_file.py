@@ -39,7 +39,7 @@ def save(
     arrays: Mapping[str, Any],
     values: Mapping[str, Any],
 ) -> None:
-    """Writes a model. A file that is there stays until the new one is whole.
+    """Writes a model. It replaces an existing file only when the new one is complete.
 
     Args:
       path: the file. `jlstm.load` reads the network from it.

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def session():
-    """A session of a graph of its own."""
+    """A session with a new graph."""
     from tests.interop.tensorflow.cells import tf, v1
 
     with tf.Graph().as_default(), v1.Session() as session:

@@ -27,7 +27,7 @@ def whole(what: str, value: int, *, low: int = 0) -> int:
 
 
 class Generators(NamedTuple):
-    """Random numbers of each part of a data set. A seed gives every part a stream of its own."""
+    """Random numbers for one part of a data set. Parts of one seed have different numbers."""
 
     train: np.random.Generator
     valid: np.random.Generator

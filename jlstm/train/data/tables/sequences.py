@@ -52,10 +52,10 @@ def sequences(
       label: the column of labels, texts or whole numbers, to classify sequences or to label steps.
       targets: instead of `label`, the column or columns of values to predict for each sequence. All
         rows of a sequence have the same.
-      per_step: each step has a label of its own. False: all rows of a sequence have the same.
+      per_step: each step has a label. False: all rows of a sequence have the same label.
       time: a column of times. They must ascend in each sequence.
       valid, test: a fraction of the sequences, or their number, drawn at random. None: 0.1 and 0.2,
-        or nothing is drawn if the part has a file of its own.
+        or nothing is drawn if a separate file holds the part.
       valid_file, test_file: files with the same columns for these parts.
       seed: seed of the drawing.
 
