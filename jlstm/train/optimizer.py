@@ -31,8 +31,8 @@ class Optimizer:
         peepholes, normalisations, learned carries and the embedding do not decay.
       clip_norm: the largest norm of all gradients together. None: any.
       accumulate: batches whose mean gradient makes one update.
-      average: the decay of an exponential moving average of the parameters, which evaluation and
-        the saved model then use; such as 0.999. None: no average.
+      average: the decay, at each update, of an exponential moving average of the parameters, which
+        evaluation and the saved model then use; such as 0.999. None: no average.
       options: further options of the function, such as {"b1": 0.9}.
 
     >>> made = transformation(Optimizer(learning_rate=1e-3, clip_norm=1.0), steps=100)
@@ -169,13 +169,34 @@ def _called(make: Callable[..., Any], what: str, options: dict[str, Any]) -> Any
         raise ValueError(f"{what}: {error}") from None
 
 
-def average_of(before: Any, model: Any, decay: float, step: jax.Array) -> Any:
+def updates_made(state: Any, steps: jax.Array) -> jax.Array:
+    """The number of updates of the parameters, int32 [].
+
+    Args:
+      state: the state of an optimiser. If optax.MultiSteps is in it, this counts the updates.
+      steps: the number of gradients that the optimiser got. Without MultiSteps, each is an update.
+    """
+
+    def counts(part: Any) -> bool:
+        return isinstance(part, optax.MultiStepsState)
+
+    found = [part for part in jax.tree.leaves(state, is_leaf=counts) if counts(part)]
+    return found[0].gradient_step if found else steps
+
+
+def average_of(before: Any, model: Any, decay: float, updates: jax.Array) -> Any:
     """The next exponential moving average of parameters.
 
-    The first steps weigh more than `decay` says: an average that began with random parameters
+    The first updates weigh more than `decay` says: an average that began with random parameters
     would keep these for long.
+
+    Args:
+      before: the average so far.
+      model: the parameters after an update.
+      decay: the share of `before` in the result, after many updates.
+      updates: the number of updates before this one.
     """
-    kept = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    kept = jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))
     return jax.tree.map(
         lambda old, new: (kept * old + (1 - kept) * new).astype(old.dtype), before, model
     )

@@ -1,5 +1,6 @@
 """One step of training, and of evaluation, as pure functions."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from jlstm.config import Config
 from jlstm.masking import select
 from jlstm.params import initial_carry
 from jlstm.train.model import Batch, Model
-from jlstm.train.optimizer import average_of
+from jlstm.train.optimizer import average_of, updates_made
 from jlstm.train.tasks.task import Carries, Sums, Task
 
 Metrics = dict[str, jax.Array]
@@ -77,7 +78,8 @@ def make_train_step(
       config: the network.
       task: the task: what the model predicts, and the loss.
       optimizer: a gradient transformation of optax.
-      average: the decay of the moving average of the parameters. None: there is none.
+      average: the decay, at each update, of the moving average of the parameters. None: there is
+        none.
       augment: a function of a key and the inputs of a batch that returns changed inputs.
 
     Returns:
@@ -113,12 +115,16 @@ def make_train_step(
         model: Any = optax.apply_updates(state.model, updates)  # type: ignore[arg-type]
         kept = state.average
         if kept is not None and average is not None:
-            kept = average_of(kept, model, average, state.step)
-        made = State(
+            made = updates_made(state.optimizer, state.step)
+            following = average_of(kept, model, average, made)
+            # A batch whose gradient only adds to those of others changes no parameter.
+            updated = updates_made(optimizer_state, state.step + 1) > made
+            kept = jax.tree.map(functools.partial(jnp.where, updated), following, kept)
+        after = State(
             state.step + 1, model, optimizer_state, kept, None if state.carry is None else carry
         )
         metrics = {name: _mean(*pair) for name, pair in sums.items()}
-        return made, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+        return after, metrics | {"gradient_norm": optax.tree.norm(gradients)}
 
     return train_step
 

@@ -95,6 +95,38 @@ def test_accumulated_batches_are_one_large_batch():
     assert_close(state.model, wanted.model)
 
 
+@pytest.mark.parametrize("chained", [False, True])
+def test_the_average_of_accumulated_batches_is_that_of_large_batches(chained):
+    """It decays once for each update of the parameters, not for each batch."""
+    task, large = Regress(2), optax.adam(0.1)
+    small = optax.MultiSteps(large, 3).gradient_transformation()
+    batch = Batch(SPLIT.xs[:4], RANDOM.normal(size=(4, 2)).astype("float32"))
+    averages = {}
+    for count, optimizer in ((1, large), (3, small)):
+        optimizer = optax.chain(optax.scale(1.0), optimizer) if chained else optimizer
+        step = jax.jit(make_train_step(CONFIG, task, optimizer, average=0.3))
+        state = new_state(KEY, CONFIG, task, optimizer, average=True)
+        averages[count] = [state.average]
+        for _ in range(4 * count):
+            state, _ = step(state, batch, None)
+            averages[count].append(state.average)
+    assert_close(averages[3][::3], averages[1])
+    for n in range(12):
+        same = jax.tree.map(np.array_equal, averages[3][n], averages[3][n + 1])
+        assert jax.tree.reduce(lambda a, b: a and b, same) == (n % 3 != 2)
+
+
+def test_the_average_is_that_of_optax_once_it_forgot_its_beginning():
+    task, optimizer = Regress(2), optax.sgd(0.1)
+    batch = Batch(SPLIT.xs[:4], RANDOM.normal(size=(4, 2)).astype("float32"))
+    state = new_state(KEY, CONFIG, task, optimizer, average=True)._replace(step=jnp.int32(1000))
+    step, wanted = jax.jit(make_train_step(CONFIG, task, optimizer, average=0.9)), state.average
+    for _ in range(5):
+        state, _ = step(state, batch, None)
+        wanted = optax.incremental_update(state.model, wanted, step_size=0.1)
+    assert_close(state.average, wanted)
+
+
 def test_bfloat16_trains_float32_parameters():
     config, task = Config(3, CONFIG.layers, dtype="bfloat16"), Classify(3)
     optimizer = optax.adam(0.05)
