@@ -35,6 +35,9 @@ BAD = [
     (Label(3), of(XS, [[0, 1, 2, -1, 3]] * 2), r"targets\[0, 4\] is 3"),
     (Label(3), of(XS, [[0, 1]] * 2), r"\[2, 2\], but the task needs \[2, 5\]"),
     (Ctc(3), of(XS, [[0, 3], [1, -1]]), r"targets\[0, 1\] is 3"),
+    (Ctc(3), of(XS, [[0, 2], [-1, 1]]), r"targets\[1, 0\] is -1, but a class follows"),
+    (Ctc(3), of(XS, [[0, -1], [1, 1]], [1, 2]), "sequence 1 has 2 steps, .* 2 targets .* least 3"),
+    (Ctc(3), of(XS, [[0, 0, 1, 1]] * 2), r"sequence 0 \(and 1 others\) has 5 steps, .* least 6"),
     (Regress(2), of(XS, [[0.0], [1.0]]), r"\[2, 1\], but the task needs \[2, 2\]"),
     (Regress(1), of(XS, NAN), r"targets\[1, 0\] is nan"),
     (Forecast(4), of(XS, np.zeros((2, 1, 1))), r"\[2, 1, 1\], but the task needs \[2, 4, 1\]"),
@@ -54,6 +57,7 @@ def test_what_does_not_count_may_be_marked():
     for task, split in (
         (Label(3), of(XS, [[0, 1, 2, -1, -1]] * 2, [0, 5])),
         (Ctc(3), of(XS, [[0, 2], [1, -1]])),
+        (Ctc(3), of(XS, [[0, 0, 1, -1], [-1, -1, -1, -1]], [4, 0])),
         (Forecast(4, 1), of(XS, np.zeros((2, 4, 1)))),
     ):
         require_fitting(task, Data(split, None, None))

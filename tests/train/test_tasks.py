@@ -107,6 +107,33 @@ def test_losses_are_those_of_torch():
     assert weight == 2
 
 
+def test_ctc_of_short_and_empty_sequences_is_that_of_torch():
+    torch = pytest.importorskip("torch")
+    scores = RANDOM.normal(size=(5, 4, 5)).astype("float32")
+    targets = np.array([[1, 1, 2], [0, 2, 1], [0, -1, -1], [-1, -1, -1], [0, 0, -1]])
+    lengths, sizes = np.array([4, 2, 0, 0, 3]), (targets >= 0).sum(1)
+    theirs = torch.tensor(scores, requires_grad=True)
+    wanted = torch.nn.CTCLoss(reduction="none")(
+        theirs.log_softmax(-1).swapaxes(0, 1),
+        torch.tensor(targets + 1), torch.tensor(lengths), torch.tensor(sizes),
+    )  # fmt: skip
+    possible = torch.isfinite(wanted)
+    assert possible.tolist() == [True, False, False, True, True]
+    wanted[possible].sum().backward()
+
+    def losses(scores):
+        def loss(*row):
+            xs, labels, length = (each[None] for each in row)
+            return Ctc(4).measure(xs, Batch(xs, labels, length))["loss"][0]
+
+        each = jax.vmap(loss)(scores, jnp.asarray(targets), jnp.asarray(lengths))
+        return each.sum(), each
+
+    gradient, each = jax.jit(jax.grad(losses, has_aux=True))(jnp.asarray(scores))
+    assert_close(each, wanted.detach().numpy())
+    assert_close(gradient, np.where(possible[:, None, None], theirs.grad, 0.0))
+
+
 def test_pinball_loss_is_that_of_scikit_learn():
     metrics = pytest.importorskip("sklearn.metrics")
     task = Forecast(3, 2, quantiles=(0.1, 0.5, 0.9))

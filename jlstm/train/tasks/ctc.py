@@ -1,6 +1,7 @@
 """A sequence of classes, shorter than its inputs, without an alignment."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,9 @@ class Ctc:
     Targets are classes [N, L], padded with -1. Predictions are scores [N, T, 1 + classes], of which
     number 0 is the blank and number 1 + n is class n. Metrics: loss (nats a sequence), error_rate
     (edits between the best path's classes and the targets, for each target).
+
+    The loss of a sequence that is too short for its targets is infinite, as in torch, because no
+    path spells them. Its gradient is zero.
 
     Attributes:
       classes: the number of classes, without the blank.
@@ -70,6 +74,8 @@ class Ctc:
         weights, valid = sequence_weights(batch), step_weights(batch._replace(weights=None))
         padding = (labels == 0).astype("float32")
         loss = optax.ctc_loss(predictions, 1 - valid, labels, padding, blank_id=0)
+        # optax gives it about 1e5, which would pass for a loss and outweigh all others.
+        loss = jnp.where(valid.sum(1) < steps_needed(labels - 1), jnp.inf, loss)
         edits = jax.vmap(edit_distance)(collapsed(predictions, valid), labels)
         return {
             "loss": weighted(loss, weights),
@@ -78,6 +84,19 @@ class Ctc:
                 (weights * (1 - padding).sum(1)).sum(),
             ),
         }
+
+
+def steps_needed(targets: Any) -> Any:
+    """The fewest steps that spell targets [..., L], padded with -1, as whole numbers [...].
+
+    Each class takes a step. Between two that are equal, a blank takes one more.
+
+    >>> int(steps_needed(jnp.array([4, 4, 2, -1])))
+    4
+    """
+    counts = targets >= 0
+    repeated = counts[..., 1:] & (targets[..., 1:] == targets[..., :-1])
+    return counts.sum(-1) + repeated.sum(-1)
 
 
 def collapsed(scores: jax.Array, valid: jax.Array) -> jax.Array:

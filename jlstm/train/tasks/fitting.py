@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jlstm.train.data.split import Data, Meaning, Split, Stream
+from jlstm.train.tasks import ctc
 from jlstm.train.tasks.classify import Classify
 from jlstm.train.tasks.ctc import Ctc
 from jlstm.train.tasks.forecast import Forecast
@@ -20,8 +21,8 @@ def require_fitting(task: Any, data: Data) -> None:
 
     Raises:
       ValueError: a token, a class or a length is out of range, a target is not finite, an array has
-        a shape that is not the task's, or forecasts do not go on from the inputs. The message names
-        the split and the element.
+        a shape that is not the task's, a sequence is too short for its targets, or forecasts do not
+        go on from the inputs. The message names the split and the element.
     """
     if isinstance(task, Forecast):
         _require_going_on(task, data.meaning)
@@ -59,9 +60,34 @@ def _require_split(name: str, task: Any, split: Split) -> None:
     if isinstance(task, (Classify, Label, Ctc)):
         low = 0 if isinstance(task, Classify) else -1  # -1 does not count
         _require_range(targets, split.targets, low, task.classes, "classes")
+        if isinstance(task, Ctc):
+            _require_steps_for_targets(name, split)
     elif len(strays := np.argwhere(~np.isfinite(split.targets))):
         at = tuple(strays[0].tolist())
         raise ValueError(f"{targets}{list(at)} is {split.targets[at]}; expected a finite number")
+
+
+def _require_steps_for_targets(name: str, split: Split) -> None:
+    """ValueError if a sequence is too short for any path of CTC to spell its targets."""
+    found = split.targets >= 0
+    if len(holes := np.argwhere(found[:, 1:] & ~found[:, :-1])):
+        row, column = holes[0].tolist()
+        raise ValueError(
+            f"{name} targets[{row}, {column}] is {split.targets[row, column]}, but a class follows "
+            "it; expected -1 behind the last class alone"
+        )
+    count, steps = split.xs.shape[:2]
+    lengths = np.full(count, steps) if split.lengths is None else split.lengths
+    short = np.flatnonzero(lengths < ctc.steps_needed(split.targets))
+    if len(short):
+        row = int(short[0])
+        needed = int(ctc.steps_needed(split.targets[row]))
+        others = f" (and {len(short) - 1} others)" if len(short) > 1 else ""
+        raise ValueError(
+            f"{name} sequence {row}{others} has {lengths[row]} steps, but its "
+            f"{found[row].sum()} targets need at least {needed}: one for each, and one for a blank "
+            "between two that are equal; leave it out, or give the inputs more steps"
+        )
 
 
 def _require_shape(name: str, array: np.ndarray, wanted: tuple[int | None, ...]) -> None:
