@@ -22,10 +22,13 @@ H, CANDIDATE, ZONEOUT_C, ZONEOUT_H, WEIGHTS = range(1, 6)
 
 
 class Keys(NamedTuple):
-    """The random keys of a call over T steps: one for each step [T], and the call's key."""
+    """Random keys: one for each of T steps [T], or that of one step, and that of the sequence.
+
+    A single step may not know the key of its sequence, which is None then.
+    """
 
     steps: jax.Array
-    whole: jax.Array
+    whole: Any  # an array, or None
 
 
 def keys(key: jax.Array, time_steps: int) -> Keys:
@@ -40,6 +43,11 @@ def drop_inputs(keys: Keys, n: int, layer: Layer, xs: jax.Array) -> jax.Array:
     if layer.held_masks:
         return _drop(jax.random.fold_in(keys.whole, n), layer.dropout, xs, xs.shape[1:])
     return _each_step(lambda of: drop_input(of[0], n, layer, of[1]), keys.steps, xs)
+
+
+def drop_input_of_step(keys: Keys, n: int, layer: Layer, x: jax.Array) -> jax.Array:
+    """x [*batch, I] of one step with the layer's fraction of inputs dropped."""
+    return drop_input(_held_or_of_step(keys, layer), n, layer, x)
 
 
 def drop_input(key: jax.Array, n: int, layer: Layer, x: jax.Array) -> jax.Array:
@@ -68,14 +76,14 @@ def masks(
 
 
 def step_masks(
-    key: jax.Array | None, n: int, layer: Layer, batch_shape: tuple[int, ...], dtype: jnp.dtype
+    keys: Keys | None, n: int, layer: Layer, batch_shape: tuple[int, ...], dtype: jnp.dtype
 ) -> Masks:
-    """The recurrent masks [*batch, ..] of one step, for a layer without held_masks."""
-    if key is None:
+    """The recurrent masks [*batch, ..] of one step."""
+    if keys is None:
         return NO_MASKS
     shape = (1, *batch_shape)
-    drawn = _with_zoneout(_dropped(key, n, layer, shape, dtype), key, n, layer, shape)
-    return jax.tree.map(lambda a: a[0], drawn)
+    dropped = _dropped(_held_or_of_step(keys, layer), n, layer, shape, dtype)
+    return jax.tree.map(lambda a: a[0], _with_zoneout(dropped, keys.steps, n, layer, shape))
 
 
 def drop_weights(keys: Keys | None, n: int, layer: Layer, params: LayerParams) -> LayerParams:
@@ -84,6 +92,11 @@ def drop_weights(keys: Keys | None, n: int, layer: Layer, params: LayerParams) -
         return params
     key, w_h = _key(keys.whole, n, WEIGHTS), params.w_h
     return params._replace(w_h=_drop(key, layer.weight_dropout, w_h, w_h.shape))
+
+
+def _held_or_of_step(keys: Keys, layer: Layer) -> jax.Array:
+    """The key that a step's dropout masks are drawn from."""
+    return keys.whole if layer.held_masks else keys.steps
 
 
 def _dropped(

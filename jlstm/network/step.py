@@ -12,6 +12,7 @@ from jlstm.keys import require_key
 from jlstm.layer import Layer
 from jlstm.network.gathering import gathered
 from jlstm.params import Array, Carries, Carry, LayerParams, Params
+from jlstm.randomness import Keys
 
 
 def step(
@@ -48,17 +49,33 @@ def step(
     (2, 5)
     """
     require_config(config)
+    keys = None
     if key is not None:
         require_key(key)
+        keys = Keys(key, None)
     x = arguments.as_array("x", x)
     reset = None if reset is None else arguments.as_array("reset", reset)
-    return _step(config, params, carry, x, reset, key)
+    return _step(config, params, carry, x, reset, keys)
+
+
+def step_of_sequence(
+    config: Config, params: Params, carry: Carries, x: jax.Array, keys: Keys | None
+) -> tuple[Carries, jax.Array]:
+    """Runs the stack for one step of a sequence whose key is known, unlike `step`.
+
+    So layers may hold masks and drop weights over the sequence.
+
+    Args:
+      config, params, carry, x: as for `step`.
+      keys: the key of this step, and that of the sequence. None: nothing is dropped.
+    """
+    return _step(config, params, carry, x, None, keys)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, key: Any) -> Any:
+def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, keys: Keys | None) -> Any:
     arguments.forward_in_time(config.layers)
-    if key is not None:
+    if keys is not None and keys.whole is None:
         arguments.nothing_held(config.layers)
     arguments.params(config, params)
     arguments.features("x", x, ("*batch", "I"), config.input_size)
@@ -77,10 +94,11 @@ def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, key: A
         if reset is not None:
             before = masking.select(reset, start[n], before)
         y = jnp.concatenate([y, first], axis=-1) if layer.skip else y
-        y = y if key is None else randomness.drop_input(key, n, layer, y)
-        masks = randomness.step_masks(key, n, layer, batch_shape, dtype)
-        after.append(cell.one_step(layer, params.layers[n], before, y, dtype, masks))
-        y = cell.output(layer, params.layers[n], y, after[-1].h, dtype)
+        y = y if keys is None else randomness.drop_input_of_step(keys, n, layer, y)
+        masks = randomness.step_masks(keys, n, layer, batch_shape, dtype)
+        own = randomness.drop_weights(keys, n, layer, params.layers[n])
+        after.append(cell.one_step(layer, own, before, y, dtype, masks))
+        y = cell.output(layer, own, y, after[-1].h, dtype)
     return tuple(after), y
 
 

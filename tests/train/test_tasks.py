@@ -179,6 +179,26 @@ def test_a_rollout_is_a_network_that_reads_its_own_predictions(relative):
     assert_close(made[..., 0], xs[:, 6:])
 
 
+DROPPED = {
+    "each step": {"dropout": 0.3, "recurrent_dropout": 0.3, "zoneout_c": 0.3, "zoneout_h": 0.3},
+    "held": {"dropout": 0.3, "recurrent_dropout": 0.3, "held_masks": True, "zoneout_c": 0.3},
+    "weights": {"weight_dropout": 0.5},
+}
+
+
+@pytest.mark.parametrize("options", DROPPED.values(), ids=DROPPED)
+def test_a_rollout_drops_what_the_network_drops_in_one_sequence(options):
+    """The steps of the future are dropped from like those of the past, while training."""
+    layers = (jlstm.Layer(6, **options), jlstm.Layer(5, dropout=0.3))
+    config, task = Config(2, layers), Forecast(4, 2, strategy="rollout")
+    model, xs = task.new(jax.random.key(0), config), RANDOM.normal(size=(3, 6, 2)).astype("float32")
+    key = jax.random.key(3)
+    _, made = task.predict(config, model, Batch(xs, None), None, key)
+    whole = np.concatenate([xs, made[:, :-1, :, 0]], 1)
+    _, ys = jlstm.apply(config, model.network, None, whole, time_major=False, key=key)
+    assert_close(made[..., 0], ys[:, 5:] @ model.head.w + model.head.b)
+
+
 def test_a_tied_head_scores_with_the_embedding():
     config, task = Config.stack(4, [4]), Language(9, tied=True)
     model, tokens = task.new(jax.random.key(0), config), RANDOM.integers(0, 9, (2, 5))

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from jlstm import validation
 from jlstm.config import Config
-from jlstm.network.step import step
+from jlstm.network.step import step_of_sequence
+from jlstm.randomness import Keys
 from jlstm.train import model as models
 from jlstm.train.model import Batch, Model
 from jlstm.train.tasks.task import Carries, Sums, sequence_weights, weighted
@@ -118,15 +119,23 @@ class Forecast:
             made = scores.reshape(len(scores), self.values, self.outputs)
             return made + before if self.relative else made
 
-        def advance(rolled: tuple, _: None) -> tuple:
+        def advance(rolled: tuple, keys: Keys | None) -> tuple:
             carry, made = rolled
             middle = made[..., self.middle]
-            carry, y = step(config, model.network, carry, middle.astype(config.dtype))
+            x = middle.astype(config.dtype)
+            carry, y = step_of_sequence(config, model.network, carry, x, keys)
             made = one(models.scores(model, y), middle[..., None])
             return (carry, made), made
 
         first = one(scores, before)
-        _, later = jax.lax.scan(advance, (carry, first), None, length=self.horizon - 1)
+        rolled = self.horizon - 1
+        keys = None
+        if key is not None:
+            # The past and the roll-out are one sequence, with the masks that `apply` would draw.
+            past = batch.xs.shape[1]
+            each = jax.random.split(key, past + rolled)[past:]
+            keys = Keys(each, jnp.broadcast_to(key, each.shape))
+        _, later = jax.lax.scan(advance, (carry, first), keys, length=rolled)
         return carry, jnp.concatenate([first[None], later]).swapaxes(0, 1)
 
     def measure(self, predictions: jax.Array, batch: Batch) -> Sums:
