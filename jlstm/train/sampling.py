@@ -100,7 +100,7 @@ def choose(
       scores: logarithms of probabilities, up to a constant [vocabulary].
       key: a key of jax.random.
       temperature: by which scores are divided. 0: the likeliest token is taken.
-      top_k: draw among this many likeliest tokens. None: among all.
+      top_k: draw among this many likeliest tokens, of equal ones the first. None: among all.
 
     >>> int(choose(jnp.array([1.0, 3.0, 2.0]), jax.random.key(0), temperature=0.0))
     1
@@ -109,8 +109,9 @@ def choose(
         return scores.argmax().astype("int32")
     scores = scores.astype("float32")
     if top_k is not None:
-        least = jax.lax.top_k(scores, min(top_k, len(scores)))[0][-1]
-        scores = jnp.where(scores < least, -jnp.inf, scores)
+        # Not those above the k-th score: more than k tokens may have it.
+        likeliest = jnp.argsort(scores, descending=True, stable=True)[:top_k]
+        scores = jnp.full_like(scores, -jnp.inf).at[likeliest].set(scores[likeliest])
     # Relative to the largest, as a very low temperature would make all scores infinite.
     scores = (scores - scores.max()) / max(temperature, 1e-30)
     return jax.random.categorical(key, scores).astype("int32")

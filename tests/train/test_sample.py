@@ -86,6 +86,17 @@ def test_the_temperature_and_the_best_k_shape_the_draws():
     np.testing.assert_allclose(shares(top_k=99), [0.5, 0.3, 0.2], atol=0.03)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_best_k_are_k_however_many_scores_are_equal(dtype):
+    scores = jnp.array([0.0, 2.0, 1.0, 2.0, 2.0, 1.0, -0.0], dtype)
+    keys = jax.random.split(jax.random.key(0), 300)
+    for k, wanted in enumerate([[1], [1, 3], [1, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4, 5]], start=1):
+        drawn = jax.vmap(lambda key, k=k: sampling.choose(scores, key, top_k=k))(keys)
+        assert sorted(set(drawn.tolist())) == wanted
+    for equal in (jnp.zeros(5), jnp.array([-0.0, 0.0])):
+        assert sampling.choose(equal, keys[0], top_k=1) == equal.argmax() == 0
+
+
 def test_one_seed_gives_one_text(path, capsys):
     texts = []
     for seed in (0, 0, 1):
