@@ -38,9 +38,9 @@ def require_memory(settings: Settings, data: Data) -> None:
     steps = own.unroll or 1 if isinstance(data.train, Stream) else data.train.xs.shape[1]
     inputs = 1 if isinstance(data.train, Stream) else data.train.xs[:1].size // max(steps, 1)
     together = min(own.steps_per_call, own.steps, own.between_evaluations, own.between_saves)
-    # Parameters, gradients and Adam's two moments; inputs and gates of a batch; the inputs of a
-    # call, once in NumPy and once on the device.
-    size = 4 * 4 * sizes.weights(config)
+    # Parameters, gradients, Adam's two moments and the best parameters; inputs and gates of a
+    # batch; the inputs of a call, once in NumPy and once on the device.
+    size = 5 * 4 * sizes.weights(config)
     size += 4 * own.batch_size * steps * (config.input_size + 4 * hidden)
     size += 2 * 4 * own.batch_size * steps * inputs * together
     sizes.require_memory("training", size)

@@ -1,6 +1,5 @@
 """A run from its settings to its best model, in a folder that survives the process."""
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
@@ -102,6 +101,18 @@ def run(
         return training.run(resume, silent, stop)
 
 
+class _Saved(NamedTuple):
+    """The arrays of a checkpoint.
+
+    Attributes:
+      state: the state of the training.
+      best: the best model so far. None: the data have no validation part.
+    """
+
+    state: step.State
+    best: Model | None
+
+
 class _Training:
     """What the parts of a run share: functions that are compiled once, and where things go."""
 
@@ -158,14 +169,17 @@ class _Training:
     def run(self, resume: bool, silent: bool, stop: stopping.Stop) -> Outcome:
         own, saved = self.settings.train, self.place / folder.CHECKPOINTS
         state = devices.made(self.mesh, self.new_state, jax.random.fold_in(self.key, 2**32 - 1))
-        best, start = Best(), 0
+        best, start = Best(_evaluated_model(state)), 0
         if not silent and processes.is_first():
             Console(stderr=True).print(summary.table(state.model))
-        found = checkpoints.restore(saved, state) if resume else None
+        found = checkpoints.restore(saved, self._saved(state, best)) if resume else None
         if found is not None:
             self._require_same_data()
-        if found is not None:
-            state, start, best = found.state, found.step, Best(**found.notes)
+            state, start = found.state.state, found.step
+            model = found.state.best
+            best = Best(_evaluated_model(state) if model is None else model, **found.notes)
+            if best.value is not None:
+                self._save_model(best.model)  # the file may be of a step that is not made any more
         resumed = None if found is None else start
         stopped = ""
         with (
@@ -193,17 +207,17 @@ class _Training:
                         self._evaluate(update, best, log, shown, clock)
                     stopped = self._stopped(update.step, best, stop)
                     if stopped or self._due(update.step, own.between_saves):
-                        writer.save(update.step, state, dataclasses.asdict(best))
+                        writer.save(update.step, self._saved(state, best), best.notes())
                     if stopped:
                         break
             except loop.DivergedError as error:
-                writer.save(error.step - 1, error.state, dataclasses.asdict(best))
+                writer.save(error.step - 1, self._saved(error.state, best), best.notes())
                 writer.wait()
                 raise ValueError(f"{error}; {self._advice(error)}") from None
             writer.wait()
             if self.data.valid is None or best.value is None:
                 best.step = int(state.step)
-                self._save_model(state)
+                self._save_model(_evaluated_model(state))
             measured = self._measured(int(state.step), log, clock.now())
         if processes.is_first():
             curves.draw(self.place)
@@ -256,11 +270,12 @@ class _Training:
     ) -> None:
         if self.data.valid is None:
             return
-        found = self._over(_evaluated_model(update.state), self.data.valid)
+        model = _evaluated_model(update.state)
+        found = self._over(model, self.data.valid)
         log.write(update.step, "valid", found, seconds=clock.now())
         metric = self.settings.train.metric or "loss"
-        if best.update(update.step, found[metric], metric):
-            self._save_model(update.state)
+        if best.update(model, update.step, found[metric], metric):
+            self._save_model(model)
         shown.say(f"step {update.step}: validation {progress.words(found)}")
 
     def _stopped(self, done: int, best: Best, stop: stopping.Stop) -> str:
@@ -286,8 +301,12 @@ class _Training:
             place=self._placed(stacked=False),
         )
 
-    def _save_model(self, state: step.State) -> None:
-        model = devices.whole(self.mesh, _evaluated_model(state))
+    def _saved(self, state: step.State, best: Best) -> _Saved:
+        """What a checkpoint holds beside the notes."""
+        return _Saved(state, None if self.data.valid is None else best.model)
+
+    def _save_model(self, model: Model) -> None:
+        model = devices.whole(self.mesh, model)
 
         def save() -> None:
             model_file.save(
