@@ -102,7 +102,7 @@ def _written(
     if os.path.isdir(path):
         words = f"{_CANNOT}it is a folder; pass the name of a file in it"
         raise IsADirectoryError(errno.EISDIR, words, os.fspath(path))
-    with _errors_naming(path):
+    with errors_naming(path):
         streams = os.path.exists(path) and not os.path.isfile(path)
         place = None if streams else pathlib.Path(os.path.realpath(path))
         if place is not None and place.is_symlink():
@@ -141,7 +141,7 @@ def require_name(path: str | os.PathLike[str]) -> None:
 
 
 @contextlib.contextmanager
-def _errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
+def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turns errors about other paths, such as the temporary one, into errors about `path`."""
     try:
         yield

@@ -9,6 +9,7 @@ import jax
 from jax.sharding import Mesh
 from rich.console import Console
 
+from jlstm.files import writing
 from jlstm.train import devices, loop, requirements, step, trained
 from jlstm.train.best import Best
 from jlstm.train.data import batches
@@ -44,6 +45,7 @@ class Outcome(NamedTuple):
       seconds: seconds of training, those before a resumption included.
       exit_code: 0, or the exit code that stands for the signal that stopped the run.
       stopped: why the run stopped before its last step. "": it did not.
+      warnings: lines about what could not be written or drawn, beside checkpoints and model.
     """
 
     folder: pathlib.Path
@@ -53,6 +55,7 @@ class Outcome(NamedTuple):
     seconds: float
     exit_code: int
     stopped: str
+    warnings: tuple[str, ...]
 
 
 def run(
@@ -76,7 +79,8 @@ def run(
       ValueError: the data do not fit the task, the folder holds a run or cannot be written to, the
         machine has too little memory, the devices cannot share a batch, the metric is unknown, or,
         as DivergedError, the loss left the numbers. The state before that step is saved.
-      OSError: a checkpoint cannot be written. The one before stays.
+      OSError: a checkpoint, the model or metrics.jsonl cannot be written. The checkpoint before
+        stays.
     """
     own = settings.train
     fitting.require_fitting(settings.task, data)
@@ -214,15 +218,22 @@ class _Training:
                 writer.save(error.step - 1, self._saved(error.state, best), best.notes())
                 writer.wait()
                 raise ValueError(f"{error}; {self._advice(error)}") from None
-            writer.wait()
             if self.data.valid is None or best.value is None:
                 best.step = int(state.step)
                 self._save_model(_evaluated_model(state))
+            writer.wait()  # after the model, which a disk may have room for
             measured = self._measured(int(state.step), log, clock.now())
         if processes.is_first():
-            curves.draw(self.place)
+            log.warnings += curves.try_draw(self.place)
         return Outcome(
-            self.place, int(state.step), best.step, measured, clock.now(), stop.exit_code, stopped
+            self.place,
+            int(state.step),
+            best.step,
+            measured,
+            clock.now(),
+            stop.exit_code,
+            stopped,
+            tuple(log.warnings),
         )
 
     def _updates(self, state: step.State, start: int) -> Any:
@@ -328,7 +339,10 @@ class _Training:
             if split is not None:
                 found[name] = self._over(model, split)
         if "test" in found:
-            log.write(done, "test", found["test"], seconds=seconds)
+            try:
+                log.write(done, "test", found["test"], seconds=seconds)
+            except OSError as error:  # the model is saved
+                log.warnings.append(writing.told(error))
         return found
 
     def _advice(self, error: loop.DivergedError) -> str:

@@ -16,6 +16,7 @@ from jlstm.train.command.evaluate import evaluate
 from jlstm.train.command.train import train
 from jlstm.train.data import sources
 from jlstm.train.data.split import Meaning
+from jlstm.train.runs import curves
 from jlstm.train.tasks import names
 
 SMALL = """
@@ -224,6 +225,29 @@ def test_a_metric_that_cannot_choose_is_known_before_training(
     with pytest.raises(ValueError, match=words):
         train(not_trained, out=tmp_path / "run", changes=changes)
     assert list(tmp_path.iterdir()) == [not_trained]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_picture_that_cannot_be_written_hides_no_result(
+    tmp_path, small, monkeypatch, capsys, as_json
+):
+    out = tmp_path / "run"
+
+    def full(folder):
+        raise OSError(28, "cannot write it: No space left on device", f"{folder}/curves.png")
+
+    monkeypatch.setattr(curves, "draw", full)
+    changes = ["train.steps=2", "train.evaluate_every=2"]
+    assert train(small, out=out, changes=changes, as_json=as_json) == 0
+    said = f"cannot write {out}/curves.png: No space left on device"
+    printed = capsys.readouterr()
+    if as_json:
+        assert json.loads(printed.out)["warnings"] == [said]
+    else:
+        assert f"{out} holds the model of step 2" in printed.out
+    assert f"warning: {said}\n" in printed.err
+    assert trained.load(out / "model.safetensors") and (out / "checkpoints" / "2").is_dir()
 
 
 def test_a_run_that_cannot_be_replaced_stays(run, small, monkeypatch):

@@ -30,7 +30,7 @@ def train(
       resume: go on with the run that the folder holds.
       overwrite: remove the run that the folder holds.
       changes: values to replace in the TOML file, such as "train.steps=500".
-      as_json: print one line of JSON at the end, and nothing else.
+      as_json: print one line of JSON at the end, and no progress.
 
     Returns:
       The exit code: 0, or the one that stands for the signal that stopped the run. Of several
@@ -40,7 +40,7 @@ def train(
       TypeError, ValueError: the TOML file or the data are not as expected, the folder cannot be
         used, or the training failed.
       ImportError: the data or the run need a package that is missing.
-      OSError: a checkpoint or the model cannot be written.
+      OSError: a checkpoint, the model or metrics.jsonl cannot be written.
     """
     tables = run_settings.read(path, changes)
     if out is not None:
@@ -52,6 +52,8 @@ def train(
     outcome = runs.run(settings, data, resume=resume, overwrite=overwrite, silent=as_json)
     if not processes.is_first():
         return outcome.exit_code
+    for line in outcome.warnings:
+        print(f"warning: {validation.fitting(line)}", file=sys.stderr)
     if as_json:
         values = outcome._asdict() | {"folder": str(outcome.folder)}
         print(json.dumps({name: value for name, value in values.items() if name != "exit_code"}))

@@ -39,6 +39,20 @@ def draw(folder: pathlib.Path) -> pathlib.Path | None:
     return folder / NAME
 
 
+def try_draw(folder: pathlib.Path) -> list[str]:
+    """Draws as `draw` does. Returns lines that say why that failed; none if it did not.
+
+    A run that ended well did so without its picture.
+    """
+    try:
+        draw(folder)
+    except OSError as error:
+        return [writing.told(error)]
+    except Exception as error:  # of matplotlib, or of a metrics.jsonl that somebody edited
+        return [f"cannot draw {folder / NAME}: {error}"]
+    return []
+
+
 def points(reports: list[Report], split: str, name: str) -> list[tuple[int, float]]:
     """The steps and values of a metric on a split, where it was finite."""
     pairs = ((each.step, each.metrics.get(name)) for each in reports if each.split == split)

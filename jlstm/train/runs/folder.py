@@ -9,7 +9,7 @@ from typing import Any
 
 from jlstm import validation
 from jlstm.files import writing
-from jlstm.train.runs import checkpoints, curves, lock, metrics, model_file, resolved
+from jlstm.train.runs import checkpoints, curves, events, lock, metrics, model_file, resolved
 
 CHECKPOINTS = "checkpoints"
 
@@ -123,7 +123,7 @@ def _belongings(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(
         each
         for each in folder.iterdir()
-        if each.name in named or each.name.startswith("events.out.tfevents.")
+        if each.name in named or each.name.startswith(events.PREFIX)
     )
 
 

@@ -1,18 +1,19 @@
 """What a run measured, as it goes: a line of JSON a report, and events for TensorBoard."""
 
 import contextlib
-import importlib.util
 import json
 import math
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jlstm import validation
 from jlstm.files import writing
+from jlstm.train.runs import appending, events
 
 NAME = "metrics.jsonl"
+_NO_EVENTS = "there are no events for TensorBoard"
 
 
 class Report(NamedTuple):
@@ -36,30 +37,38 @@ class Log:
 
     Attributes:
       seconds: the seconds of the last report before `--resume`; 0 for a new run.
+      warnings: lines that say why there are no events for TensorBoard, or none any more.
     """
 
-    def __init__(self, file: Any, events: Any, seconds: float) -> None:
-        self._file = file
-        self._events = events
+    def __init__(
+        self, append: Callable[[bytes], None] | None, events: events.Write | None, seconds: float
+    ) -> None:
+        self._append = append
+        self._add_events = events
         self.seconds = seconds
+        self.warnings: list[str] = []
 
     def write(self, step: int, split: str, metrics: Mapping[str, float], *, seconds: float) -> None:
         """Adds a report, as in `Report`, which is in the file when this returns.
 
+        If the events for TensorBoard cannot be written, there are no further ones, and `warnings`
+        says so.
+
         Raises:
-          OSError: it cannot be written.
+          OSError: metrics.jsonl cannot be written. The reports before stay.
         """
-        if self._file is None:
+        if self._append is None:
             return
         line = {"step": step, "split": split, "metrics": _plain(metrics)}
         line["seconds"] = round(seconds, 3)
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
-        if self._events is not None:
-            for name, value in line["metrics"].items():
-                if value is not None:  # tensorboardX prints a warning for every NaN
-                    self._events.add_scalar(f"{split}/{name}", value, step)
-            self._events.flush()
+        self._append((json.dumps(line, allow_nan=False) + "\n").encode())
+        if self._add_events is not None:
+            values = {f"{split}/{n}": v for n, v in metrics.items() if math.isfinite(v)}
+            try:
+                self._add_events(step, values)
+            except OSError as error:
+                self._add_events = None
+                self.warnings.append(f"{_NO_EVENTS} after step {step}: {writing.told(error)}")
 
 
 @contextlib.contextmanager
@@ -75,24 +84,26 @@ def opened(folder: pathlib.Path, *, resumed: int | None = None) -> Iterator[Log]
 
     Raises:
       ValueError: metrics.jsonl has a line that is no report.
-      OSError: the folder cannot be written to.
+      OSError: metrics.jsonl cannot be written.
     """
     path = folder / NAME
     kept = [] if resumed is None else [each for each in read(folder) if each.step <= resumed]
     lines = [json.dumps(each._asdict() | {"metrics": _plain(each.metrics)}) for each in kept]
     writing.write_bytes(path, "".join(line + "\n" for line in lines).encode())
+    before = max((each.seconds for each in kept), default=0.0)
+    # Events from that step on, which a killed process wrote, are hidden by TensorBoard.
+    purged = None if resumed is None else resumed + 1
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(path.open("a", encoding="utf-8"))
-        events = None
-        if importlib.util.find_spec("tensorboardX") is not None:
-            import tensorboardX
-
-            # Events from that step on, which a killed process wrote, are hidden by TensorBoard.
-            purge = {} if resumed is None else {"purge_step": resumed + 1}
-            events = stack.enter_context(
-                tensorboardX.SummaryWriter(str(folder), **purge)  # type: ignore[arg-type]
-            )
-        yield Log(file, events, max((each.seconds for each in kept), default=0.0))
+        append, add_events, warnings = stack.enter_context(appending.opened(path)), None, []
+        try:
+            add_events = stack.enter_context(events.opened(folder, purged=purged))
+        except OSError as error:
+            warnings.append(f"{_NO_EVENTS}: {writing.told(error)}")
+        except Exception as error:  # tensorboardX and protobuf of versions that do not fit
+            warnings.append(f"{_NO_EVENTS}: tensorboardX cannot be used: {error}")
+        log = Log(append, add_events, before)
+        log.warnings += warnings
+        yield log
 
 
 def read(folder: str | os.PathLike[str]) -> list[Report]:

@@ -1,11 +1,16 @@
 """Metrics of a run: what is written is what is read, across kills and resumptions."""
 
+import contextlib
+import errno
 import json
 import math
+import os
+import resource
+import sys
 
 import pytest
 
-from jlstm.train.runs import curves, metrics
+from jlstm.train.runs import curves, events, metrics
 
 
 def written(folder, steps=(10, 20, 30), **options):
@@ -54,7 +59,7 @@ def test_a_line_that_is_no_report_is_named(tmp_path, line):
 
 
 def test_without_tensorboardx_there_are_lines_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(metrics.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(events.importlib.util, "find_spec", lambda name: None)
     written(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["metrics.jsonl"]
 
@@ -107,3 +112,88 @@ def test_without_matplotlib_there_is_no_picture(tmp_path, monkeypatch):
     written(tmp_path)
     monkeypatch.setattr(curves.importlib.util, "find_spec", lambda name: None)
     assert curves.draw(tmp_path) is None
+
+
+def refused(path):
+    """A path whose writing fails as on a full disk."""
+    path.symlink_to("/dev/full")
+    return path
+
+
+full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
+
+
+@full
+def test_a_full_disk_ends_the_events_and_keeps_the_reports(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboardX")
+    monkeypatch.setattr(events.time, "time", lambda: 5)
+    monkeypatch.setattr(events.socket, "gethostname", lambda: "host")
+    path = refused(tmp_path / f"events.out.tfevents.5.host.{os.getpid()}")
+    log = written(tmp_path)
+    assert log.warnings == [
+        f"there are no events for TensorBoard: cannot write {path}: No space left on device"
+    ]
+    assert len(metrics.read(tmp_path)) == 3
+
+
+def test_a_disk_that_is_full_later_ends_the_events_there(tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def opened(folder, purged):
+        def write(step, values):
+            if step == 20:
+                raise OSError(errno.ENOSPC, "cannot write it: No space left on device", "events")
+            assert step < 20, "no further try"
+
+        yield write
+
+    monkeypatch.setattr(events, "opened", opened)
+    assert written(tmp_path).warnings == [
+        "there are no events for TensorBoard after step 20: cannot write events: No space left on "
+        "device"
+    ]
+    assert len(metrics.read(tmp_path)) == 3
+
+
+def test_a_tensorboardx_that_cannot_be_imported_is_a_warning(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboardX")
+    monkeypatch.setitem(sys.modules, "tensorboardX.proto", None)
+    (said,) = written(tmp_path).warnings
+    assert "tensorboardX cannot be used" in said and len(metrics.read(tmp_path)) == 3
+
+
+def test_a_report_that_a_full_disk_cuts_is_not_there(tmp_path):
+    """A file of at most 200 bytes stands for a disk that is full after them."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with metrics.opened(tmp_path) as log:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+        try:
+            with pytest.raises(OSError, match="cannot write it: File too large") as error:
+                for step in range(9):
+                    log.write(step, "train", {"loss": 0.5}, seconds=1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.filename == str(tmp_path / "metrics.jsonl")
+    assert [each.step for each in metrics.read(tmp_path)] == [0, 1]
+    assert (tmp_path / "metrics.jsonl").read_text().endswith("}\n"), "no part of the third"
+
+
+@full
+def test_the_reports_and_the_picture_name_the_file_that_a_full_disk_refuses(tmp_path):
+    refused(tmp_path / "metrics.jsonl")
+    with pytest.raises(OSError, match="cannot write it: No space left") as error:
+        written(tmp_path)
+    assert error.value.filename == str(tmp_path / "metrics.jsonl")
+    (tmp_path / "metrics.jsonl").unlink()
+    pytest.importorskip("matplotlib")
+    written(tmp_path)
+    path = refused(tmp_path / "curves.png")
+    with pytest.raises(OSError, match="cannot write it: No space left") as error:
+        curves.draw(tmp_path)
+    assert error.value.filename == str(path)
+    assert curves.try_draw(tmp_path) == [f"cannot write {path}: No space left on device"]
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("mine\n")
+    (said,) = curves.try_draw(tmp_path)
+    assert said.startswith(f"cannot draw {tmp_path / 'curves.png'}: {tmp_path / 'metrics.jsonl'}, ")
