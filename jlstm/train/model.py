@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jlstm import validation
+from jlstm.cell import product
 from jlstm.config import Config
+from jlstm.dtypes import state_dtype
 from jlstm.masking import within
 from jlstm.network.readout import last_output
 from jlstm.network.stack import apply
@@ -197,9 +199,13 @@ def _by_token(config: Config, model: Model, tokens: jax.Array) -> tuple[Config, 
 
 
 def scores(model: Model, ys: jax.Array) -> jax.Array:
-    """The head's outputs [..., outputs] for outputs ys [..., P] of the network."""
+    """The head's outputs [..., outputs] for outputs ys [..., P] of the network.
+
+    Those of bfloat16 weights are float32, as products of the network are.
+    """
     w = model.embedding.T if model.head.w is None else model.head.w
-    return ys.astype(w.dtype) @ w + model.head.b
+    made = product(ys, w, w.dtype)
+    return made + model.head.b.astype(made.dtype)
 
 
 def pooled(model: Model, ys: jax.Array, lengths: jax.Array | None, readout: str) -> jax.Array:
@@ -216,14 +222,14 @@ def pooled(model: Model, ys: jax.Array, lengths: jax.Array | None, readout: str)
     if readout == "last":
         return last_output(ys, lengths, time_major=False)
     steps = ys.shape[1]
-    ys = ys.astype(model.head.b.dtype)
+    ys = ys.astype(state_dtype(model.head.b.dtype))
     if lengths is None:
         valid = jnp.ones(ys.shape[:2], bool)
     else:
         valid = within(jnp.asarray(lengths), steps).T
     if readout == "mean":
         return ys.sum(1) / jnp.maximum(valid.sum(1), 1)[:, None]
-    weights = jnp.where(valid, ys @ model.head.query, -jnp.inf)
+    weights = jnp.where(valid, ys @ model.head.query.astype(ys.dtype), -jnp.inf)
     # A sequence of length 0 has no step to weigh: its softmax would be NaN.
     weights = jax.nn.softmax(jnp.where(valid.any(1, keepdims=True), weights, 0.0), axis=1)
     return jnp.einsum("nt,ntp->np", jnp.where(valid, weights, 0), ys)

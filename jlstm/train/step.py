@@ -13,7 +13,7 @@ from jlstm.masking import select
 from jlstm.params import initial_carry
 from jlstm.train.model import Batch, Model
 from jlstm.train.optimizer import average_of, updates_made
-from jlstm.train.tasks.task import Carries, Sums, Task
+from jlstm.train.tasks.task import Carries, Sums, Task, widened
 
 Metrics = dict[str, jax.Array]
 
@@ -123,8 +123,9 @@ def make_train_step(
         after = State(
             state.step + 1, model, optimizer_state, kept, None if state.carry is None else carry
         )
+        wide = jax.tree.map(widened, gradients)
         metrics = {name: _mean(*pair) for name, pair in sums.items()}
-        return after, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+        return after, metrics | {"gradient_norm": optax.tree.norm(wide)}
 
     return train_step
 

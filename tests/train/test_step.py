@@ -136,6 +136,18 @@ def test_bfloat16_trains_float32_parameters():
     assert losses[-5:].mean() < losses[:5].mean() / 2
 
 
+def test_bfloat16_parameters_have_the_loss_and_the_gradient_norm_of_float32():
+    narrow = Config(3, CONFIG.layers, param_dtype="bfloat16")
+    task, optimizer, batch = Classify(3), optax.sgd(0.1), Batch(SPLIT.xs, SPLIT.targets)
+    state = new_state(KEY, narrow, task, optimizer)
+    wide = state._replace(model=jax.tree.map(lambda a: a.astype("float32"), state.model))
+    _, got = make_train_step(narrow, task, optimizer)(state, batch, None)
+    _, wanted = make_train_step(CONFIG, task, optimizer)(wide, batch, None)
+    assert {a.dtype.name for a in got.values()} == {"float32"}
+    for name in ("loss", "gradient_norm"):  # outputs and gradients themselves are bfloat16
+        np.testing.assert_allclose(got[name], wanted[name], rtol=2e-3)
+
+
 def test_evaluation_over_batches_is_that_of_the_whole():
     task = Classify(3)
     model = task.new(KEY, CONFIG)

@@ -134,6 +134,45 @@ def test_ctc_of_short_and_empty_sequences_is_that_of_torch():
     assert_close(gradient, np.where(possible[:, None, None], theirs.grad, 0.0))
 
 
+MANY = {
+    "classify": (Classify(400), (6, 400), RANDOM.integers(0, 400, 6)),
+    "label": (Label(400), (6, 7, 400), RANDOM.integers(-1, 400, (6, 7))),
+    "language": (Language(400), (6, 7, 400), RANDOM.integers(0, 400, (6, 7))),
+    "ctc": (Ctc(4), (6, 7, 5), np.array([[1, 2, -1]] * 6)),
+    "regress": (Regress(3), (6, 3), RANDOM.normal(size=(6, 3)).astype("float32")),
+    "quantiles": (Forecast(3, 1, (0.1, 0.9)), (6, 3, 1, 2), RANDOM.normal(size=(6, 3, 1))),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_losses_of_bfloat16_predictions_are_computed_in_float32(name):
+    task, shape, targets = MANY[name]
+    rounded = jnp.asarray(RANDOM.normal(size=shape), "bfloat16")
+    batch = Batch(np.zeros((6, 7, 3), "float32"), targets)
+    wanted = task.measure(rounded.astype("float32"), batch)
+    for metric, pair in task.measure(rounded, batch).items():
+        assert [each.dtype for each in pair] == ["float32"] * 2
+        np.testing.assert_allclose(pair, wanted[metric], rtol=1e-6)
+
+
+@pytest.mark.parametrize("readout", models.READOUTS)
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_head_of_bfloat16_reads_in_float32(readout, tied):
+    def draw(*shape):
+        return jnp.asarray(RANDOM.normal(size=shape), "bfloat16")
+
+    ys, lengths = draw(3, 50, 8), np.array([50, 7, 0])
+    narrow = models.Model(
+        draw(9, 8), None, models.Head(None if tied else draw(8, 9), draw(9), draw(8))
+    )
+    wide = jax.tree.map(lambda a: a.astype("float32"), narrow)
+    got, wanted = (models.pooled(m, ys, lengths, readout) for m in (narrow, wide))
+    np.testing.assert_allclose(got.astype("float32"), wanted.astype("float32"), rtol=1e-6)
+    got, wanted = models.scores(narrow, ys), models.scores(wide, ys.astype("float32"))
+    assert got.dtype == "float32"
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_pinball_loss_is_that_of_scikit_learn():
     metrics = pytest.importorskip("sklearn.metrics")
     task = Forecast(3, 2, quantiles=(0.1, 0.5, 0.9))

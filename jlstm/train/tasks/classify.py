@@ -9,7 +9,14 @@ from jlstm import validation
 from jlstm.config import Config
 from jlstm.train import model as models
 from jlstm.train.model import Batch, Model
-from jlstm.train.tasks.task import Carries, Sums, require_labels, sequence_weights, weighted
+from jlstm.train.tasks.task import (
+    Carries,
+    Sums,
+    require_labels,
+    sequence_weights,
+    weighted,
+    widened,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +72,7 @@ class Classify:
 
     def measure(self, predictions: jax.Array, batch: Batch) -> Sums:
         """Sums of cross-entropy and of right answers."""
+        predictions = widened(predictions)
         labels, weights = require_labels("targets", batch.targets), sequence_weights(batch)
         loss = optax.softmax_cross_entropy_with_integer_labels(predictions, labels)
         right = predictions.argmax(-1) == labels

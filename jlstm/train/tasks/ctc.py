@@ -18,6 +18,7 @@ from jlstm.train.tasks.task import (
     sequence_weights,
     step_weights,
     weighted,
+    widened,
 )
 
 
@@ -73,6 +74,7 @@ class Ctc:
         labels = require_labels("targets", batch.targets) + 1  # 0 is padding and the blank
         weights, valid = sequence_weights(batch), step_weights(batch._replace(weights=None))
         padding = (labels == 0).astype("float32")
+        predictions = widened(predictions)
         loss = optax.ctc_loss(predictions, 1 - valid, labels, padding, blank_id=0)
         # optax gives it about 1e5, which would pass for a loss and outweigh all others.
         loss = jnp.where(valid.sum(1) < steps_needed(labels - 1), jnp.inf, loss)

@@ -12,7 +12,7 @@ from jlstm.network.step import step_of_sequence
 from jlstm.randomness import Keys
 from jlstm.train import model as models
 from jlstm.train.model import Batch, Model
-from jlstm.train.tasks.task import Carries, Sums, sequence_weights, weighted
+from jlstm.train.tasks.task import Carries, Sums, sequence_weights, weighted, widened
 
 STRATEGIES = ("direct", "rollout")
 
@@ -141,13 +141,13 @@ class Forecast:
     def measure(self, predictions: jax.Array, batch: Batch) -> Sums:
         """Sums of errors, each a mean over the values and the steps of the horizon."""
         weights = sequence_weights(batch)
-        targets = jnp.asarray(batch.targets)
+        predictions, targets = widened(predictions), jnp.asarray(batch.targets)
         error = targets - predictions[..., self.middle]
         squared, absolute = jnp.square(error).mean((1, 2)), jnp.abs(error).mean((1, 2))
         loss = squared
         if self.quantiles:
             below = targets[..., None] - predictions
-            q = jnp.asarray(self.quantiles)
+            q = jnp.asarray(self.quantiles, predictions.dtype)
             loss = jnp.maximum(q * below, (q - 1) * below).mean((1, 2, 3))
         sums = {"loss": loss, "mae": absolute, "mse": squared}
         return {name: weighted(value, weights) for name, value in sums.items()}

@@ -10,7 +10,7 @@ from jlstm import validation
 from jlstm.config import Config
 from jlstm.train import model as models
 from jlstm.train.model import Batch, Model
-from jlstm.train.tasks.task import Carries, Sums, require_labels, step_weights, weighted
+from jlstm.train.tasks.task import Carries, Sums, require_labels, step_weights, weighted, widened
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Label:
 
     def measure(self, predictions: jax.Array, batch: Batch) -> Sums:
         """Sums of cross-entropy and of right answers over the steps that count."""
+        predictions = widened(predictions)
         labels = require_labels("targets", batch.targets)
         weights = jnp.where(labels >= 0, step_weights(batch), 0.0)
         loss = optax.softmax_cross_entropy_with_integer_labels(predictions, jnp.maximum(labels, 0))

@@ -10,7 +10,7 @@ from jlstm import validation
 from jlstm.config import Config
 from jlstm.train import model as models
 from jlstm.train.model import Batch, Model
-from jlstm.train.tasks.task import Carries, Sums, require_labels, step_weights, weighted
+from jlstm.train.tasks.task import Carries, Sums, require_labels, step_weights, weighted, widened
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Language:
 
     def measure(self, predictions: jax.Array, batch: Batch) -> Sums:
         """Sums over the tokens within the lengths."""
+        predictions = widened(predictions)
         tokens, weights = require_labels("targets", batch.targets), step_weights(batch)
         loss = optax.softmax_cross_entropy_with_integer_labels(predictions, tokens)
         right = predictions.argmax(-1) == tokens

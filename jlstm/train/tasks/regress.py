@@ -9,7 +9,7 @@ from jlstm import validation
 from jlstm.config import Config
 from jlstm.train import model as models
 from jlstm.train.model import Batch, Model
-from jlstm.train.tasks.task import Carries, Sums, sequence_weights, weighted
+from jlstm.train.tasks.task import Carries, Sums, sequence_weights, weighted, widened
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Regress:
     def measure(self, predictions: jax.Array, batch: Batch) -> Sums:
         """Sums of squared and of absolute errors, each a mean over the values."""
         weights = sequence_weights(batch)
-        error = predictions - jnp.asarray(batch.targets)
+        error = widened(predictions) - jnp.asarray(batch.targets)
         return {
             "loss": weighted(jnp.square(error).mean(-1), weights),
             "mae": weighted(jnp.abs(error).mean(-1), weights),

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jlstm.config import Config
+from jlstm.dtypes import state_dtype
 from jlstm.masking import within
 from jlstm.params import Carry
 from jlstm.train.model import Batch, Model
@@ -55,14 +56,22 @@ def step_weights(batch: Batch) -> jax.Array:
     return weights * within(jnp.asarray(batch.lengths), steps).T
 
 
+def widened(predictions: Any) -> jax.Array:
+    """Predictions in the dtype that losses and metrics are computed in: float32, or float64.
+
+    The eight bits of bfloat16 would round away most of a softmax over many classes.
+    """
+    predictions = jnp.asarray(predictions)
+    return predictions.astype(state_dtype(predictions.dtype))
+
+
 def weighted(values: Any, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The sum of values that count, and the sum of their weights.
 
     A value of weight 0 does not count, even if it is NaN. The sums are float32, or float64 if the
     values are.
     """
-    values = jnp.asarray(values)
-    values = values.astype("float64" if values.dtype == "float64" else "float32")
+    values = widened(values)
     return jnp.where(weights > 0, values * weights, 0.0).sum(), weights.sum()
 
 
