@@ -128,7 +128,7 @@ RANKS = {
     "train/data": [
         ("idx_file", "musicxml", "split", "ts_file", "verses", "vocabulary"),
         ("batches", "digits", "holdout", "synthetic", "tables"),
-        ("chorales", "images", "series", "text"),
+        ("aeon", "chorales", "images", "text"),
         ("sources",),
     ],
     "train/data/synthetic": [

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jlstm import validation
-from jlstm.train.data.split import Split, Stream
+from jlstm.train.data.split import Split, Stream, chosen
 from jlstm.train.model import Batch
 
 
@@ -66,17 +66,15 @@ def _shuffled(
     count = len(split.xs)
     place, turn, order = start * batch_size, -1, np.arange(0)
     while True:
-        chosen: list[np.ndarray] = []
-        while (missing := batch_size - sum(map(len, chosen))) > 0:
+        parts: list[np.ndarray] = []  # a batch may end one order and begin the next
+        while (missing := batch_size - sum(map(len, parts))) > 0:
             if place // count != turn:
                 turn = place // count
                 order = np.random.default_rng([seed, turn]).permutation(count)
             own = order[place % count :][:missing]
-            chosen.append(own)
+            parts.append(own)
             place += len(own)
-        rows = np.concatenate(chosen)[share]
-        lengths = None if split.lengths is None else split.lengths[rows]
-        yield Batch(split.xs[rows], split.targets[rows], lengths)
+        yield Batch(*chosen(split, np.concatenate(parts)[share]))
 
 
 def _parts(
@@ -124,9 +122,7 @@ def evaluation(
     for first in range(0, count, batch_size):
         rows = np.arange(first, first + batch_size)[own]
         weights = (rows < count).astype("float32")
-        rows = np.minimum(rows, count - 1)
-        lengths = None if split.lengths is None else split.lengths[rows]
-        yield Batch(split.xs[rows], split.targets[rows], lengths, weights)
+        yield Batch(*chosen(split, np.minimum(rows, count - 1)), weights)
 
 
 def _all_parts(split: Stream, batch_size: int, unroll: int, share: slice) -> Iterator[Batch]:

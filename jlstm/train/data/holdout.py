@@ -3,7 +3,7 @@
 import numpy as np
 
 from jlstm import validation
-from jlstm.train.data.split import Split
+from jlstm.train.data.split import Split, chosen
 
 
 def held_out(train: Split, valid: int, seed: int = 0) -> tuple[Split, Split | None]:
@@ -41,11 +41,6 @@ def held_out(train: Split, valid: int, seed: int = 0) -> tuple[Split, Split | No
     for label in np.unique(train.targets):
         of_class = order[train.targets[order] == label]
         share[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
-    chosen = np.zeros(n, bool)
-    chosen[order[np.argsort(share[order], kind="stable")[:valid]]] = True
-    return _taken(train, ~chosen), _taken(train, chosen)
-
-
-def _taken(split: Split, which: np.ndarray) -> Split:
-    lengths = None if split.lengths is None else split.lengths[which]
-    return Split(split.xs[which], split.targets[which], lengths)
+    apart = np.zeros(n, bool)
+    apart[order[np.argsort(share[order], kind="stable")[:valid]]] = True
+    return chosen(train, ~apart), chosen(train, apart)

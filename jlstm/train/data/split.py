@@ -28,6 +28,20 @@ class Split(NamedTuple):
     lengths: np.ndarray | None = None
 
 
+def chosen(split: Split, which: np.ndarray) -> Split:
+    """The sequences of a split at some places, copied.
+
+    Args:
+      split: the sequences.
+      which: numbers int [n], or flags bool [N].
+
+    >>> chosen(Split(np.zeros((3, 5, 2)), np.array([7, 8, 9])), np.array([2, 0])).targets
+    array([9, 7])
+    """
+    lengths = None if split.lengths is None else split.lengths[which]
+    return Split(split.xs[which], split.targets[which], lengths)
+
+
 class Stream(NamedTuple):
     """One long sequence for language modelling.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jlstm import validation
-from jlstm.train.data.split import Data, Meaning, Split
+from jlstm.train.data.split import Data, Meaning, Split, chosen
 from jlstm.train.data.tables import array_checks, options, ragged, scaling
 from jlstm.train.data.tables.scaling import Scaling
 
@@ -49,10 +49,10 @@ def arrays(
         ]
         whole = _split(read, "")
         drawn = ragged.parts(len(whole.xs), shares[0], shares[1], seed)
-        meaning = _meaning(read, _chosen(whole, drawn[0]), whole)
+        meaning = _meaning(read, chosen(whole, drawn[0]), whole)
         # The whole is checked, so that messages have the numbers of sequences in the file.
         held = _normalised(whole, meaning, "")
-        splits = [_chosen(held, each) if len(each) else None for each in drawn]
+        splits = [chosen(held, each) if len(each) else None for each in drawn]
         for n, part in ((1, "_valid"), (2, "_test")):
             if f"xs{part}" in read:
                 apart = _split(read, part)
@@ -70,11 +70,6 @@ def _split(read: dict[str, np.ndarray], part: str) -> Split:
         raise ValueError(f"there is an array xs{part}, but no targets{part}; add it")
     xs, lengths = array_checks.inputs(read, part)
     return Split(xs, array_checks.targets(read, part), lengths)
-
-
-def _chosen(split: Split, chosen: np.ndarray) -> Split:
-    lengths = None if split.lengths is None else split.lengths[chosen]
-    return Split(split.xs[chosen], split.targets[chosen], lengths)
 
 
 def _require_like(part: str, split: Split, whole: Split) -> None:

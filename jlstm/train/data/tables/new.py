@@ -91,7 +91,7 @@ def _sequences(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: M
     ragged.require_alike(rows.bounds, rows.groups, 4 * len(meaning.inputs))
     values = table.normalised(rows, _scaling(meaning), meaning.inputs)
     xs, lengths = ragged.padded(values, rows.bounds, np.arange(len(rows.groups)))
-    return New(xs, lengths if (lengths != xs.shape[1]).any() else None, rows.groups, column)
+    return New(xs, lengths, rows.groups, column)
 
 
 def _arrays(path: str | os.PathLike[str], meaning: Meaning) -> New:

@@ -13,8 +13,8 @@ _LARGEST_RATIO = 64  # of padded steps to rows
 
 def padded(
     values: np.ndarray, bounds: np.ndarray, chosen: np.ndarray, fill: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences of rows as one array.
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Sequences of rows as one array, padded to the longest.
 
     Args:
       values: [rows, ...], the rows of all sequences.
@@ -23,7 +23,8 @@ def padded(
       fill: what stands after the end of a sequence.
 
     Returns:
-      The array [N, T, ...], where T is the length of the longest, and lengths int32 [N].
+      The array [N, T, ...], where T is the length of the longest, and lengths int32 [N], or None if
+      all have T steps.
 
     >>> padded(np.array([1, 2, 3]), np.array([0, 1, 3]), np.array([1, 0]))
     (array([[2, 3],
@@ -34,7 +35,7 @@ def padded(
     out = np.full((*inside.shape, *values.shape[1:]), fill, values.dtype)
     before = np.cumsum(lengths) - lengths
     out[inside] = values[np.arange(lengths.sum()) + np.repeat(bounds[chosen] - before, lengths)]
-    return out, lengths.astype("int32")
+    return out, lengths.astype("int32") if not inside.all() else None
 
 
 def require_alike(bounds: np.ndarray, names: Sequence[str], bytes_a_step: int) -> None:

@@ -143,7 +143,7 @@ def _split(
             targets, _ = ragged.padded(found, rows.bounds, chosen, fill=-1)
         else:
             targets = found[first]
-    return Split(xs, targets, lengths if (lengths != xs.shape[1]).any() else None)
+    return Split(xs, targets, lengths)
 
 
 def _slices(rows: Table, chosen: np.ndarray) -> list[slice]:

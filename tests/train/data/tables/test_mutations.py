@@ -7,7 +7,7 @@ from jlstm.train.data.tables.arrays import arrays
 from jlstm.train.data.tables.sequences import sequences
 from jlstm.train.data.tables.series import series
 from tests.examples import examples
-from tests.train.tables.files import write
+from tests.train.data.tables.files import write
 
 
 def mutated(data, rng):

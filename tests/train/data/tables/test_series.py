@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jlstm.train.data.tables.series import series
-from tests.train.tables.files import write
+from tests.train.data.tables.files import write
 
 
 @st.composite

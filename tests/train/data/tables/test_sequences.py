@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jlstm.train.data.tables import ragged
 from jlstm.train.data.tables.sequences import sequences
-from tests.train.tables.files import write
+from tests.train.data.tables.files import write
 
 lengths = st.lists(st.integers(1, 6), min_size=4, max_size=9)
 kinds = st.sampled_from(["classify", "label", "regress"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jlstm.train.data.tables import table
-from tests.train.tables.files import write
+from tests.train.data.tables.files import write
 
 numbers = st.floats(-1e30, 1e30)
 words = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1)

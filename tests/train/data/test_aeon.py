@@ -6,15 +6,15 @@ import pathlib
 import numpy as np
 import pytest
 
-from jlstm.train.data import series, ts_file
+from jlstm.train.data import aeon, ts_file
 from jlstm.train.data.holdout import held_out
 from jlstm.train.data.split import Split
 
 needs_aeon = pytest.mark.skipif(importlib.util.find_spec("aeon") is None, reason="needs aeon")
 SOURCES = {
-    "JapaneseVowels": series.japanese_vowels,
-    "BasicMotions": series.basic_motions,
-    "ItalyPowerDemand": series.italy_power_demand,
+    "JapaneseVowels": aeon.japanese_vowels,
+    "BasicMotions": aeon.basic_motions,
+    "ItalyPowerDemand": aeon.italy_power_demand,
 }
 GOOD = """# a comment
 @problemName Small
@@ -28,7 +28,7 @@ GOOD = """# a comment
 
 @needs_aeon
 def test_japanese_vowels_are_those_of_the_paper():
-    train, valid, test, meaning, _ = series.japanese_vowels()
+    train, valid, test, meaning, _ = aeon.japanese_vowels()
     assert valid is None and meaning.classes == tuple("123456789")
     assert train.xs.shape == (270, 26, 12) and test.xs.shape == (370, 29, 12)
     assert train.xs.dtype == "float32" and train.lengths.dtype == train.targets.dtype == "int32"
@@ -43,7 +43,7 @@ def test_japanese_vowels_are_those_of_the_paper():
 
 @needs_aeon
 def test_the_other_two_have_sequences_of_one_length():
-    train, valid, test, meaning, _ = series.basic_motions(valid=8)
+    train, valid, test, meaning, _ = aeon.basic_motions(valid=8)
     assert (train.xs.shape, valid.xs.shape, test.xs.shape) == (
         (32, 100, 6),
         (8, 100, 6),
@@ -52,7 +52,7 @@ def test_the_other_two_have_sequences_of_one_length():
     assert meaning.classes == ("Standing", "Running", "Walking", "Badminton")
     assert train.lengths is valid.lengths is test.lengths is None
     np.testing.assert_array_equal(np.bincount(valid.targets), [2] * 4)
-    train, _, test, meaning, _ = series.italy_power_demand()
+    train, _, test, meaning, _ = aeon.italy_power_demand()
     assert train.xs.shape == (67, 24, 1) and test.xs.shape == (1029, 24, 1)
     assert meaning.classes == ("1", "2")
     np.testing.assert_allclose(train.xs[0, :2, 0], [-0.71051757, -1.1833204])
@@ -88,7 +88,7 @@ def test_an_installed_package_without_the_files_is_named(monkeypatch, tmp_path):
     spec = importlib.util.spec_from_file_location("aeon", tmp_path / "__init__.py")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(ValueError, match=r"BasicMotions_TRAIN\.ts: cannot be read"):
-        series.basic_motions()
+        aeon.basic_motions()
 
 
 def test_a_file_has_sequences_of_its_own_lengths(tmp_path):

@@ -1,6 +1,6 @@
-"""Three data sets of time series classification, which the package aeon brings with it.
+"""Three data sets for classification, which are files of the package aeon.
 
-Their files are read from the installed package. aeon itself is not imported, which takes seconds.
+The files are read from the installed package. aeon itself is not imported: that would take seconds.
 """
 
 import importlib.util
@@ -12,6 +12,7 @@ import numpy as np
 from jlstm.train.data import ts_file
 from jlstm.train.data.holdout import held_out
 from jlstm.train.data.split import Data, Meaning, Split
+from jlstm.train.data.tables import ragged
 
 
 def japanese_vowels(*, valid: int = 0, seed: int = 0) -> Data:
@@ -74,8 +75,6 @@ def _shipped(name: str, valid: int, seed: int) -> Data:
 def _padded(path: os.PathLike[str]) -> tuple[Split, tuple[str, ...]]:
     """The sequences of a .ts file, padded to the longest, and the names of their classes."""
     series, labels, classes = ts_file.read(path)
-    lengths = np.array([len(one) for one in series], "int32")
-    xs = np.zeros((len(series), lengths.max(), series[0].shape[1]), "float32")
-    for n, one in enumerate(series):
-        xs[n, : len(one)] = one
-    return Split(xs, labels, lengths if lengths.min() < lengths.max() else None), classes
+    bounds = np.cumsum([0, *map(len, series)])
+    xs, lengths = ragged.padded(np.concatenate(series), bounds, np.arange(len(series)))
+    return Split(xs, labels, lengths), classes

@@ -9,7 +9,7 @@ from jlstm.train.data.split import Meaning
 from jlstm.train.data.tables import new, predictions
 from jlstm.train.data.tables.sequences import sequences
 from jlstm.train.data.tables.series import series
-from tests.train.tables.files import write
+from tests.train.data.tables.files import write
 
 
 def cells(path):
