@@ -5,7 +5,6 @@ import numpy as np
 from jlstm import validation
 from jlstm.train.data.split import Data, Meaning, Split, chosen
 from jlstm.train.data.tables import array_checks, options, ragged, scaling
-from jlstm.train.data.tables.scaling import Scaling
 
 
 def arrays(
@@ -94,16 +93,14 @@ def _meaning(read: dict[str, np.ndarray], train: Split, whole: Split) -> Meaning
     )
     if train.targets.dtype.kind == "f":
         fitted = scaling.fit(train.targets.reshape(-1, train.targets.shape[-1]).astype("float64"))
-        mean, scale = tuple(fitted.mean.tolist()), tuple(fitted.scale.tolist())
-        meaning = meaning._replace(target_mean=mean, target_scale=scale)
+        meaning = scaling.with_scaling(meaning, targets=fitted)
     elif not meaning.classes:
         meaning = meaning._replace(classes=tuple(map(str, range(int(whole.targets.max()) + 1))))
     if train.xs.ndim == 3:
         lengths = train.lengths if train.lengths is not None else np.full(1, train.xs.shape[1])
         steps = np.broadcast_to(np.arange(train.xs.shape[1]) < lengths[:, None], train.xs.shape[:2])
         fitted = scaling.fit(train.xs[steps].astype("float64"))
-        mean, scale = tuple(fitted.mean.tolist()), tuple(fitted.scale.tolist())
-        meaning = meaning._replace(input_mean=mean, input_scale=scale)
+        meaning = scaling.with_scaling(meaning, inputs=fitted)
     elif not meaning.vocabulary:
         meaning = meaning._replace(vocabulary=tuple(map(str, range(int(whole.xs.max()) + 1))))
     return meaning
@@ -111,9 +108,8 @@ def _meaning(read: dict[str, np.ndarray], train: Split, whole: Split) -> Meaning
 
 def _normalised(split: Split, meaning: Meaning, part: str) -> Split:
     xs = normalised_inputs(split.xs, split.lengths, meaning, f"xs{part}")
-    targets = split.targets
-    if targets.dtype.kind == "f":
-        fitted = Scaling(np.array(meaning.target_mean), np.array(meaning.target_scale))
+    targets, fitted = split.targets, scaling.of_targets(meaning)
+    if fitted is not None:
         targets = scaling.apply(fitted, targets)
         _require_held(f"targets{part}", targets)
     else:
@@ -148,9 +144,10 @@ def normalised_inputs(
         raise ValueError(
             f"{name} has {xs.shape[-1]} features, but the model was trained on {features}"
         )
-    if not meaning.input_mean:
+    fitted = scaling.of_inputs(meaning)
+    if fitted is None:
         return xs.astype("float32")
-    xs = scaling.apply(Scaling(np.array(meaning.input_mean), np.array(meaning.input_scale)), xs)
+    xs = scaling.apply(fitted, xs)
     if lengths is not None:
         xs[np.arange(xs.shape[1]) >= lengths[:, None]] = 0
     _require_held(name, xs)

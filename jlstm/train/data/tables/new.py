@@ -9,8 +9,8 @@ import numpy as np
 
 from jlstm import validation
 from jlstm.train.data.split import Meaning
-from jlstm.train.data.tables import array_checks, arrays, options, ragged, table
-from jlstm.train.data.tables.scaling import Scaling
+from jlstm.train.data.tables import array_checks, arrays, options, ragged, scaling, table
+from jlstm.train.data.tables.table import Table
 
 
 class New(NamedTuple):
@@ -62,12 +62,7 @@ def read(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: Meaning
 def _series(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: Meaning) -> New:
     column = options.optional_column("series", data.get("series"))
     history = validation.size("history", data.get("history"))
-    rows = table.read(
-        path,
-        meaning.inputs,
-        group=column,
-        time=options.optional_column("time", data.get("time")),
-    )
+    rows = _rows(path, column, data, meaning)
     for name, n in zip(rows.groups, np.diff(rows.bounds), strict=True):
         if n < history:
             whose = f"series {validation.shown(name)}" if name else "the file"
@@ -75,22 +70,18 @@ def _series(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: Mean
                 f"{whose} has {n} rows, but the model forecasts from the last {history}; add "
                 "earlier rows"
             )
-    values = table.normalised(rows, _scaling(meaning), meaning.inputs)
+    values = _normalised(rows, meaning)
     xs = np.stack([values[end - history : end] for end in rows.bounds[1:]])
     return New(xs, None, rows.groups if column else ("0",), column or "series")
 
 
 def _sequences(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: Meaning) -> New:
     column = options.column("sequence", data.get("sequence"))
-    rows = table.read(
-        path,
-        meaning.inputs,
-        group=column,
-        time=options.optional_column("time", data.get("time")),
-    )
+    rows = _rows(path, column, data, meaning)
     ragged.require_alike(rows.bounds, rows.groups, 4 * len(meaning.inputs))
-    values = table.normalised(rows, _scaling(meaning), meaning.inputs)
-    xs, lengths = ragged.padded(values, rows.bounds, np.arange(len(rows.groups)))
+    xs, lengths = ragged.padded(
+        _normalised(rows, meaning), rows.bounds, np.arange(len(rows.groups))
+    )
     return New(xs, lengths, rows.groups, column)
 
 
@@ -100,5 +91,18 @@ def _arrays(path: str | os.PathLike[str], meaning: Meaning) -> New:
     return New(xs, lengths, tuple(map(str, range(len(xs)))), "sequence")
 
 
-def _scaling(meaning: Meaning) -> Scaling:
-    return Scaling(np.array(meaning.input_mean), np.array(meaning.input_scale))
+def _rows(
+    path: str | os.PathLike[str], group: str | None, data: Mapping[str, Any], meaning: Meaning
+) -> Table:
+    time = options.optional_column("time", data.get("time"))
+    return table.read(path, meaning.inputs, group=group, time=time)
+
+
+def _normalised(rows: Table, meaning: Meaning) -> np.ndarray:
+    fitted = scaling.of_inputs(meaning)
+    if fitted is None:
+        raise ValueError(
+            "the model does not hold the normalisation of its inputs; pass the model file that "
+            "`jlstm train` wrote"
+        )
+    return table.normalised(rows, fitted, meaning.inputs)

@@ -12,7 +12,6 @@ from jlstm.files import writing
 from jlstm.train.data.split import Meaning
 from jlstm.train.data.tables import scaling
 from jlstm.train.data.tables.new import New
-from jlstm.train.data.tables.scaling import Scaling
 
 _Columns = list[tuple[str, Sequence[Any] | np.ndarray]]
 
@@ -142,9 +141,9 @@ def _of_classes(meaning: Meaning, probabilities: np.ndarray) -> _Columns:
 
 
 def _raw(meaning: Meaning, predictions: np.ndarray) -> np.ndarray:
-    if not meaning.target_mean:
+    fitted = scaling.of_targets(meaning)
+    if fitted is None:
         return np.asarray(predictions, "float64")
-    fitted = Scaling(np.array(meaning.target_mean), np.array(meaning.target_scale))
     return scaling.undo(fitted, predictions)
 
 

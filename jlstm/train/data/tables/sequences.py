@@ -151,14 +151,8 @@ def _slices(rows: Table, chosen: np.ndarray) -> list[slice]:
 
 
 def _meaning(columns: _Columns, names: tuple[str, ...], fitted: Scaling) -> Meaning:
-    of_inputs = fitted.chosen(list(range(len(columns.inputs))))
-    of_targets = fitted.chosen([columns.numbers.index(name) for name in columns.targets])
-    return Meaning(
-        classes=names,
-        inputs=columns.inputs,
-        targets=columns.targets,
-        input_mean=tuple(of_inputs.mean.tolist()),
-        input_scale=tuple(of_inputs.scale.tolist()),
-        target_mean=tuple(of_targets.mean.tolist()),
-        target_scale=tuple(of_targets.scale.tolist()),
+    return scaling.with_scaling(
+        Meaning(classes=names, inputs=columns.inputs, targets=columns.targets),
+        inputs=fitted.chosen(list(range(len(columns.inputs)))),
+        targets=fitted.chosen([columns.numbers.index(name) for name in columns.targets]),
     )

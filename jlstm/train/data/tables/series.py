@@ -81,14 +81,10 @@ def series(
             _windows(xs, ys, _starts(rows, ends, part, history), history, horizon, stride)
             for part in range(3)
         ]
-    of_inputs, of_targets = fitted.chosen(at_inputs), fitted.chosen(at_targets)
-    meaning = Meaning(
-        inputs=seen,
-        targets=wanted,
-        input_mean=tuple(of_inputs.mean.tolist()),
-        input_scale=tuple(of_inputs.scale.tolist()),
-        target_mean=tuple(of_targets.mean.tolist()),
-        target_scale=tuple(of_targets.scale.tolist()),
+    meaning = scaling.with_scaling(
+        Meaning(inputs=seen, targets=wanted),
+        inputs=fitted.chosen(at_inputs),
+        targets=fitted.chosen(at_targets),
     )
     train = parts[0]
     assert train is not None

@@ -66,6 +66,10 @@ def test_a_series_that_is_too_short_or_lacks_a_column(tmp_path):
         ValueError, match="a model that was trained on 'adding' reads new sequences"
     ):
         new.read(path, {"source": "adding"}, meaning)
+    columns["temp"] = columns.pop("Temp")
+    path = write(tmp_path / "b.csv", columns)
+    with pytest.raises(ValueError, match="does not hold the normalisation of its inputs"):
+        new.read(path, table, meaning._replace(input_mean=(), input_scale=()))
 
 
 def of_sequences():
