@@ -72,6 +72,7 @@ NETWORK = Config(3, (Layer(4), Layer(3, bidirectional=True), Layer(2, reverse=Tr
 ALL = ("lengths", "mask", "resets")
 
 
+@pytest.mark.full
 def test_hessian_vector_products_are_the_slopes_of_the_gradient(x64):
     """Contract 8, forward over reverse and reverse over reverse."""
     config = dataclasses.replace(NETWORK, dtype="float64", param_dtype="float64")
@@ -121,6 +122,7 @@ def test_per_example_gradients_are_those_of_each_example(jitted):
     )
 
 
+@pytest.mark.full
 @settings(max_examples=6 if examples(6) == 6 else 2)  # single operations are slow
 @given(calls())
 def test_compiled_gradients_are_those_of_single_operations(call):

@@ -11,6 +11,7 @@ from hypothesis import given
 import jlstm
 from jlstm import Config, Layer
 from jlstm.params import shaped
+from tests.examples import mostly_full
 from tests.networks import configs, variant_calls
 
 INPUTS, UNITS = 200, 100
@@ -82,7 +83,7 @@ def test_haiku_starts_from_one_truncated_normal_matrix():
 
 
 @pytest.mark.parametrize("initializer", ["keras", "torch", "flax", "haiku"])
-@pytest.mark.parametrize("forget_bias", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("forget_bias", mostly_full([0.0, 1.0, 2.5], default=[2.5]))
 def test_forget_bias_is_added_to_the_forget_gate_alone(initializer, forget_bias):
     i, f, g, o = (
         a - b

@@ -118,6 +118,7 @@ def test_muon_takes_axes_by_their_number_unless_they_are_named():
     assert by_adam(usual.w_h) and by_muon(named.w_h)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("members", [None, 2])
 def test_muon_takes_every_variant_if_axes_are_named(members):
     params = draw(EVERYTHING, members)

@@ -159,6 +159,7 @@ def in_training(faulty):
     return lambda fault: faulty[0]["training"] if fault in FEW_FAULTS else others()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("fault", mostly_full(list(FAULTS), FEW_FAULTS))
 def test_faults_are_caught_and_not_timed(in_training, fault):
     outcome = in_training(fault)

@@ -155,6 +155,7 @@ def test_an_apply_that_refuses_nothing_is_found(monkeypatch):
     assert contracts.refused("scan") > 0
 
 
+@pytest.mark.full
 def test_calls_that_disturb_each_other_are_found(monkeypatch):
     seen = []
 

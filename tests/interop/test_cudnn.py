@@ -56,6 +56,7 @@ def test_there_and_back(call):
     )
 
 
+@pytest.mark.full
 @given(ALIKE)
 @random_networks
 def test_jax_experimental_rnn_gives_what_a_network_gives(call):

@@ -46,6 +46,7 @@ def test_there_and_back(call):
     assert_goes_there_and_back(call, to_equinox, from_equinox)
 
 
+@pytest.mark.full
 @given(networks(bias=(True, False)))
 @random_networks
 def test_equinox_gives_what_a_network_gives(call):

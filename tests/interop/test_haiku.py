@@ -49,6 +49,7 @@ def test_there_and_back(call):
     assert_goes_there_and_back(call._replace(params=jlstm.Params(layers)), to_haiku, from_haiku)
 
 
+@pytest.mark.full
 @given(networks())
 @random_networks
 def test_haiku_gives_what_a_network_gives(call):

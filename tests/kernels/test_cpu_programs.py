@@ -14,6 +14,7 @@ import pytest
 import jlstm
 from jlstm import Config, Layer
 from jlstm.kernels.cpu import library
+from tests.examples import mostly_full
 from tests.networks import assert_close, gradients, loss, make_call, run, scaled
 
 pytestmark = pytest.mark.usefixtures("kernel")
@@ -78,6 +79,7 @@ def test_one_foreign_call_a_sequence_and_two_for_its_gradient():
         assert " while(" not in program
 
 
+@pytest.mark.full
 def test_results_do_not_depend_on_the_number_of_threads():
     """Contract 13, bit for bit, forward and backward, where units and where batches are divided."""
     code = "print(digest(units=300, batch=4), digest(units=60, batch=40))"
@@ -85,7 +87,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
     assert len(set(seen.values())) == 1, seen
 
 
-@pytest.mark.parametrize("isa", SETS)
+@pytest.mark.parametrize("isa", mostly_full(SETS, default=["portable"]))
 def test_each_instruction_set_agrees(isa):
     """A slower one than this processor's can be asked for by name."""
     served, error = child("print(*deviation())", JLSTM_CPU_ISA=isa).split()
@@ -127,6 +129,7 @@ def deviation():
     return library.instruction_set(), float(max(values + slopes))
 
 
+@pytest.mark.full
 def test_programs_come_back_from_the_compilation_cache(tmp_path):
     """A later process reads the program from disk, and finds the kernel it calls."""
     code = (
@@ -199,7 +202,10 @@ def resident():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize("calls", [3000, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "calls",
+    [pytest.param(3000, marks=pytest.mark.full), pytest.param(100_000, marks=pytest.mark.long)],
+)
 def test_many_calls_take_no_more_memory(calls):
     call = make_call(Config.stack(8, [64]), 4, (24,), 0)
     step = jax.jit(jax.grad(lambda p: loss(jlstm.apply(call.config, p, None, call.xs))))

@@ -138,6 +138,7 @@ def test_vmap_over_data_is_one_call(runs):
     assert runs == [(6, 5, 3)]
 
 
+@pytest.mark.full
 def test_derivatives_of_every_kind(runs):
     """Contract 8: what cuDNN has no kernel for comes from the scan."""
     call = make_call(Config(3, (Layer(4, bidirectional=True),)), 4, (3,), 0)
@@ -223,6 +224,7 @@ def test_an_ensemble_is_run_by_the_scan(runs):
     assert not runs
 
 
+@pytest.mark.full
 def test_in_shard_map_each_device_makes_a_call(runs):
     call = make_call(PLAIN, 5, (4,), 0)
     mesh = jax.make_mesh((2,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:2])

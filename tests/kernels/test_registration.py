@@ -56,6 +56,7 @@ def load(saved, registers):
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.full
 def test_an_executable_is_loaded_after_the_kernels_are_registered(saved):
     run = load(saved, "yes")
     assert run.returncode == 0, run.stderr

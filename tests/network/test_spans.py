@@ -88,6 +88,7 @@ def test_spans_need_a_network_that_runs_forward(layer):
         jlstm.apply_truncated(call.config, call.params, None, call.xs, 2)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "generator", mostly_full(["threefry2x32", "rbg", "unsafe_rbg"], default=["rbg"])
 )

@@ -79,6 +79,7 @@ def test_there_and_back(call):
     assert_goes_there_and_back(call, to_linen, from_linen)
 
 
+@pytest.mark.full
 @given(cell=st.sampled_from(["LSTMCell", "OptimizedLSTMCell"]), call=BOTH_WAYS)
 @random_networks
 def test_linen_gives_what_a_network_gives(cell, call):

@@ -63,6 +63,7 @@ def test_there_and_back(call):
     assert_goes_there_and_back(call, to_nnx, from_nnx)
 
 
+@pytest.mark.full
 @given(ACTIVATIONS)
 @random_networks
 def test_nnx_gives_what_a_network_gives(call):

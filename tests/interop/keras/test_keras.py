@@ -244,6 +244,7 @@ def test_layers_without_weights():
         from_keras(L.LSTM(4))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("backend", mostly_full(["numpy", "torch", "tensorflow"], ["numpy"]))
 def test_layers_are_read_whatever_backend_keras_runs_on(backend):
     pytest.importorskip(backend)

@@ -30,6 +30,7 @@ def quantized(tmp_path, *, both, per_channel):
     return config, params, tmp_path / "b.onnx"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("both", [False, True])
 def test_int8_weights_of_onnx_runtime_become_float32(both, per_channel, tmp_path):
