@@ -42,6 +42,30 @@ def numbers(rows: Table, classes: tuple[str, ...], column: str) -> np.ndarray:
     return found
 
 
+def require_names(rows: Table, column: str) -> None:
+    """ValueError if labels are measured numbers, such as 0.25, with the first such row.
+
+    Each different number would be a class. Whole numbers, such as 3 or 3.0, may stand for classes,
+    and so may numbers beside labels that are texts.
+    """
+    assert rows.labels is not None
+    try:
+        values = np.array([float(text) for text in rows.labels.texts])
+    except ValueError:
+        return
+    whole = np.isfinite(values) & (values == np.floor(values))
+    strays = np.flatnonzero(~whole[rows.labels.codes])
+    if len(strays):
+        at = strays[rows.rows[strays].argmin()]
+        label = rows.labels.texts[rows.labels.codes[at]]
+        raise ValueError(
+            f"row {rows.rows[at]}, column {validation.shown(column)}, is "
+            f"{validation.shown(label)}, and each of its {len(values)} different numbers would be "
+            "a class; to predict numbers, name the column in targets instead of label, with the "
+            'task "regress"; to classify, round them, or write labels as texts'
+        )
+
+
 def require_constant(rows: Table, column: str, values: np.ndarray, remedy: str) -> None:
     """ValueError if a column changes within a sequence, with the first such row."""
     changed = values[1:] != values[:-1]

@@ -119,6 +119,8 @@ def _read(path: str, columns: _Columns) -> Table:
         path, columns.numbers, group=columns.sequence, time=columns.time, label=columns.label
     )
     ragged.require_alike(rows.bounds, rows.groups, 4 * len(columns.inputs))
+    if rows.labels:
+        classes.require_names(rows, str(columns.label))
     if rows.labels and not columns.per_step:
         remedy = "give all its rows one label, or set per_step = true to label each step"
         classes.require_constant(rows, str(columns.label), rows.labels.codes, remedy)

@@ -121,6 +121,33 @@ def test_options_that_do_not_fit_the_file(tmp_path, change, options, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("per_step", [False, True])
+def test_measured_numbers_are_no_labels(tmp_path, ending, per_step):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+
+    def read(labels):
+        columns = {"who": [*"qpqprrss"], "a": list(range(8)), "y": labels}
+        file = write(tmp_path / f"a.{ending}", columns)
+        usual = dict(file=file, sequence="who", inputs="a", valid=0)
+        return sequences(**usual, label="y", per_step=per_step)
+
+    for labels in (
+        [3, 1, 3, 1, 2, 2, 3, 3],
+        [1.0, 2.0] * 2 + [3.0] * 4,
+        ["a", "0.5"] * 2 + ["b"] * 4,
+    ):
+        assert len(read(labels).meaning.classes) == 3
+    words = (
+        "row 3, column 'y', is '0.25', and each of its 3 .* in targets instead of label, .* round"
+    )
+    with pytest.raises(ValueError, match=rf"a.{ending}: {words}"):
+        read([1.0, 0.25] * 2 + [3.0] * 4)
+    with pytest.raises(ValueError, match="row 6, column 'y', is 'nan'"):
+        read([1.0, 2.0] * 2 + [float("nan")] * 4)
+
+
 def test_one_sequence_far_longer_than_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(ragged, "_LITTLE", 100)
     names = [f"s{n}" for n in range(200)] + ["long"] * 200
