@@ -1,0 +1,70 @@
+"""The documentation site. Build it with `sphinx-build -W --keep-going -n docs build/site`."""
+
+import pathlib
+import re
+import sys
+
+# The pages describe the checkout, not an installed version.
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+
+import jlstm
+
+project = "jlstm"
+author = "The jlstm authors"
+copyright = author
+version = release = jlstm.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+
+# Pages
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+
+# Links in the sources lead to files of the checkout, so that they work where the checkout is read.
+# The site has pages for some of these files.
+PAGES = {
+    r"(?:\.\./)?SECURITY\.md": "security.md",
+    r"(?:\.\./)?CHANGELOG\.md": "changelog.md",
+    r"(?:\.\./)?CONTRIBUTING\.md": "contributing.md",
+    r"\.\./benchmarks/": "benchmarks/",
+    r"\.\./docs/": "../",
+    r"docs/": "",
+    r"\.\./configs/": "../../configs/",  # from benchmarks/
+    r"training\.jsonl": "../../benchmarks/training.jsonl",
+    "LICENSE": "../LICENSE",
+}
+
+
+def link_to_pages(app, name, *arguments):
+    """Replaces links to files of the checkout by links to the site's own pages."""
+    *_, text = arguments
+    for file, page in PAGES.items():
+        text[0] = re.sub(rf"\]\({file}", f"]({page}", text[0])
+
+
+def setup(app):
+    """Connects the replacement of links to pages and to the files that they include."""
+    app.connect("source-read", link_to_pages)
+    app.connect("include-read", link_to_pages)
+
+
+# Appearance
+html_theme = "sphinx_book_theme"
+html_title = "jlstm"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "show_navbar_depth": 1,
+    "show_toc_level": 2,
+    "navbar_persistent": [],
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+}
