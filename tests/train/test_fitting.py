@@ -1,5 +1,7 @@
 """Data that a task cannot read are refused before training, not clamped or broadcast."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from jlstm import Config
 from jlstm.train import run, settings
 from jlstm.train.data.split import Data, Meaning, Split, Stream
 from jlstm.train.optimizer import Optimizer
+from jlstm.train.tasks import names
 from jlstm.train.tasks.classify import Classify
 from jlstm.train.tasks.ctc import Ctc
 from jlstm.train.tasks.fitting import require_fitting
@@ -25,9 +28,17 @@ def of(xs, targets, lengths=None):
 
 
 BAD = [
-    (Classify(3), of(XS, [0, 3]), r"targets\[1\] is 3; .* 0 to 2; .* classes = 3"),
+    (
+        Classify(3),
+        of(XS, [0, 3]),
+        r"targets\[1\] is 3; .* 0 to 2; classes of .task. is 3: .* least 4, or",
+    ),
     (Classify(3), of(XS, [-1, 2]), r"targets\[0\] is -1"),
-    (Classify(3, vocabulary=2), of(TOKENS, [0, 2]), r"xs\[0, 2\] is 2; .* vocabulary = 2"),
+    (
+        Classify(3, vocabulary=2),
+        of(TOKENS, [0, 2]),
+        r"xs\[0, 2\] is 2; .* vocabulary of .task. is 2: .* 3",
+    ),
     (Classify(3, vocabulary=3), of(-TOKENS, [0, 2]), r"xs\[0, 1\] is -1"),
     (Classify(3), of(XS, [0, 1], [0, 6]), r"lengths\[1\] is 6"),
     (Classify(3), of(XS, [0, 1], [-1, 5]), r"lengths\[0\] is -1"),
@@ -51,6 +62,33 @@ def test_a_split_that_the_task_cannot_read_is_refused(task, split, words, part):
     splits = {"train": None, "valid": None, "test": None} | {part: split}
     with pytest.raises(ValueError, match=f"^{part} .*{words}|^{part} has {words}"):
         require_fitting(task, Data(**splits))
+
+
+@pytest.mark.parametrize(
+    ("table", "split", "words"),
+    [
+        ({"name": "classify", "classes": 2}, of(XS, [0, 2]), "classes .* is 2: .* at least 3"),
+        ({"name": "classify", "vocabulary": 2}, of(TOKENS, [0, 1]), "vocabulary .* is 2: .* 3"),
+        ({"name": "forecast", "horizon": 4}, of(XS, np.zeros((2, 5, 1))), r"\[2, 4, 1\]; correct"),
+        ({"name": "forecast", "values": 2}, of(XS, np.zeros((2, 5, 1))), r"\[2, 5, 2\]; correct"),
+    ],
+)
+def test_sizes_of_a_table_that_do_not_fit_the_data_are_refused(table, split, words):
+    """Classes out of range would make the first loss NaN."""
+    data = Data(split, None, None)
+    with pytest.raises(ValueError, match=words):
+        require_fitting(names.from_table(table, data), data)
+
+
+@pytest.mark.parametrize("option", ["classes", "vocabulary"])
+def test_fewer_classes_or_tokens_than_the_data_name_are_refused(option):
+    """A class that training lacks may come in use."""
+    meaning = Meaning(**{option: ("a", "b", "c", "d")})
+    data, task = Data(of(TOKENS, [0, 1]), None, None, meaning), Classify(4, vocabulary=4)
+    require_fitting(task, data)
+    few = dataclasses.replace(task, **{option: 3})
+    with pytest.raises(ValueError, match=f"{option} of .task. is 3, but the data have 4 .* 4, or"):
+        require_fitting(few, data)
 
 
 def test_what_does_not_count_may_be_marked():

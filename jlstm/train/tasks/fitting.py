@@ -20,10 +20,12 @@ def require_fitting(task: Any, data: Data) -> None:
     """Looks at all splits of a data set.
 
     Raises:
-      ValueError: a token, a class or a length is out of range, a target is not finite, an array has
-        a shape that is not the task's, a sequence is too short for its targets, or forecasts do not
-        go on from the inputs. The message names the split and the element.
+      ValueError: a token, a class or a length is out of range, the data name more classes or tokens
+        than the task has, a target is not finite, an array has another shape than the task's, a
+        sequence is too short for its targets, or forecasts do not go on from the inputs. The
+        message names the split and the element.
     """
+    _require_named(task, data.meaning)
     if isinstance(task, Forecast):
         _require_going_on(task, data.meaning)
     for name in ("train", "valid", "test"):
@@ -107,11 +109,31 @@ def _require_range(
     if below is None or not array.size or (array.min() >= low and array.max() < below):
         return
     at = tuple(np.argwhere((array < low) | (array >= below))[0].tolist())
-    remedy = f"; the task has {option} = {below}" if option else ""
+    remedy = ""
+    if option and array[at] >= below:
+        remedy = (
+            f"; {option} of [task] is {below}: set it to at least {array.max() + 1}, or leave it "
+            "out"
+        )
     raise ValueError(
         f"{name}{list(at)} is {array[at]}; expected a whole number from {low} to "
         f"{below - 1}{remedy}"
     )
+
+
+def _require_named(task: Any, meaning: Meaning) -> None:
+    """ValueError if the data name more classes or tokens than the task has.
+
+    More than the data have are allowed: a later file may have them.
+    """
+    for option, named in (("classes", meaning.classes), ("vocabulary", meaning.vocabulary)):
+        size = getattr(task, option, None)
+        if size is not None and size < len(named):
+            what = "classes" if option == "classes" else "tokens"
+            raise ValueError(
+                f"{option} of [task] is {size}, but the data have {len(named)} {what}; set it to "
+                f"at least {len(named)}, or leave it out"
+            )
 
 
 def _require_going_on(task: Forecast, meaning: Meaning) -> None:

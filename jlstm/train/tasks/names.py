@@ -33,10 +33,10 @@ def from_table(table: Mapping[str, Any], data: Data | None = None) -> Task:
     Args:
       table: the table [task].
       data: sizes that the table leaves out are those of the data. None: the table has them all.
+        Sizes that the table has are not looked at: `fitting.require_fitting` does that.
 
     Raises:
-      TypeError, ValueError: the task or an option is unknown, the data are for another task, or a
-        size of the table does not fit the data.
+      TypeError, ValueError: the task or an option is unknown, or the data are for another task.
 
     >>> from_table({"name": "classify", "classes": 3})
     Classify(classes=3, readout='last', vocabulary=None)
@@ -46,9 +46,7 @@ def from_table(table: Mapping[str, Any], data: Data | None = None) -> Task:
     name = table.pop("name")
     if data is not None:
         known = {field.name for field in dataclasses.fields(cls)}
-        sizes = {k: v for k, v in _sizes(name, data).items() if k in known}
-        _require_fitting(table, sizes)
-        table = sizes | table
+        table = {k: v for k, v in _sizes(name, data).items() if k in known} | table
     if "quantiles" in table and isinstance(table["quantiles"], list):
         table["quantiles"] = tuple(table["quantiles"])
     return config_toml.section("[task]", cls, table)
@@ -73,25 +71,6 @@ def to_table(task: Any) -> dict[str, Any]:
     (name,) = (name for name, cls in TASKS.items() if type(task) is cls)
     options = {k: v for k, v in dataclasses.asdict(task).items() if v is not None}
     return {"name": name} | options
-
-
-def _require_fitting(table: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
-    """ValueError if a size that the table gives does not fit that of the data.
-
-    More classes and tokens than the data have are allowed: a later file may have them.
-    """
-    for key in table.keys() & sizes.keys():
-        given, size = validation.size(key, table[key]), sizes[key]
-        if key in ("classes", "vocabulary") and given < size:
-            named = "classes" if key == "classes" else "tokens"
-            raise ValueError(
-                f"{key} of [task] is {given}, but the {named} of the data go up to number "
-                f"{size - 1}; set it to at least {size}, or leave it out"
-            )
-        if key in ("values", "horizon") and given != size:
-            raise ValueError(
-                f"{key} of [task] is {given}, but that of the data is {size}; leave it out"
-            )
 
 
 def _sizes(name: str, data: Data) -> dict[str, Any]:
