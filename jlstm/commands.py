@@ -6,6 +6,24 @@ from typing import Annotated
 
 import tyro
 
+
+def _path(given: list[str]) -> pathlib.Path:
+    if not given[0].strip():
+        raise ValueError("the name is empty; pass that of a file or folder, or . for this folder")
+    return pathlib.Path(given[0])
+
+
+# pathlib takes an empty name, such as that of a variable of the shell that is not set, for the
+# current folder.
+_AS_PATH = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="PATH",
+    instance_from_str=_path,
+    is_instance=lambda value: value is None or isinstance(value, pathlib.Path),
+    str_from_instance=lambda path: [str(path)],
+)
+_Path = Annotated[pathlib.Path, _AS_PATH]
+_PathOrNone = Annotated[pathlib.Path | None, _AS_PATH]
 # Names after one flag, or after several of them: --scope a b, --scope a --scope b.
 _Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
 
@@ -33,9 +51,9 @@ class Bench:
     contenders (pip install '.[peers]').
     """
 
-    suite: Annotated[pathlib.Path | None, tyro.conf.Positional] = None
+    suite: Annotated[_PathOrNone, tyro.conf.Positional] = None
     """TOML file: a suite of [[case]] tables, or a config with [network] and optionally [bench]."""
-    out: pathlib.Path | None = None
+    out: _PathOrNone = None
     """File to append records to, one JSON line per measurement; compressed if it ends in .gz.
     By default nothing is saved."""
     seconds: float | None = None
@@ -44,7 +62,7 @@ class Bench:
     """Number of processors each contender may use; all by default."""
     only: tuple[str, ...] = ()
     """Names of the contenders to time jlstm against, such as "flax nnx"; all by default."""
-    compare: pathlib.Path | None = None
+    compare: _PathOrNone = None
     """Records file of an earlier run. The output ends with what became slower or faster."""
     compile_only: bool = False
     """Compile for --target and run nothing. The exit code is 1 if anything does not compile.
@@ -59,9 +77,9 @@ class Bench:
 class Report:
     """Write a Markdown report with tables and pictures from the records of `jlstm bench --out`."""
 
-    records: Annotated[pathlib.Path, tyro.conf.Positional]
+    records: Annotated[_Path, tyro.conf.Positional]
     """Records file to read (.jsonl or .jsonl.gz)."""
-    out: pathlib.Path | None = None
+    out: _PathOrNone = None
     """Markdown file to write (.md); by default the path of the records with the extension .md.
     Pictures go to a folder of the same name without the extension. Existing files are replaced."""
 
@@ -77,9 +95,9 @@ class Train:
     Example: jlstm train configs/digits.toml --set train.steps=500 optimizer.learning_rate=1e-3
     """
 
-    config: Annotated[pathlib.Path, tyro.conf.Positional]
+    config: Annotated[_Path, tyro.conf.Positional]
     """TOML file with the tables [data], [task], [network], [optimizer] and [train]."""
-    out: pathlib.Path | None = None
+    out: _PathOrNone = None
     """Folder of the run; by default `out` of the table [train]."""
     resume: bool = False
     """Go on with the run that the folder holds. Begin one if it holds none."""
@@ -107,7 +125,7 @@ class Eval:
     last value.
     """
 
-    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    model: Annotated[_Path, tyro.conf.Positional]
     """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
     json: bool = False
     """Print one line of JSON."""
@@ -123,12 +141,12 @@ class Predict:
     Example: jlstm predict runs/forecast new.csv -o out.csv
     """
 
-    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    model: Annotated[_Path, tyro.conf.Positional]
     """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
-    file: Annotated[pathlib.Path, tyro.conf.Positional]
+    file: Annotated[_Path, tyro.conf.Positional]
     """File of new sequences: .csv, .parquet or .npz, with the inputs that the model was trained
     on. It needs no labels and no targets."""
-    out: Annotated[pathlib.Path, tyro.conf.arg(aliases=["-o"])]
+    out: Annotated[_Path, tyro.conf.arg(aliases=["-o"])]
     """File to write: .csv or .parquet. An existing file is replaced."""
 
 
@@ -139,7 +157,7 @@ class Sample:
     Example: jlstm sample runs/language --prompt "In the beginning" --length 500
     """
 
-    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    model: Annotated[_Path, tyro.conf.Positional]
     """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
     prompt: str
     """Text to go on from."""
@@ -169,9 +187,9 @@ class Convert:
     - tensorflow, to read only: a TensorFlow 1 checkpoint (.index, or the path without it; V1 files)
     """
 
-    source: Annotated[pathlib.Path, tyro.conf.Positional]
+    source: Annotated[_Path, tyro.conf.Positional]
     """File to read."""
-    out: Annotated[pathlib.Path, tyro.conf.Positional]
+    out: Annotated[_Path, tyro.conf.Positional]
     """File to write. An existing file is replaced."""
     from_: Annotated[str | None, tyro.conf.arg(name="from")] = None
     """Format of the file to read, if its extension does not tell.
@@ -208,9 +226,9 @@ class Export:
     The program of a model that `jlstm train` saved returns the scores of the classes.
     """
 
-    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    model: Annotated[_Path, tyro.conf.Positional]
     """Model file to read (.safetensors)."""
-    out: Annotated[pathlib.Path, tyro.conf.Positional]
+    out: Annotated[_Path, tyro.conf.Positional]
     """File to write. An existing file is replaced."""
     streaming: bool = False
     """Run one step per call instead of whole sequences."""

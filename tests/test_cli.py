@@ -211,6 +211,7 @@ BAD = [
     ("train", NETWORK + "reverse = true\n" + TRAIN, "has seen that step alone"),
     ("train", NETWORK + TRAIN + f"seed = {2**70}", "seed is"),
     ("train", NETWORK + TRAIN + "seed = 'x'", "seed is 'x'; expected a whole number"),
+    ("train", NETWORK + DATA + "[train]\nout = ' '", "out is ' '; expected the name of a folder"),
     ("train", NETWORK, "the table [data] is missing"),
     ("train", TRAIN, "the table [network] is missing"),
     ("train", "train = 3\n" + NETWORK + DATA, "train is 3; expected a table [train]"),
@@ -431,6 +432,33 @@ def test_sigterm_stays_ignored_where_it_was(jlstm_at, monkeypatch):
 def test_unknown_words_are_exit_code_2(jlstm_at, words):
     code, out, err = jlstm_at(*words)
     assert code == 2 and "Traceback" not in out + err
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "a.toml", "--out"),
+        ("train",),
+        ("eval",),
+        ("predict", "a", "b.csv", "-o"),
+        ("predict", "-o", "b.csv", "a"),
+        ("sample", "--prompt", "a"),
+        ("bench",),
+        ("bench", "--out"),
+        ("bench", "--compare"),
+        ("report", "a", "--out"),
+        ("report",),
+        ("convert", "a"),
+        ("export", "a"),
+    ],
+)
+def test_empty_names_are_refused(jlstm_at, tmp_path, words, empty):
+    """pathlib takes them for the current folder."""
+    code, out, err = jlstm_at(*words, empty)
+    assert code == 2 and "Traceback" not in out + err
+    assert "the name is empty" in out + err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,11 @@ class Run:
                 validation.size(name, value)
         validation.number("seed", validation.integer("seed", self.seed), low=0, below=2**32)
         if not isinstance(self.out, str):
-            raise TypeError(f"out is {self.out!r}; expected the name of a folder")
+            raise TypeError(f"out is {validation.shown(self.out)}; expected the name of a folder")
+        if not self.out.strip():  # pathlib takes it for the current folder
+            raise ValueError(
+                f"out is {self.out!r}; expected the name of a folder, or . for the current one"
+            )
         if self.metric is not None and not isinstance(self.metric, str):
             raise TypeError(f'metric is {self.metric!r}; expected a name such as "accuracy"')
 
