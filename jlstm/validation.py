@@ -58,18 +58,21 @@ def fitting(text: str) -> str:
 def plain_errors(path: str | os.PathLike[str] | None = None) -> Iterator[None]:
     """Makes TypeErrors and ValueErrors fit to print. They may quote names from a file.
 
-    Their messages become what `fitting` returns, and begin with `path` unless they contain it.
+    Their messages become what `fitting` returns, and begin with `path` unless they contain it. So
+    do those of ImportErrors that say which package a file needs.
     """
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError) as error:
+        if isinstance(error, ModuleNotFoundError):  # of the import statement, inside some package
+            raise
         said = str(error)
         if path is not None and str(path) not in said:
             said = f"{path}: {said}"
         if (said := fitting(said)) == str(error):
             raise
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(said) from None
+        kinds = (kind for kind in (TypeError, ImportError) if isinstance(error, kind))
+        raise next(kinds, ValueError)(said) from None
 
 
 def nearest(word: str, known: Collection[str]) -> str:

@@ -1,6 +1,7 @@
 """A run from its settings to its best model, in a folder that survives the process."""
 
 import functools
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import jax
 from jax.sharding import Mesh
 from rich.console import Console
 
+from jlstm import validation
 from jlstm.files import writing
 from jlstm.train import devices, loop, requirements, step, trained
 from jlstm.train.best import Best
@@ -65,6 +67,7 @@ def run(
     resume: bool = False,
     overwrite: bool = False,
     silent: bool = False,
+    file: str | os.PathLike[str] | None = None,
 ) -> Outcome:
     """Trains a model, or goes on with its training, in the folder that the settings name.
 
@@ -74,6 +77,7 @@ def run(
       resume: go on from the newest checkpoint of the folder.
       overwrite: remove a run that the folder holds.
       silent: show neither the parts of the model nor progress.
+      file: the TOML file that the settings are from. Errors of the settings name it.
 
     Raises:
       ValueError: the data do not fit the task, the folder holds a run or cannot be written to, the
@@ -83,10 +87,11 @@ def run(
         stays.
     """
     own = settings.train
-    fitting.require_fitting(settings.task, data)
-    requirements.require_metric(settings, data)
-    requirements.require_memory(settings, data)
-    mesh = devices.mesh_of(settings.mesh, own.batch_size)
+    with validation.plain_errors(file):
+        fitting.require_fitting(settings.task, data)
+        requirements.require_metric(settings, data)
+        requirements.require_memory(settings, data)
+        mesh = devices.mesh_of(settings.mesh, own.batch_size)
     training = _Training(settings, data, pathlib.Path(own.out), mesh)
     spanned = spans_run(settings.optimizer)
     opened = folder.opened(

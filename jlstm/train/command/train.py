@@ -49,7 +49,9 @@ def train(
         run_settings.require_valid(tables)
         data = sources.load(tables["data"])
         settings = run_settings.resolved(tables, data)
-    outcome = runs.run(settings, data, resume=resume, overwrite=overwrite, silent=as_json)
+    outcome = runs.run(
+        settings, data, resume=resume, overwrite=overwrite, silent=as_json, file=path
+    )
     if not processes.is_first():
         return outcome.exit_code
     for line in outcome.warnings:
