@@ -1,1 +1,1 @@
-"""Data sets: sequences to train, to choose and to test with, and what their numbers mean."""
+"""Data sets: sequences to train, validate and test with, and what their numbers mean."""

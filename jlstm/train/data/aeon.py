@@ -22,9 +22,9 @@ def japanese_vowels(*, valid: int = 0, seed: int = 0) -> Data:
     Toyama and Shimbo (Pattern Recognition Letters 20, 1999).
 
     Args:
-      valid: the number of training sequences to choose the best model by, instead of training on
-        them. They are drawn from every class alike.
-      seed: of that choice.
+      valid: how many of the training sequences are the validation part. Each class has the same
+        share of it.
+      seed: the seed that determines these sequences.
 
     Raises:
       ImportError: aeon is not installed.

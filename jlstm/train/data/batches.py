@@ -1,7 +1,6 @@
-"""Batches of a data set. Each is a function of the seed and of the step's number alone.
+"""Batches of a data set. Each is a function of the seed and of the step number alone.
 
-So a run that goes on at a step needs no more than the number: the batches are those it would have
-had.
+A run that is resumed at a step therefore gets the batches that it would have had.
 """
 
 import itertools
@@ -23,11 +22,11 @@ def training(
     unroll: int | None = None,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
-    """Batches to train on, without an end, in NumPy arrays.
+    """An infinite iterator of batches to train on, in NumPy arrays.
 
-    Sequences come in a random order. Each order holds every sequence once, and the next one
-    follows when it is used up. A stream is divided into as many rows as a batch has; each batch is
-    the next part of every row, and goes on where the one before ended.
+    The sequences of a split come in a random order, each once, then in another random order, and
+    so on. A stream is cut into `batch_size` rows of equal length. Each batch is the next `unroll`
+    steps of every row. After the last one, the first follows, with `starts` true.
 
     Args:
       split: the sequences, or the stream.
@@ -35,8 +34,8 @@ def training(
       seed: the seed of the order.
       start: the number of the first batch, from 0.
       unroll: the steps of each batch of a stream.
-      share: (index, count) yields only the rows of each batch that are the share of one process:
-        of `count` equal blocks, that number `index`. Only these rows are read.
+      share: (index, count) divides the rows of each batch into `count` equal blocks, one for each
+        process, and yields block `index`. Only its rows are read.
 
     Raises:
       ValueError: there is too little data for one batch, `unroll` does not fit the data, or the
@@ -52,8 +51,8 @@ def training(
         return _parts(split, batch_size, start, _required(unroll), own)
     if unroll is not None:
         raise ValueError(
-            f"unroll is {unroll}, but these data are sequences, each of which is one unit; leave "
-            "out unroll, which divides the stream of a language model"
+            f"unroll is {unroll}, but these data are sequences, which are not divided; leave out "
+            "unroll, which is for the text of a language model"
         )
     if not len(split.xs):
         raise ValueError("there are no sequences to train on")
@@ -106,13 +105,21 @@ def evaluation(
 ) -> Iterator[Batch]:
     """Batches that hold every sequence, or every token of a stream, once and in order.
 
-    The last one is filled up with sequences of weight 0, so that all have one shape.
+    All batches have one shape: the last one is filled up with sequences of weight 0. A stream is
+    cut into `batch_size` rows, and `lengths` end the shorter rows.
 
     Args:
-      split: the sequences, or the stream, of which each row goes on from batch to batch.
+      split: the sequences, or the stream.
       batch_size: sequences in a batch.
       unroll: the steps of each batch of a stream.
       share: as for `training`.
+
+    Raises:
+      ValueError: a stream without `unroll`, or the processes cannot share a batch evenly.
+
+    >>> made = list(evaluation(Split(np.zeros((5, 7, 2), "float32"), np.arange(5)), 4))
+    >>> [batch.weights.tolist() for batch in made]
+    [[1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
     """
     own = _rows(batch_size, share)
     if isinstance(split, Stream):
@@ -138,10 +145,10 @@ def _all_parts(split: Stream, batch_size: int, unroll: int, share: slice) -> Ite
 
 
 def stacked(batches: Iterator[Batch], count: int) -> Batch:
-    """The next `count` batches in one, with an axis for them in front, for a scan over them.
+    """The next `count` batches as one, with arrays [count, ...], for a scan over them.
 
     Raises:
-      ValueError: there are fewer, or their shapes differ.
+      ValueError: there are fewer batches, or their shapes differ.
     """
     made = list(itertools.islice(batches, count))
     if len(made) < count:

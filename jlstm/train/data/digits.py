@@ -18,8 +18,8 @@ def digits(*, shift: float = 0.0, valid: int = 0) -> Data:
     and stratified: both parts have the same share of each digit.
 
     Args:
-      shift: the fraction of training images that are shifted by up to one pixel, drawn anew at
-        every step.
+      shift: the fraction of training images that are shifted by up to one pixel. At every step,
+        other images are drawn.
       valid: the number of training images to choose the best model by, instead of training on them.
 
     Raises:
@@ -53,10 +53,14 @@ def digits(*, shift: float = 0.0, valid: int = 0) -> Data:
 
 
 def shifted(key: jax.Array, xs: jax.Array, fraction: float) -> jax.Array:
-    """Images xs [N, rows, columns], a random fraction of them shifted by up to one pixel each way.
+    """Images of which a random fraction is shifted by up to one pixel along each axis.
 
-    Pixels shifted out are lost; pixels shifted in are black. Shifting anew at every step augments
-    the training set.
+    Pixels shifted out are lost. Pixels shifted in are 0.
+
+    Args:
+      key: the key of the draws.
+      xs: images float32 [N, rows, columns].
+      fraction: the probability of each image to be shifted.
     """
     n, rows, columns = xs.shape
     k_chosen, k_moves = jax.random.split(key)

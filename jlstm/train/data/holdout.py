@@ -7,7 +7,7 @@ from jlstm.train.data.split import Split, chosen
 
 
 def held_out(train: Split, valid: int, seed: int = 0) -> tuple[Split, Split | None]:
-    """A training part of classified sequences, divided into what trains and what validates.
+    """Divides a training part of classified sequences into training and validation sequences.
 
     Every class has the same share of both parts, as nearly as whole numbers allow. Within a class,
     the sequences are drawn at random. Both parts keep the order of `train`.

@@ -1,4 +1,4 @@
-"""Images of the format of MNIST, read row by row or pixel by pixel."""
+"""Images in the format of MNIST, read row by row or pixel by pixel."""
 
 import os
 import pathlib
@@ -64,12 +64,12 @@ def idx(
     Args:
       folder: where the files are.
       by: "rows": a step is a row of an image. "pixels": a step is one pixel, row after row.
-      permuted: the pixels of every image are put in one random order first, always the same.
-      train: the number of training images, the first of the file. None: all.
-      valid: how many of these choose the best model, instead of being trained on. They are drawn
-        from every class alike.
-      test: the number of test images, the first of the file. None: all.
-      seed: of the choice of validation images.
+      permuted: reorder the pixels of every image by the same random permutation, which does not
+        depend on `seed`.
+      train: the number of training images, from the beginning of the file. None: all.
+      valid: how many of these are the validation part. Each class has the same share of it.
+      test: the number of test images, from the beginning of the file. None: all.
+      seed: the seed that determines the validation images.
 
     Raises:
       TypeError: an option is of the wrong type.

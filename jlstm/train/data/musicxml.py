@@ -16,8 +16,8 @@ class Note(NamedTuple):
     """A note, with its time in quarter notes from the beginning of the score.
 
     Attributes:
-      begin, end: when it sounds, not at `end` itself.
-      pitch: 60 is the middle C, and 1 a semitone, as in MIDI.
+      begin, end: the note sounds from `begin` until before `end`.
+      pitch: the number of the note in MIDI. 60 is the middle C, and a semitone is 1.
     """
 
     begin: Fraction
@@ -33,10 +33,10 @@ class Voice(NamedTuple):
 
 
 def voices(path: str | os.PathLike[str]) -> dict[str, Voice]:
-    """The parts of a score by their names, as written: repeats are not repeated.
+    """The voices of a score by their names. Repeats are read once.
 
-    Of a chord, the first note counts. Grace notes do not count. Of parts with one name, the last
-    counts.
+    Only the first note of a chord is read. Grace notes are left out. If several parts have the same
+    name, the last one is returned.
 
     Raises:
       ValueError: the file cannot be read, or is no score in MusicXML.

@@ -10,8 +10,8 @@ from typing import Any
 from jlstm import validation
 from jlstm.train.data.split import Data
 
-# The module and function of each name. Only the module that is asked for is imported: a package
-# that one source lacks hurts no other.
+# The module and function of each name. Only the module of the chosen source is imported, so a
+# package that another source needs may be missing.
 SOURCES = {
     "adding": "synthetic.adding.adding",
     "adding_1997": "synthetic.adding.adding_1997",

@@ -46,7 +46,7 @@ class Stream(NamedTuple):
     """One long sequence for language modelling.
 
     Attributes:
-      tokens: int32 [n]. It may be mapped from a file.
+      tokens: int32 [n]. The array may be a memory map of a file.
     """
 
     tokens: np.ndarray
@@ -78,12 +78,13 @@ class Data(NamedTuple):
     """A data set.
 
     Attributes:
-      train: what a model is trained on.
-      valid: what chooses the best model of a run. None: the model at the end is the result.
-      test: what the chosen model is measured by. None: there is nothing to measure by.
+      train: the training part.
+      valid: the validation part, which determines the best model of a run. None: the model of the
+        last step is the result.
+      test: the part that the resulting model is measured on. None: it is not measured.
       meaning: what the numbers stand for.
-      augment: a function of a key and the inputs xs of a training batch that returns changed
-        inputs, drawn anew at every step. None: no change. It runs within the compiled step.
+      augment: a function that returns changed inputs xs for a key and the inputs of a training
+        batch. It runs inside the compiled step, with another key at each step. None: no change.
     """
 
     train: Split | Stream

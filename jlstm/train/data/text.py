@@ -16,18 +16,18 @@ _Words = TypeVar("_Words", str, bytes)
 
 
 def text(*, path: str, level: str = "characters", valid: float = 0.05, test: float = 0.05) -> Data:
-    """A text file to predict the next character of, or the next byte.
+    """A text file, for the task language: what is the next character, or the next byte?
 
-    The file begins with the training part. The validation part and the test part follow.
+    The training part is the beginning of the file. The validation part follows, then the test part.
 
-    The vocabulary has the characters of the training part and, as its first token, U+FFFD. This
-    token replaces characters that only the other parts have. Such a replacement is warned of.
+    The vocabulary has U+FFFD as its first token, then the characters of the training part. U+FFFD
+    replaces characters that occur in the other parts only. A warning names these.
 
     Args:
-      path: a file of UTF-8 text, or of anything if the level is "bytes".
-      level: what a token is: "characters" or "bytes". Bytes need no vocabulary of the text.
-      valid: the fraction of the text to choose the best model by. With 0, there is no such part.
-      test: the fraction of the text to measure the chosen model by. With 0, there is no such part.
+      path: a file of UTF-8 text, or any file if the level is "bytes".
+      level: what a token is: "characters" or "bytes". With "bytes" there are always 256 tokens.
+      valid: the fraction of the text that is the validation part. 0: there is none.
+      test: the fraction of the text that is the test part. 0: there is none.
 
     Raises:
       TypeError: an option is of the wrong type.
@@ -44,9 +44,9 @@ def bible(
     valid: float = 0.05,
     test: float = 0.05,
 ) -> Data:
-    """The King James Bible, 4.1 million characters of English, to predict the next of.
+    """The King James Bible, 4.1 million characters of English, for the task language.
 
-    The default path is that of Debian's package bible-kjv-text. A line is a verse, without its
+    The default path is that of Debian's package bible-kjv-text. A line is a verse without its
     number. Options, parts and errors are those of `text`.
     """
     if not os.path.exists(path):

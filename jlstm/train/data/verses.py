@@ -22,7 +22,7 @@ _CLEAR = 256  # the code that empties the table
 
 
 def read(path: str, content: bytes) -> bytes:
-    """The verses in ASCII, each in a line, without their numbers and without the title.
+    """The verses as ASCII text, one in each line, without their numbers. The title is left out.
 
     Raises:
       ValueError: the content is not of such a file, or it is damaged.
@@ -50,7 +50,7 @@ def read(path: str, content: bytes) -> bytes:
 
 
 def unpacked(packed: bytes, most: int) -> bytes:
-    """A window before compression.
+    """A window of text, decompressed.
 
     Codes have 9 bits at first, and one more each time the table outgrows them. They come in groups
     of 8, the lowest bits first; the rest of a group is empty when the number of bits changes.

@@ -1,11 +1,12 @@
-"""Text as numbers: the tokens of a vocabulary, and back.
+"""Converts text to tokens of a vocabulary, and tokens to text.
 
-A vocabulary is a tuple of texts, one for each token. Three kinds are told apart by their texts:
+A vocabulary is a tuple of texts, one for each token. There are three kinds, which `encode` and
+`decode` recognise by these texts:
 
-- Characters. `UNKNOWN` among them stands for every other character.
-- The 256 bytes. Bytes from 128 on are written as lone surrogates, as Python writes bytes of file
-  names that are no text ("surrogateescape").
-- Longer texts, such as "C4 ". A text is divided from its beginning, the longest token first.
+- Characters. If `UNKNOWN` is among them, it stands for every other character.
+- The 256 bytes. Bytes from 128 on are lone surrogates, as in Python's error handler
+  "surrogateescape".
+- Longer texts, such as "C4 ". From the beginning of a text, the longest token that fits is taken.
 """
 
 from collections.abc import Iterable
@@ -32,7 +33,7 @@ def encode(text: str, vocabulary: tuple[str, ...]) -> np.ndarray:
     """The tokens of a text, int32 [n].
 
     Raises:
-      ValueError: a part of the text is no token, and UNKNOWN is not in the vocabulary.
+      ValueError: a part of the text is not a token, and UNKNOWN is not in the vocabulary.
 
     >>> encode("hexe", characters("hello"))
     array([2, 1, 0, 1], dtype=int32)

@@ -1,1 +1,1 @@
-"""Sequences that NumPy draws: the problems of the literature on recurrent networks."""
+"""Data sets that are computed from a seed: problems of the literature on recurrent networks."""

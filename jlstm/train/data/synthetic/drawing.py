@@ -1,4 +1,4 @@
-"""Draws the parts of a data set, each from random numbers that depend on no other part."""
+"""Draws the parts of a data set, each with a random generator of its own."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ def whole(what: str, value: int, *, low: int = 0) -> int:
     """`value` as a whole number of at least `low`, small enough for the size of an axis.
 
     Raises:
-      TypeError, ValueError: it is none.
+      TypeError, ValueError: it is not such a number.
 
     >>> whole("steps", 1, low=2)
     Traceback (most recent call last):
@@ -62,8 +62,8 @@ def data(
     The sequences of a part stay the same if the sizes of the others change.
 
     Args:
-      draw: returns as many sequences as it is told. Every call gets a generator.
-      train, valid, test: numbers of sequences. 0 leaves out the part to choose or to test with.
+      draw: a function of a generator and a number, which returns that many sequences.
+      train, valid, test: numbers of sequences. With 0 for `valid` or `test`, the part is None.
       seed: of the random numbers.
       meaning: what the numbers stand for.
 

@@ -22,8 +22,7 @@ def mnist1d(*, valid: int = 0, seed: int = 42) -> Data:
     int32 [N] from 0 to 9.
 
     Args:
-      valid: the number of training signals to choose the best model by, instead of training on
-        them. They are the last ones.
+      valid: how many of the training signals, from the end, are the validation part.
       seed: of the random numbers, below 2**32.
 
     Raises:

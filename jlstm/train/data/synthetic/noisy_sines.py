@@ -1,4 +1,4 @@
-"""Sums of sines with noise, to be continued."""
+"""Sums of sines with noise, to forecast."""
 
 import numpy as np
 
@@ -22,16 +22,16 @@ def noisy_sines(
 ) -> Data:
     """Sums of sines with noise, for the task forecast: what are the next values?
 
-    Each sequence is the sum of `waves` sines, each of amplitude 1, with a phase and a period of its
-    own, both uniform, and of Gaussian noise. The targets are the values of the next `horizon`
-    steps, which have noise too: no forecast has a mean squared error below noise ** 2 on average.
-    A forecast of 0 has waves / 2 + noise ** 2.
+    Each sequence is the sum of `waves` sines and of Gaussian noise. A sine has amplitude 1, and a
+    uniformly random phase and period. The targets are the values of the next `horizon` steps, which
+    have noise too. The mean squared error of a perfect forecast is therefore noise ** 2 on average.
+    That of always forecasting 0 is waves / 2 + noise ** 2.
 
     xs is float32 [N, steps, 1], targets float32 [N, horizon, 1].
 
     Args:
-      steps: the values that are given.
-      horizon: the values to forecast.
+      steps: the number of input values.
+      horizon: the number of values to forecast.
       waves: the number of sines in a sum.
       shortest, longest: the range of periods, in steps.
       noise: the standard deviation of the noise.

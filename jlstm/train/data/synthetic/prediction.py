@@ -40,9 +40,9 @@ def correct(scores: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 
 
 def right_at_first(correct: np.ndarray) -> np.ndarray:
-    """How many steps of each sequence pass before the first that is not correct, int [N].
+    """The number of correct steps before the first wrong one of each sequence, int [N].
 
-    The measure of continual prediction.
+    It is the measure of `continual_reber`.
 
     Args:
       correct: bool [N, T].

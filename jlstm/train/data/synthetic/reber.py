@@ -21,8 +21,8 @@ def embedded_reber(
     """Strings of the embedded Reber grammar, for the task label: what is the next symbol?
 
     It is experiment 1 of Hochreiter and Schmidhuber 1997. A string is B, then T or P, a string of
-    the Reber grammar, the T or P of before, and E. All edges of the grammar are equally likely.
-    Strings may repeat, in a part and between parts.
+    the Reber grammar, the same T or P again, and E. All edges of the grammar are equally likely.
+    The same string may occur several times, also in several parts.
 
     The target at each step is the next symbol of the string. `allowed` gives all symbols that the
     grammar allows there, and `prediction.correct` tells whether a model predicts them.
@@ -70,9 +70,9 @@ def continual_reber(
 ) -> Data:
     """The continual embedded Reber grammar of Gers, Schmidhuber and Cummins 2000.
 
-    Strings of `embedded_reber` follow each other without a mark, and nothing tells a network to
-    reset its state. The paper tests with 10 streams of 100,000 symbols; a solution makes no wrong
-    prediction in any. `prediction.right_at_first` counts the symbols before the first wrong one.
+    Strings of `embedded_reber` follow each other without a separator, and nothing tells a network
+    to reset its state. The paper tests with 10 streams of 100,000 symbols. A solution predicts all
+    of them right. `prediction.right_at_first` counts the symbols before the first wrong prediction.
 
     For the task label each sequence begins with a string. xs is float32 [N, steps, 7] or int32
     [N, steps], targets int32 [N, steps]; valid and test have test_steps. For the task language,
@@ -81,7 +81,7 @@ def continual_reber(
 
     Args:
       steps: symbols of each training sequence.
-      test_steps: symbols of each sequence to choose and to test with.
+      test_steps: symbols of each validation and test sequence.
       inputs: "one_hot", "tokens" for a model with an embedding, or "stream".
       train, valid, test: numbers of sequences. A stream has at least steps + 1 symbols for each.
       seed: of the random numbers.

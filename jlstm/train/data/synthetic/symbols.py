@@ -1,4 +1,4 @@
-"""Symbols as the inputs of a network."""
+"""Symbols as the inputs of a network: one-hot vectors or tokens."""
 
 from typing import Literal
 
@@ -20,7 +20,7 @@ def encoded(tokens: np.ndarray, symbols: int, form: str) -> np.ndarray:
         model with an embedding, 0 after the end.
 
     Raises:
-      TypeError, ValueError: no such form.
+      TypeError, ValueError: the form is not known.
 
     >>> encoded(np.array([[1, 0, -1]]), 2, "one_hot").tolist()
     [[[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]]

@@ -1,1 +1,1 @@
-"""Someone's own files of sequences: CSV, Parquet and .npz."""
+"""Users' own files of sequences, in CSV, Parquet and .npz, and files of predictions."""

@@ -1,4 +1,4 @@
-"""Labels of rows, and the numbers that their names have."""
+"""Classes of rows: their names in order, and the number of each row's class."""
 
 from collections.abc import Collection
 
@@ -36,7 +36,7 @@ def numbers(rows: Table, classes: tuple[str, ...], column: str) -> np.ndarray:
         label = rows.labels.texts[rows.labels.codes[at]]
         raise ValueError(
             f"row {rows.rows[at]}, column {validation.shown(column)}, is "
-            f"{validation.shown(label)}, a label that no row to train on has; "
+            f"{validation.shown(label)}, a label that the training file does not have; "
             f"{validation.nearest(label, classes)}"
         )
     return found

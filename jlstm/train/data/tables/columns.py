@@ -1,6 +1,6 @@
-"""What is read from a table: which columns, as what, and the errors that name a cell.
+"""The columns to read from a table, and errors that name a cell.
 
-Rows count as a spreadsheet shows them: the header is row 1, and the first row of values is row 2.
+Rows are numbered as in a spreadsheet: the header is row 1, and the first row of values is row 2.
 """
 
 import math
@@ -40,7 +40,7 @@ class Names(NamedTuple):
 
 
 class NamesSoFar:
-    """Numbers texts in the order in which they come."""
+    """Collects a column of texts in pieces, and numbers them in the order of first appearance."""
 
     def __init__(self) -> None:
         self.codes: dict[str, int] = {}
@@ -68,7 +68,7 @@ class NamesSoFar:
 
 
 def require(header: list[str], wanted: Collection[Wanted]) -> None:
-    """ValueError if a wanted column is missing, or is there twice."""
+    """ValueError if a wanted column is missing, or if two columns have its name."""
     for column, _ in wanted:
         if column not in header:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Reads columns of a CSV file. Its memory grows with the file, never faster."""
+"""Reads columns of a CSV file. The memory it takes is proportional to the size of the file."""
 
 import csv
 import datetime
@@ -19,7 +19,7 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 def read(path: str | os.PathLike[str], wanted: Sequence[Wanted]) -> list[np.ndarray | Names]:
     """Reads the wanted columns of a CSV file in UTF-8 whose first row names the columns.
 
-    Commas, semicolons or tabs separate the cells: what splits the first line into the most.
+    Commas, semicolons or tabs separate the cells: the one that gives the first line most cells.
 
     Returns:
       For each wanted column, by its kind: numbers float64 [rows]; names; times as numbers [rows]

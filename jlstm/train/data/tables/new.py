@@ -32,14 +32,15 @@ class New(NamedTuple):
 def read(path: str | os.PathLike[str], data: Mapping[str, Any], meaning: Meaning) -> New:
     """Reads a file of new sequences for a model.
 
-    A table needs the input columns of the training data, and the columns that tell apart and order
-    its rows. It needs no labels and no targets. Of a series, the last `history` rows are taken. An
-    .npz file needs `xs`, and `lengths` if sequences are padded.
+    A table needs the input columns of the training data, and the columns `series` or `sequence`,
+    and `time`, as far as the training data had them. Labels and targets are not read. Of each
+    series, the last `history` rows are read. An .npz file needs `xs`, and `lengths` if sequences
+    are padded.
 
     Args:
       path: the file.
-      data: the table [data] that the model was trained with.
-      meaning: what the training data meant, with its normalisation.
+      data: the table [data] of the model's config.
+      meaning: the meaning of the training data, with its normalisation.
 
     Raises:
       ImportError: a Parquet file, and pyarrow is not installed.

@@ -1,4 +1,4 @@
-"""Checks of options that several readers of tables have."""
+"""Checks of the options of the sources that read users' files."""
 
 import os
 from collections.abc import Sequence
@@ -48,10 +48,16 @@ def share(what: str, value: Any) -> float | int:
 
 
 def share_or(what: str, value: Any, usual: float, given: str) -> float | int:
-    """`value` as a share; `usual` for None, or 0 if the part is `given` by something else.
+    """`value` as a share.
+
+    Args:
+      what: the option, such as "valid".
+      value: its value, or None.
+      usual: the share if `value` is None.
+      given: the option or array that holds the whole part, and makes the share 0. "": none does.
 
     Raises:
-      ValueError: both are there.
+      ValueError: both `value` and `given` are there.
     """
     if value is not None and given:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Reads columns of a Parquet file, after checking what the file says of its size."""
+"""Reads columns of a Parquet file, after checking the sizes that the file claims."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from jlstm import sizes, validation
 from jlstm.train.data.tables.columns import FIRST, Names, NamesSoFar, Wanted, refuse, require
 
 _LITTLE = 1 << 24  # bytes that may unpack from any size
-# Of unpacked to packed. A column of flags has a bit a row in the file, and 8 bytes in memory.
+# Of unpacked to packed bytes. A flag can be one bit of the file, and is 8 bytes in memory.
 _LARGEST_RATIO = 1000
 _ROWS = 1 << 16  # rows that are read at once
 
@@ -31,7 +31,7 @@ def read(path: str | os.PathLike[str], wanted: Sequence[Wanted]) -> list[np.ndar
             "Parquet files need pyarrow, which is not installed: pip install pyarrow"
         ) from None
     try:
-        # Texts stay coded: a long one that a million rows have is a few bytes a row in the file.
+        # Texts stay codes: decoding a long text that a million rows share would fill the memory.
         coded = [column for column, kind in wanted if kind == "name"]
         with (
             open(path, "rb") as opened,

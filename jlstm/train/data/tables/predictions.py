@@ -1,4 +1,4 @@
-"""Writes what a model predicts to a CSV or Parquet file, with names and in raw units."""
+"""Writes predictions to a CSV or Parquet file, with names and in the units of the data."""
 
 import csv
 import os
@@ -19,7 +19,7 @@ _Columns = list[tuple[str, Sequence[Any] | np.ndarray]]
 def write(path: str | os.PathLike[str], columns: _Columns) -> None:
     """Writes columns to a file atomically. Its name ends in .csv or .parquet.
 
-    If two columns have one name, the later gets a number.
+    If two columns have the same name, the second gets a number: "step (2)".
 
     Raises:
       ImportError: a Parquet file, and pyarrow is not installed.

@@ -1,4 +1,4 @@
-"""Sequences of unequal length: rows become padded arrays, and parts are drawn at random."""
+"""Sequences of different lengths: padding them to one array, and drawing parts of them."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from jlstm import sizes, validation
 from jlstm.train.data.tables import options
 
 _LITTLE = 1 << 22  # padded steps that any file may have
-_LARGEST_RATIO = 64  # of padded steps to rows
+_LARGEST_RATIO = 64  # of padded steps to rows, above _LITTLE
 
 
 def padded(
@@ -55,7 +55,7 @@ def require_alike(bounds: np.ndarray, names: Sequence[str], bytes_a_step: int) -
 def parts(
     sequences: int, valid: float | int, test: float | int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which sequences are to train, to choose and to test with, drawn at random.
+    """The numbers of the training, validation and test sequences, drawn at random, each ascending.
 
     Args:
       sequences: how many there are.
@@ -63,7 +63,7 @@ def parts(
       seed: seed of the drawing.
 
     Raises:
-      ValueError: a part would be empty. A part of 0 may be.
+      ValueError: training has no sequence, or another part has none although its share is not 0.
     """
     counts = [options.count(share, sequences) for share in (test, valid)]
     for part, share, n in (("test", test, counts[0]), ("valid", valid, counts[1])):

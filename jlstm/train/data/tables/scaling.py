@@ -58,7 +58,7 @@ def fit(values: np.ndarray) -> Scaling:
     Scaling(mean=array([2., 5.]), scale=array([1., 1.]))
     """
     low, high = values.min(0), values.max(0)
-    # Of values near the largest float64, sums would overflow.
+    # Sums of values near the largest float64 would overflow.
     unit = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.finfo("float64").tiny)
     mean = (values / unit).mean(0) * unit
     scale = (values / unit).std(0) * unit

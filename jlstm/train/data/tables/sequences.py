@@ -1,4 +1,4 @@
-"""Rows that belong to sequences, such as recordings: to classify, to label or to regress."""
+"""Tables whose rows are steps of sequences, such as recordings."""
 
 from typing import NamedTuple
 
@@ -39,11 +39,12 @@ def sequences(
     test_file: str | None = None,
     seed: int = 0,
 ) -> Data:
-    """Sequences in a CSV or Parquet file, each row a step of one.
+    """Sequences in a CSV or Parquet file, for the tasks classify, label and regress.
 
-    Rows of a sequence stand in their order; those of others may stand between them. Shorter
-    sequences are padded. Inputs and targets are normalised by the mean and the standard deviation
-    of each column over the steps of the training sequences.
+    Each row is a step of a sequence. The rows of a sequence are in the order of its steps. Rows of
+    other sequences may stand between them. Shorter sequences are padded. Inputs and targets are
+    normalised by the mean and the standard deviation of each column over the steps of the training
+    sequences.
 
     Args:
       file: the file.

@@ -31,8 +31,8 @@ def series(
     Inputs and targets are normalised by the mean and the standard deviation of each column over the
     training rows of all series.
 
-    For a single series, xs and targets are read-only views of its rows, so long windows cost no
-    memory; an index such as `xs[chosen]` copies. For several series they are copies.
+    For a single series, xs and targets are read-only views of its rows, so long windows take no
+    memory. Indexing them with an array copies. For several series they are copies.
 
     Args:
       file: the file.

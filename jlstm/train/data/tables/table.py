@@ -1,4 +1,4 @@
-"""A table in memory: columns of numbers, what its rows belong to, and whether times ascend."""
+"""Reads a CSV or Parquet file into memory, with its rows ordered by series or sequence."""
 
 import os
 import pathlib
@@ -24,14 +24,14 @@ _SEVERAL = ", or name the column that tells apart what the rows belong to"
 
 
 class Table(NamedTuple):
-    """Rows of one file, ordered by what they belong to; within that in the file's order.
+    """Rows of one file, ordered by group: a series or a sequence. A group has the file's order.
 
     Attributes:
       values: float64 [rows, columns], the columns of numbers.
-      rows: int64 [rows], the row of each as a spreadsheet shows it.
-      groups: the names of what the rows belong to, in the order in which they first appear. One
-        empty name if the table has no such column.
-      bounds: int64 [groups + 1], where the rows of each group begin, and of the last one end.
+      rows: int64 [rows], the number of each row as a spreadsheet shows it.
+      groups: the names of the groups, in the order in which they first appear in the file. One
+        empty name if no column names them.
+      bounds: int64 [groups + 1], where the rows of each group begin, and where the last group ends.
       labels: the column of labels, if one was read.
     """
 
