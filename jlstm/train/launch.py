@@ -12,16 +12,16 @@ def join(
     *,
     found: bool = False,
 ) -> None:
-    """Connects this process with the others. Nothing of JAX may have used a device before.
+    """Connects this process with the others of a run. JAX must not have used a device before.
 
-    Without arguments nothing happens: the run has one process.
+    Without arguments nothing happens, and the run has one process.
 
     Args:
       coordinator: host and port of process 0, such as "node1:1234", the same in all processes.
       processes: the number of processes.
       process: the number of this process, from 0.
-      found: JAX finds these values itself, as it can under Slurm, Open MPI, Kubernetes and on
-        Cloud TPUs. Values that are given as well come before those that it finds.
+      found: let JAX find the values that are None, as it can under Slurm, Open MPI and Kubernetes
+        and on Cloud TPUs.
 
     Raises:
       TypeError, ValueError: some values are missing or wrong, or the processes do not meet.

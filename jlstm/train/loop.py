@@ -31,10 +31,10 @@ class Update(NamedTuple):
 
 
 class DivergedError(ValueError):
-    """The loss or a parameter left the numbers.
+    """The loss or a parameter became NaN or infinite.
 
     Attributes:
-      step: the first step that went wrong, from 1.
+      step: the first step after which it was, counted from 1.
       state: the state before that step, whose parameters are finite.
       parameters: the names of the parameters with NaN or infinite values after that step.
     """
@@ -45,12 +45,12 @@ class DivergedError(ValueError):
 
 
 def several_steps(train_step: TrainStep) -> Callable[[State, Batch, jax.Array], tuple]:
-    """The compiled function of a state, stacked batches [S, ...] and a key that makes S steps.
+    """A compiled function that makes S steps from a state, stacked batches [S, ...] and a key.
 
     The key of each step is `jax.random.fold_in(key, step)`, whatever S is.
     """
 
-    # The state is not donated: a run that diverges falls back to the state before the call.
+    # The state is not donated, so that a run that diverges can return to it.
     @jax.jit
     def steps(state: State, stack: Batch, key: jax.Array) -> tuple[State, Metrics]:
         def one(state: State, batch: Batch) -> tuple[State, Metrics]:
@@ -78,12 +78,11 @@ def updates(
     Args:
       train_step: what `make_train_step` returned.
       state: the state to begin with.
-      source: batches of one shape, of which the first is for the state's next step. There are at
-        least as many as steps to make.
+      source: batches of one shape, one for each step that is still to be made.
       key: the key of the run.
-      steps: the number of steps of the whole run. The state may have made some.
-      stops: a function of the number of steps made that returns how many to make in the next call,
-        such as those until an evaluation. Each different number is compiled once.
+      steps: the number of steps of the whole run, those that led to `state` included.
+      stops: a function of the number of steps made so far. It returns the number of steps of the
+        next call, for example those until an evaluation. Each different number compiles once.
       place: puts stacked batches on the devices.
 
     Raises:

@@ -150,7 +150,7 @@ class _Training:
         self.values = values_of(settings.task, data.meaning, settings.data, own.unroll, rows)
 
     def try_model(self) -> None:
-        """Raises now what would keep the model from being saved after training."""
+        """Raises before training the errors that saving the model after it would raise."""
         shapes = jax.eval_shape(self.new_state, self.key)
         model_file.try_save(
             self.place / model_file.NAME,

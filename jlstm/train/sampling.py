@@ -34,7 +34,8 @@ def sampled(
       found: a model whose task is Language.
       prompt: the tokens to go on from, at least one.
       length: the number of tokens to add.
-      temperature: by which scores are divided before one is drawn. 0: the likeliest is taken.
+      temperature: the number that scores are divided by before a token is drawn. 0: the likeliest
+        token is taken.
       top_k: draw among this many likeliest tokens. None: among all.
       seed: the seed of the draws.
 

@@ -82,9 +82,10 @@ class MeshSizes:
     """The table [mesh]: over how many devices a run divides its work.
 
     Attributes:
-      data: devices that share each batch. None: all that `model` leaves.
-      model: devices that share each parameter, and what the optimiser keeps of it. They share the
-        batch as well.
+      data: groups of devices, each of which holds all parameters. None: the number of devices
+        divided by `model`.
+      model: devices of a group, over which parameters and the optimiser's state are divided. Each
+        batch is divided over all `data` x `model` devices.
     """
 
     data: int | None = None
@@ -143,7 +144,7 @@ def read(path: str | pathlib.Path, changes: Sequence[str] = ()) -> dict[str, Any
 
 
 def require_valid(tables: Mapping[str, Any]) -> None:
-    """Finds the errors that need no data, so that a long time of loading does not come before them.
+    """Raises the errors that can be found without the data, whose loading may take long.
 
     Args:
       tables: the tables that `read` returned.
@@ -155,13 +156,13 @@ def require_valid(tables: Mapping[str, Any]) -> None:
     names.require_known(tables["task"])
     network = dict(tables["network"])
     if "input_size" not in network:
-        network["input_size"] = _width(network)  # in place of the size that the data say
+        network["input_size"] = _width(network)  # stands in for the size of the data
     _require_memory(config_toml.network(network))
     _sections(tables)
 
 
 def resolved(tables: Mapping[str, Any], data: Data) -> Settings:
-    """The settings, with the sizes that the data say.
+    """The settings, with the sizes that the data determine.
 
     Raises:
       TypeError, ValueError: an option is unknown, missing or has a wrong value, or task, network

@@ -28,8 +28,8 @@ class Trained(NamedTuple):
       meaning: what the numbers of its data stand for.
       data: the table [data] that it was trained with.
       unroll: the steps of a batch of a stream, or None.
-      rows: the rows that a stream is divided into when the model is measured, or None. The first
-        tokens of each row are predicted with no text before them, so they belong to the measure.
+      rows: the number of rows that a stream is divided into when the model is measured, or None.
+        Metrics depend on it: the first tokens of each row are predicted without the text before.
     """
 
     config: Config

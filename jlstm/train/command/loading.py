@@ -1,4 +1,4 @@
-"""The trained model that a command is told by its folder or its file."""
+"""Loads the trained model that a command names: the folder of a run, or a model file."""
 
 import pathlib
 

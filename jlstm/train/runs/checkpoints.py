@@ -1,7 +1,7 @@
-"""Checkpoints of a run, written by Orbax while the training goes on.
+"""Checkpoints of a run, which Orbax writes while training continues.
 
-A checkpoint appears under its name when it is whole, so a process that is killed leaves none that
-is not. Every checkpoint holds a pytree of arrays, and a mapping of JSON values beside it.
+A checkpoint gets its name when it is complete, so a killed process leaves no incomplete one under
+such a name. A checkpoint holds a pytree of arrays and a mapping of JSON values.
 """
 
 import contextlib
@@ -95,8 +95,8 @@ class Writer:
     def save(self, step: int, state: Any, notes: Mapping[str, Any] | None = None) -> None:
         """Begins to write a checkpoint, and returns when the arrays are copied.
 
-        The caller may then donate them. If the checkpoint before is still being written, this waits
-        for it first. A step that is saved already is not saved again.
+        The caller may then donate the arrays. This first waits until the previous checkpoint is
+        written. A step that is already saved is not saved again.
 
         Args:
           step: the number of steps that led to `state`.
@@ -104,7 +104,7 @@ class Writer:
           notes: JSON values, such as {"best": 0.3}, the same in all processes.
 
         Raises:
-          OSError: this checkpoint, or the one before, cannot be written. Older ones stay.
+          OSError: this or the previous checkpoint cannot be written. Older ones stay.
         """
         self.wait()
         if step == self.last:
@@ -115,7 +115,7 @@ class Writer:
         self._writing = step
 
     def wait(self) -> None:
-        """Returns when nothing is being written any more.
+        """Waits until the last checkpoint is written.
 
         Raises:
           OSError: the checkpoint that was being written cannot be. Older ones stay.

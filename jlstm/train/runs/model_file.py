@@ -61,9 +61,9 @@ def try_save(
     arrays: Mapping[str, Any],
     values: Mapping[str, Any],
 ) -> None:
-    """Raises the errors of `save` now, before the training that the arrays are the result of.
+    """Raises the errors of `save` before training, when the final arrays do not exist yet.
 
-    A file of the same size is written, and removed. A file at `path` stays as it is.
+    It writes a file of the same size and removes it. A file at `path` stays as it is.
 
     Args:
       path: the file. Its folder exists.

@@ -1,4 +1,4 @@
-"""What one process of a run does for all: it writes the files that are not checkpoints."""
+"""Work that the first process of a run does for all of them, while they wait."""
 
 import contextlib
 from collections.abc import Callable, Iterator

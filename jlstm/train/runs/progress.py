@@ -1,4 +1,4 @@
-"""Shows on standard error how a training goes on."""
+"""Shows the progress of training on standard error: a bar on a terminal, otherwise lines."""
 
 import contextlib
 import sys
@@ -12,7 +12,10 @@ EVERY = 5.0  # seconds between plain lines
 
 
 class Progress:
-    """Shows reports. `shown` makes one. This one is silent, and the others do what it says."""
+    """Shows the progress of training. `shown` makes one.
+
+    This class shows nothing. Its subclasses show what the docstrings of its methods say.
+    """
 
     def update(
         self,
@@ -28,7 +31,7 @@ class Progress:
           step: optimiser steps so far.
           metrics: values by name, such as {"loss": 0.3}, in the order to show.
           sequences_per_second: the speed, where it is known.
-          last: a plain line is printed, however short ago the one before was.
+          last: print a plain line even if the previous one is recent.
         """
 
     def say(self, line: str) -> None:

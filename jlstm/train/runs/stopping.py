@@ -1,4 +1,4 @@
-"""Lets a training loop end in order when Ctrl-C is pressed or the system asks for it."""
+"""Turns Ctrl-C and SIGTERM into a request that a training loop looks at between its calls."""
 
 import contextlib
 import signal
@@ -38,10 +38,11 @@ class Stop:
 
 @contextlib.contextmanager
 def requests() -> Iterator[Stop]:
-    """The first SIGINT or SIGTERM only sets the `Stop`, which the loop looks at between its calls.
+    """Handles signals: the first SIGINT or SIGTERM sets the `Stop` that this context yields.
 
-    A second one raises KeyboardInterrupt at once. Nothing changes outside the main thread, where
-    Python allows no handlers, and for signals that are ignored (SIGINT is, in a background job).
+    A second signal raises KeyboardInterrupt at once. Signals are not handled outside the main
+    thread, where Python allows no handlers. Ignored signals stay ignored, such as SIGINT in a
+    background job.
 
     >>> with requests() as stop:
     ...     signal.raise_signal(signal.SIGTERM)

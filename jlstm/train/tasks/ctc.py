@@ -1,4 +1,4 @@
-"""A sequence of classes, shorter than its inputs, without an alignment."""
+"""A sequence of classes that is not aligned with the steps of its inputs."""
 
 import dataclasses
 from typing import Any
@@ -102,7 +102,7 @@ def steps_needed(targets: Any) -> Any:
 
 
 def collapsed(scores: jax.Array, valid: jax.Array) -> jax.Array:
-    """The classes of the best path [N, T], each one more, then zeros.
+    """The classes of the best path, int [N, T]: 1 + n for class n, then zeros.
 
     Args:
       scores: [N, T, 1 + classes].
