@@ -5,7 +5,7 @@ from collections.abc import Collection
 import numpy as np
 
 from jlstm import validation
-from jlstm.train.data.tables.table import Table
+from jlstm.train.data.tables.table import Table, first_within
 
 
 def names(labels: Collection[str]) -> tuple[str, ...]:
@@ -30,13 +30,10 @@ def numbers(rows: Table, classes: tuple[str, ...], column: str) -> np.ndarray:
     known = {name: n for n, name in enumerate(classes)}
     by_code = np.array([known.get(text, -1) for text in rows.labels.texts], "int32")
     found = by_code[rows.labels.codes]
-    strays = np.flatnonzero(found < 0)
-    if len(strays):
-        at = strays[rows.rows[strays].argmin()]
-        label = rows.labels.texts[rows.labels.codes[at]]
+    if (found < 0).any():
+        where, label = _first(rows, column, found < 0)
         raise ValueError(
-            f"row {rows.rows[at]}, column {validation.shown(column)}, is "
-            f"{validation.shown(label)}, a label that the training file does not have; "
+            f"{where}, is {validation.shown(label)}, a label that the training file does not have; "
             f"{validation.nearest(label, classes)}"
         )
     return found
@@ -54,25 +51,28 @@ def require_names(rows: Table, column: str) -> None:
     except ValueError:
         return
     whole = np.isfinite(values) & (values == np.floor(values))
-    strays = np.flatnonzero(~whole[rows.labels.codes])
-    if len(strays):
-        at = strays[rows.rows[strays].argmin()]
-        label = rows.labels.texts[rows.labels.codes[at]]
+    if not whole.all():
+        where, label = _first(rows, column, ~whole[rows.labels.codes])
         raise ValueError(
-            f"row {rows.rows[at]}, column {validation.shown(column)}, is "
-            f"{validation.shown(label)}, and each of its {len(values)} different numbers would be "
-            "a class; to predict numbers, name the column in targets instead of label, with the "
-            'task "regress"; to classify, round them, or write labels as texts'
+            f"{where}, is {validation.shown(label)}, and each of its {len(values)} different numbers "
+            "would be a class; to predict numbers, name the column in targets instead of label, "
+            'with the task "regress"; to classify, round them, or write labels as texts'
         )
+
+
+def _first(rows: Table, column: str, strays: np.ndarray) -> tuple[str, str]:
+    """Where the first of the rows with stray labels is in the file, in words, and its label."""
+    assert rows.labels is not None
+    places = np.flatnonzero(strays)
+    at = places[rows.rows[places].argmin()]
+    where = f"row {rows.rows[at]}, column {validation.shown(column)}"
+    return where, rows.labels.texts[rows.labels.codes[at]]
 
 
 def require_constant(rows: Table, column: str, values: np.ndarray, remedy: str) -> None:
     """ValueError if a column changes within a sequence, with the first such row."""
-    changed = values[1:] != values[:-1]
-    changed[rows.bounds[1:-1] - 1] = False  # another sequence begins
-    if changed.any():
-        at = int(np.flatnonzero(changed)[0]) + 1
-        name = rows.groups[int(np.searchsorted(rows.bounds, at, side="right")) - 1]
+    if (found := first_within(rows, values[1:] != values[:-1])) is not None:
+        at, name = found
         raise ValueError(
             f"row {rows.rows[at]}, column {validation.shown(column)}, differs from row "
             f"{rows.rows[at - 1]} of the same sequence {validation.shown(name)}; {remedy}"

@@ -83,13 +83,14 @@ def read(
     order = np.argsort(groups.codes, kind="stable")
     bounds = np.searchsorted(groups.codes[order], np.arange(len(groups.texts) + 1))
     rows = order + FIRST
-    if times is not None:
-        _require_ascending(str(time), np.asarray(times)[order], rows, bounds, groups.texts)
     if labels is not None:
         assert isinstance(labels, Names)
         labels = labels._replace(codes=labels.codes[order])
     whole = np.array_equal(order, np.arange(len(order)))
-    return Table(values if whole else values[order], rows, groups.texts, bounds, labels)
+    table = Table(values if whole else values[order], rows, groups.texts, bounds, labels)
+    if times is not None:
+        _require_ascending(str(time), np.asarray(times)[order], table)
+    return table
 
 
 def normalised(table: Table, fitted: Scaling, columns: Sequence[str]) -> np.ndarray:
@@ -109,15 +110,26 @@ def normalised(table: Table, fitted: Scaling, columns: Sequence[str]) -> np.ndar
     return values
 
 
-def _require_ascending(
-    column: str, times: np.ndarray, rows: np.ndarray, bounds: np.ndarray, groups: Sequence[str]
-) -> None:
-    late = times[1:] <= times[:-1]
-    late[bounds[1:-1] - 1] = False  # another group begins
-    if not late.any():
+def first_within(rows: Table, flags: np.ndarray) -> tuple[int, str] | None:
+    """The first row that is flagged against the row before it in its group, and the group's name.
+
+    Args:
+      rows: the table.
+      flags: bool [rows - 1], for each row but the first. Those where a group begins do not count.
+    """
+    flags = flags.copy()
+    flags[rows.bounds[1:-1] - 1] = False
+    if not flags.any():
+        return None
+    at = int(flags.argmax()) + 1
+    return at, rows.groups[int(np.searchsorted(rows.bounds, at, side="right")) - 1]
+
+
+def _require_ascending(column: str, times: np.ndarray, table: Table) -> None:
+    found = first_within(table, times[1:] <= times[:-1])
+    if found is None:
         return
-    at = int(np.flatnonzero(late)[0]) + 1
-    name = groups[int(np.searchsorted(bounds, at, side="right")) - 1]
+    (at, name), rows = found, table.rows
     where = f"row {rows[at]}, column {validation.shown(column)}"
     of = f" of {validation.shown(name)}" if name else ""
     if times[at] == times[at - 1]:
