@@ -29,7 +29,7 @@ RANKS = {
         ("convolution", "network"),
         ("files", "info", "weight_decay"),
         ("check", "interop", "train"),
-        ("bench",),
+        ("bench", "modules"),
         ("cli",),
         ("__main__",),
     ],
@@ -174,6 +174,11 @@ RANKS = {
     ],
     "train/command": [("loading", "train"), ("evaluate", "predict", "sample")],
     "check": [("calls",), ("contracts",), ("command",)],
+    "modules": [
+        ("carries", "networks", "parameters", "sources"),
+        ("calls",),
+        ("linen",),
+    ],
     "bench": [
         (
             "cases",

@@ -1,0 +1,288 @@
+"""LSTM layers for flax.linen: `LSTM` in place of nn.RNN over a cell, and a cell for nn.RNN."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jlstm.config import Config
+from jlstm.modules import calls, carries, networks, parameters, sources
+from jlstm.modules.networks import Features
+from jlstm.named import params_from_dict
+from jlstm.network.step import step
+from jlstm.params import Carry
+
+Initializer = Callable[..., Any]
+
+
+class LSTM(nn.Module):
+    """A stack of LSTM layers over sequences, in place of nn.RNN(nn.OptimizedLSTMCell(features)).
+
+    Its call is that of nn.RNN. Its parameters are {"layers": {"0": {"w_x": [I, 4H], "w_h": [P, 4H],
+    "b": [4H]}}}, as jlstm.Params names them.
+
+    Attributes:
+      features: the number of units, a jlstm.Layer with options, or a sequence of these for a stack.
+        A number stands for Layer(features, forget_bias=0), which starts as Flax's cells do.
+      gate_fn: activation function of the gates, for layers given by a number; sigmoid by default.
+      activation_fn: activation function of the candidate and the output; tanh by default.
+      kernel_init: initializer of w_x [I, 4H]; by default that of Flax, for each gate. The result
+        of nn.with_partitioning marks w_x, as it marks w_h and b below.
+      recurrent_kernel_init: initializer of w_h [P, 4H]; by default that of Flax, for each gate.
+      bias_init: initializer of b [4H]; zeros by default.
+      dtype: of products and outputs: float32, bfloat16 or float64; by default that of the inputs
+        and parameters. The carry is float32 (float64 for float64).
+      param_dtype: of the parameters.
+      carry_init: initializer of the carry, if no initial_carry is passed; zeros by default.
+      time_major, return_carry, reverse, keep_order: as in nn.RNN.
+      initializer: distribution of all other parameters, as in jlstm.Config.
+      learn_initial_carry: make the initial carry a parameter.
+      deterministic: draw no dropout masks. Needed here or at the call if a layer has dropout; the
+        masks come from the random stream "dropout".
+      implementation, remat: as in jlstm.apply.
+
+    >>> lstm = LSTM(4)
+    >>> xs = jnp.ones((2, 7, 3))
+    >>> variables = lstm.init(jax.random.key(0), xs)
+    >>> lstm.apply(variables, xs).shape
+    (2, 7, 4)
+    """
+
+    features: Features
+    gate_fn: Callable[..., Any] | None = None
+    activation_fn: Callable[..., Any] | None = None
+    kernel_init: Initializer | None = None
+    recurrent_kernel_init: Initializer | None = None
+    bias_init: Initializer | None = None
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    carry_init: Initializer | None = None
+    time_major: bool = False
+    return_carry: bool = False
+    reverse: bool = False
+    keep_order: bool = False
+    initializer: str | Initializer = "flax"
+    learn_initial_carry: bool = False
+    deterministic: bool | None = None
+    implementation: str = "auto"
+    remat: int | str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        initial_carry: Any = None,
+        init_key: jax.Array | None = None,
+        seq_lengths: jax.Array | None = None,
+        mask: jax.Array | None = None,
+        resets: jax.Array | None = None,
+        return_carry: bool | None = None,
+        time_major: bool | None = None,
+        reverse: bool | None = None,
+        keep_order: bool | None = None,
+        deterministic: bool | None = None,
+    ) -> Any:
+        """Runs the network over sequences.
+
+        Arguments that are None are those of the module.
+
+        Args:
+          inputs: [*batch, T, I], or [T, *batch, I] if time_major.
+          initial_carry: (c, h), c [*batch, H] and h [*batch, P]; ((c, h), (c, h)), forward and
+            backward, for a bidirectional layer; a tuple of these for a stack. By default zeros, or
+            what carry_init or a learned initial carry say.
+          init_key: random key of carry_init.
+          seq_lengths: [*batch] whole numbers. Outputs past the length are zero, where nn.RNN
+            returns the results of the padding. The carry is the one at the length.
+          mask: booleans [*batch, T], or [T, *batch] if time_major; False marks padding.
+          resets: booleans like mask; True starts the sequence anew before that step.
+          return_carry: return (carry, outputs).
+          time_major: whether time is the first axis.
+          reverse: run from the last valid step to the first.
+          keep_order: with reverse, return outputs in the order of the inputs.
+          deterministic: draw no dropout masks.
+
+        Returns:
+          Outputs [*batch, T, O] ([T, *batch, O] if time_major), or (carry, outputs). The carry has
+          the form of initial_carry.
+
+        Raises:
+          TypeError, ValueError: arguments do not fit, as in jlstm.apply.
+        """
+        config = self.config(inputs.shape[-1], inputs)
+        tree = self.param("layers", _init, config, self)
+        after, ys = calls.run(
+            config,
+            params_from_dict(config, {"layers": tree}),
+            networks.as_floating(inputs, config.dtype),
+            stack=networks.is_stack(self.features),
+            initial_carry=initial_carry,
+            carry_init=self.carry_init,
+            init_key=init_key,
+            seq_lengths=seq_lengths,
+            mask=mask,
+            resets=resets,
+            time_major=self.time_major if time_major is None else time_major,
+            reverse=self.reverse if reverse is None else reverse,
+            keep_order=self.keep_order if keep_order is None else keep_order,
+            key=_dropout_key(self, config, deterministic),
+            implementation=self.implementation,
+            remat=self.remat,
+        )
+        wanted = self.return_carry if return_carry is None else return_carry
+        return (after, ys) if wanted else ys
+
+    @nn.nowrap
+    def config(self, in_features: int, inputs: Any = None) -> Config:
+        """The config of the network for inputs with `in_features` features.
+
+        jlstm.params_from_dict(config, variables["params"]) are its parameters.
+
+        >>> LSTM((4, 5)).config(3).layers[1].hidden_size
+        5
+        """
+        return _config(self, in_features, inputs, self.learn_initial_carry)
+
+
+class LSTMCell(nn.RNNCellBase):
+    """One step of an LSTM layer, for nn.RNN, nn.scan and loops, in place of nn.OptimizedLSTMCell.
+
+    `LSTM` runs whole sequences faster, with the same parameters. nn.RNN over a cell with dropout
+    needs split_rngs={"params": False, "dropout": True}.
+
+    Attributes:
+      features: the number of units, or a jlstm.Layer that runs forward in time.
+      gate_fn, activation_fn, kernel_init, recurrent_kernel_init, bias_init, dtype, param_dtype,
+        initializer, deterministic: as in `LSTM`.
+      carry_init: initializer of the carry in initialize_carry; zeros by default.
+
+    >>> rnn = nn.RNN(LSTMCell(4))
+    >>> ys, variables = rnn.init_with_output(jax.random.key(0), jnp.ones((2, 7, 3)))
+    >>> ys.shape
+    (2, 7, 4)
+    """
+
+    features: Features
+    gate_fn: Callable[..., Any] | None = None
+    activation_fn: Callable[..., Any] | None = None
+    kernel_init: Initializer | None = None
+    recurrent_kernel_init: Initializer | None = None
+    bias_init: Initializer | None = None
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    carry_init: Initializer | None = None
+    initializer: str | Initializer = "flax"
+    deterministic: bool | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        carry: Any,
+        inputs: jax.Array,
+        *,
+        reset: jax.Array | None = None,
+        deterministic: bool | None = None,
+    ) -> tuple[Any, jax.Array]:
+        """Runs one step.
+
+        Args:
+          carry: (c [*batch, H], h [*batch, P]).
+          inputs: [*batch, I].
+          reset: [*batch] booleans; True replaces the carry by zeros before the step.
+          deterministic: draw no dropout masks.
+
+        Returns:
+          The next carry, in the form of `carry`, and the output [*batch, P].
+
+        Raises:
+          TypeError, ValueError: arguments do not fit, as in jlstm.step.
+        """
+        networks.require_one(self.features)
+        config = _config(self, inputs.shape[-1], inputs, False)
+        tree = self.param("layers", _init, config, self)
+        after, y = step(
+            config,
+            params_from_dict(config, {"layers": tree}),
+            carries.from_flax(config, False, carry),
+            networks.as_floating(inputs, config.dtype),
+            reset=reset,
+            key=_dropout_key(self, config, deterministic),
+        )
+        return carries.to_flax(config, False, after, carry), y
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Carry:
+        """The carry of the first step for inputs of shape [*batch, I]."""
+        networks.require_one(self.features)
+        (layer,) = networks.layers_of(self.features, self.gate_fn, self.activation_fn)
+        dtype = networks.dtype_of(self.dtype, self.param_dtype)
+        start = nn.initializers.zeros_init() if self.carry_init is None else self.carry_init
+        return carries.drawn(rng, layer, tuple(input_shape[:-1]), dtype, start)
+
+    @property
+    def num_feature_axes(self) -> int:
+        """Feature axes of the inputs."""
+        return 1
+
+
+def params_from(source: Any) -> dict[str, Any]:
+    """The "params" of an `LSTM` or `LSTMCell` with the weights of `source`.
+
+    Args:
+      source: jlstm.Params; or what Flax holds for an LSTMCell or an OptimizedLSTMCell, alone or in
+        an RNN or a Bidirectional: the variables of linen, with or without "params", a module of
+        nnx, or its state; or a list of these, one per layer.
+
+    Raises:
+      TypeError, ValueError: `source` holds no weights of an LSTM cell.
+
+    >>> old = nn.RNN(nn.OptimizedLSTMCell(4))
+    >>> xs = jax.random.normal(jax.random.key(0), (2, 7, 3))
+    >>> variables = old.init(jax.random.key(1), xs)
+    >>> ys = LSTM(4).apply({"params": params_from(variables)}, xs)
+    >>> bool(jnp.allclose(ys, old.apply(variables, xs), atol=1e-6))
+    True
+    """
+    return parameters.nested(sources.params_of(source))
+
+
+def _config(module: Any, in_features: int, inputs: Any, learned: bool) -> Config:
+    return networks.network(
+        in_features,
+        networks.layers_of(module.features, module.gate_fn, module.activation_fn),
+        networks.dtype_of(module.dtype, module.param_dtype, inputs),
+        jnp.dtype(module.param_dtype).name,
+        module.initializer,
+        learned,
+    )
+
+
+def _init(key: jax.Array, config: Config, module: Any) -> dict[str, Any]:
+    own = {
+        "w_x": module.kernel_init,
+        "w_h": module.recurrent_kernel_init,
+        "b": module.bias_init,
+    }
+    return parameters.drawn(key, config, own, parameters.Boxes(_open, _close))["layers"]
+
+
+def _open(value: Any) -> Any:
+    return value.unbox() if isinstance(value, nn.meta.AxisMetadata) else value
+
+
+def _close(like: Any, array: jax.Array, ways: bool) -> Any:
+    if not isinstance(like, nn.meta.AxisMetadata):
+        return array
+    box = like.replace_boxed(array)
+    return box.add_axis(0, {nn.meta.PARTITION_NAME: None}) if ways else box
+
+
+def _dropout_key(module: Any, config: Config, deterministic: bool | None) -> jax.Array | None:
+    if not networks.draws(config.layers):
+        return None
+    if nn.merge_param("deterministic", module.deterministic, deterministic):
+        return None
+    return module.make_rng("dropout")

@@ -1,0 +1,58 @@
+"""Weights of Flax's own LSTM cells, in any form that Flax has for them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flax import linen, nnx
+
+from jlstm.interop.linen import from_linen
+from jlstm.params import Params
+
+_GATES = "ifgo"  # the order of an OptimizedLSTMCell of nnx
+
+
+def params_of(source: Any) -> Params:
+    """Params from those of this library, or from Flax's LSTMCell or OptimizedLSTMCell.
+
+    Args:
+      source: jlstm.Params, variables of linen, a module of nnx, its state, or a list of the latter
+        three, one per layer. RNN and Bidirectional may stand around the cells.
+
+    Raises:
+      TypeError, ValueError: `source` holds no weights of an LSTM cell.
+    """
+    if isinstance(source, Params):
+        return source
+    several = isinstance(source, (list, tuple, getattr(nnx, "List", list)))
+    return from_linen([_by_gate(own) for own in source] if several else _by_gate(source))[1]
+
+
+def _by_gate(source: Any) -> Any:
+    """The variables that linen's LSTMCell would have, at the same level of a tree."""
+    if isinstance(source, nnx.Module):
+        source = nnx.state(source, nnx.Param)
+    if isinstance(source, nnx.State):
+        source = nnx.to_pure_dict(source)
+    return _renamed(linen.meta.unbox(source))
+
+
+def _renamed(tree: Any) -> Any:
+    if not isinstance(tree, Mapping):
+        return tree
+    if "dense_i" in tree and "dense_h" in tree:
+        return _split(tree["dense_i"], tree["dense_h"])
+    return {"if" if name == "if_" else name: _renamed(part) for name, part in tree.items()}
+
+
+def _split(dense_i: Any, dense_h: Any) -> dict[str, Any]:
+    """The kernels of single gates from those of nnx's OptimizedLSTMCell."""
+    w_x, w_h, b = (
+        np.split(np.asarray(dense[what]), 4, -1)
+        for dense, what in ((dense_i, "kernel"), (dense_h, "kernel"), (dense_h, "bias"))
+    )
+    made: dict[str, Any] = {}
+    for n, gate in enumerate(_GATES):
+        made[f"i{gate}"] = {"kernel": w_x[n]}
+        made[f"h{gate}"] = {"kernel": w_h[n], "bias": b[n]}
+    return made
