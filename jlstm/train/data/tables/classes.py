@@ -54,9 +54,9 @@ def require_names(rows: Table, column: str) -> None:
     if not whole.all():
         where, label = _first(rows, column, ~whole[rows.labels.codes])
         raise ValueError(
-            f"{where}, is {validation.shown(label)}, and each of its {len(values)} different numbers "
-            "would be a class; to predict numbers, name the column in targets instead of label, "
-            'with the task "regress"; to classify, round them, or write labels as texts'
+            f"{where}, is {validation.shown(label)}, and each of its {len(values)} different "
+            "numbers would be a class; to predict numbers, name the column in targets instead of "
+            'label, with the task "regress"; to classify, round them, or write labels as texts'
         )
 
 
