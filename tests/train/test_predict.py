@@ -17,6 +17,7 @@ from jlstm.train.data.split import Meaning
 from jlstm.train.model import Batch
 from jlstm.train.tasks import names
 from jlstm.train.tasks.ctc import Ctc
+from jlstm.train.tasks.forecast import Forecast
 
 TABLES = {
     "classify": {"source": "sequences", "sequence": "id", "inputs": ["a", "b"], "label": "kind"},
@@ -130,6 +131,19 @@ def test_values_are_in_raw_units(tmp_path):
     np.testing.assert_allclose(ours, wanted, rtol=1e-4)
 
 
+def test_quantiles_that_cross_are_put_in_order_which_lowers_the_loss():
+    config, task = Config.stack(2, [6]), Forecast(4, 2, (0.1, 0.5, 0.9))
+    model = task.new(jax.random.key(0), config)
+    found = trained.Trained(config, task, model, Meaning(), {}, None)
+    xs, targets = np.random.default_rng(0).normal(size=(2, 9, 4, 2)).astype("float32")
+    _, crossed = task.predict(config, model, Batch(xs, targets))
+    assert (np.diff(crossed) < 0).any()
+    made = predicting.predicted(found, xs)
+    np.testing.assert_allclose(made, np.sort(crossed), rtol=1e-5, atol=1e-6)
+    losses = [task.measure(each, Batch(xs, targets))["loss"][0] for each in (made, crossed)]
+    assert losses[0] < losses[1]
+
+
 @pytest.mark.parametrize("quantiles", [(), (0.1, 0.5, 0.9)])
 def test_series_go_on_after_their_last_rows(tmp_path, quantiles):
     path, whole, _ = setting(tmp_path, "forecast", quantiles=list(quantiles))
@@ -142,7 +156,7 @@ def test_series_go_on_after_their_last_rows(tmp_path, quantiles):
     (mean,), (scale,) = whole.meaning.target_mean, whole.meaning.target_scale
     columns = [f"b {q:g}" for q in quantiles] or ["b"]
     ours = np.array([[float(row[c]) for c in columns] for row in found])
-    raw = np.concatenate([made[:, 0] for made in wanted.values()]) * scale + mean
+    raw = np.sort(np.concatenate([made[:, 0] for made in wanted.values()])) * scale + mean
     np.testing.assert_allclose(ours, raw, rtol=1e-4)
 
 

@@ -266,6 +266,10 @@ BAD = [
     ({"name": "classify", "classes": 0}, "classes is 0"),
     ({"name": "forecast", "horizon": 3, "quantiles": [0.5, 0.1]}, "expected increasing"),
     ({"name": "forecast", "horizon": 3, "strategy": "roll"}, "did you mean 'rollout'"),
+    (
+        {"name": "forecast", "horizon": 3, "strategy": "rollout", "quantiles": [0.1, 0.9]},
+        "goes on from the median; add 0.5",
+    ),
 ]
 
 

@@ -32,7 +32,7 @@ class Forecast:
       strategy: "direct", all steps from the output at the last step of the past; or "rollout", one
         step at a time, each from the prediction before it, in training too, so that no true value
         of the future is seen. Inputs of a roll-out are the predicted values and nothing else, and
-        the network has one direction.
+        the network has one direction. Of quantiles, it goes on from the median.
       relative: predict the change from the last value of the past. The first `values` inputs must
         be the values to predict, normalised alike.
 
@@ -61,6 +61,11 @@ class Forecast:
         )
         if any(a >= b for a, b in itertools.pairwise(quantiles)):
             raise ValueError(f"quantiles are {list(quantiles)}; expected increasing numbers")
+        if self.strategy == "rollout" and quantiles and 0.5 not in quantiles:
+            raise ValueError(
+                f"quantiles are {list(quantiles)}, but a roll-out goes on from the median; add 0.5 "
+                'to them, or use strategy = "direct"'
+            )
         object.__setattr__(self, "quantiles", quantiles)
 
     @property
