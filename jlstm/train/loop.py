@@ -183,4 +183,7 @@ def evaluated(
             total[name] = (before[0] + float(value), before[1] + float(weight))
     if not total:
         raise ValueError("there are no sequences to measure by")
-    return {name: value / max(weight, 1e-12) for name, (value, weight) in total.items()}
+    # Where nothing counts, the total, as in a step of training.
+    return {
+        name: value / (weight if weight > 0 else 1.0) for name, (value, weight) in total.items()
+    }

@@ -55,11 +55,21 @@ def new_state(
       average: whether to keep a moving average of the parameters.
       batch_size: the sequences of a batch, if each batch goes on from the carry of the one before.
         None: each begins anew.
+
+    Raises:
+      ValueError: the network does not fit the task, or the parameters are too coarse for an
+        average.
     """
     model = task.new(key, config)
     carry = None
     if batch_size is not None:
         carry = initial_carry(config, model.network, (batch_size,))
+    if average and jnp.finfo(config.param_dtype).bits < 32:
+        raise ValueError(
+            f"param_dtype is {config.param_dtype}, in which a moving average of the parameters "
+            "stands still, because each of its steps is rounded away; set param_dtype = "
+            f'"float32", with dtype = "{config.param_dtype}", or leave out average'
+        )
     kept = jax.tree.map(jnp.copy, model) if average else None
     return State(jnp.zeros((), "int32"), model, optimizer.init(model), kept, carry)  # type: ignore[arg-type]
 
@@ -165,4 +175,5 @@ def _begun(config: Config, model: Model, carry: Carries | None, batch: Batch) ->
 
 
 def _mean(total: jax.Array, weight: jax.Array) -> jax.Array:
-    return total / jnp.maximum(weight, 1e-12)
+    # Where nothing counts, the total: edits of sequences without targets are no error rate.
+    return total / jnp.where(weight > 0, weight, 1.0)

@@ -13,6 +13,7 @@ from jlstm.train.data.split import Split, Stream
 from jlstm.train.model import Batch
 from jlstm.train.step import make_eval_step, make_train_step, new_state
 from jlstm.train.tasks.classify import Classify
+from jlstm.train.tasks.ctc import Ctc
 from jlstm.train.tasks.language import Language
 from jlstm.train.tasks.regress import Regress
 from tests.examples import mostly_full
@@ -147,6 +148,22 @@ def test_bfloat16_parameters_have_the_loss_and_the_gradient_norm_of_float32():
     assert {a.dtype.name for a in got.values()} == {"float32"}
     for name in ("loss", "gradient_norm"):  # outputs and gradients themselves are bfloat16
         np.testing.assert_allclose(got[name], wanted[name], rtol=2e-3)
+
+
+def test_an_average_of_bfloat16_parameters_is_refused():
+    """Its steps are below what bfloat16 resolves, so it would stay what it began with."""
+    narrow = Config(3, CONFIG.layers, param_dtype="bfloat16")
+    with pytest.raises(ValueError, match=r'moving average .* param_dtype = "float32", with dtype'):
+        new_state(KEY, narrow, Classify(3), optax.sgd(0.1), average=True)
+
+
+def test_metrics_of_a_batch_in_which_nothing_counts_are_small_and_finite():
+    task, optimizer = Ctc(2), optax.sgd(0.1)
+    split = Split(SPLIT.xs[:2], np.full((2, 3), -1))
+    state = new_state(KEY, CONFIG, task, optimizer)
+    _, metrics = make_train_step(CONFIG, task, optimizer)(state, Batch(*split), None)
+    found = loop.evaluated(make_eval_step(CONFIG, task), state.model, split, 2)
+    assert 0 < metrics["error_rate"] == found["error_rate"] <= 10  # edits
 
 
 def test_evaluation_over_batches_is_that_of_the_whole():
