@@ -30,7 +30,8 @@ class Optimizer:
       weight_decay: decay of matrices, for optimisers that have it, such as "adamw". Biases,
         peepholes, normalisations, learned carries and the embedding do not decay.
       clip_norm: the largest norm of all gradients together. None: any.
-      accumulate: batches whose mean gradient makes one update.
+      accumulate: batches whose mean gradient makes one update. Each batch weighs the same, however
+        many of its steps count, as in torch if each loss is divided by `accumulate`.
       average: the decay, at each update, of an exponential moving average of the parameters, which
         evaluation and the saved model then use; such as 0.999. None: no average.
       options: further options of the function, such as {"b1": 0.9}.

@@ -14,6 +14,7 @@ from jlstm.train.model import Batch
 from jlstm.train.step import make_eval_step, make_train_step, new_state
 from jlstm.train.tasks.classify import Classify
 from jlstm.train.tasks.ctc import Ctc
+from jlstm.train.tasks.label import Label
 from jlstm.train.tasks.language import Language
 from jlstm.train.tasks.regress import Regress
 from tests.examples import mostly_full
@@ -95,6 +96,24 @@ def test_accumulated_batches_are_one_large_batch():
     wanted = new_state(KEY, CONFIG, task, large)
     wanted, _ = make_train_step(CONFIG, task, large)(wanted, batch, None)
     assert_close(state.model, wanted.model)
+
+
+def test_accumulated_batches_weigh_the_same_however_many_steps_count():
+    task, optimizer = Label(3), optax.MultiSteps(optax.sgd(0.5), 2).gradient_transformation()
+    labels = RANDOM.integers(0, 3, (2, 4, 5))
+    labels[1, 1:] = -1  # 20 steps count, and 5
+    parts = [Batch(SPLIT.xs[4 * n : 4 * n + 4], labels[n]) for n in range(2)]
+    state = start = new_state(KEY, CONFIG, task, optimizer)
+    step = jax.jit(make_train_step(CONFIG, task, optimizer))
+    for batch in parts:
+        state, _ = step(state, batch, None)
+
+    def loss(model):
+        sums = [task.measure(task.predict(CONFIG, model, each)[1], each) for each in parts]
+        return sum(jnp.divide(*each["loss"]) for each in sums) / 2
+
+    gradient = jax.jit(jax.grad(loss))(start.model)
+    assert_close(state.model, jax.tree.map(lambda a, g: a - 0.5 * g, start.model, gradient))
 
 
 @pytest.mark.parametrize("chained", [False, True])
