@@ -26,6 +26,8 @@ from jlstm.train.data.split import Stream
 from jlstm.train.optimizer import Optimizer
 from jlstm.train.settings import Settings
 
+Curve = list[list[float]]
+
 
 class Model(torch.nn.Module):
     """An embedding if the data are tokens, torch.nn.LSTM, and a linear readout."""
@@ -66,6 +68,11 @@ def _loss(model: Model, batch: Any, carry: Any, stream: bool) -> tuple[Any, Any,
     return loss.view(targets.shape), scores.argmax(-1) == targets, carry
 
 
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
 def require_comparable(settings: Settings) -> None:
     """Raises ValueError if this script does not train what the config describes."""
     config, task, chosen = settings.network, settings.task, settings.optimizer
@@ -84,14 +91,18 @@ def require_comparable(settings: Settings) -> None:
         raise ValueError("expected adam, with cosine_decay_schedule or no schedule")
 
 
-def train(settings: Settings, data: Any, seed: int, report: int) -> Model:
-    """The trained model."""
+def train(settings: Settings, data: Any, seed: int, report: int) -> tuple[Model, Curve]:
+    """The trained model, and the curve of its training.
+
+    A point of the curve has the number of steps, the mean loss of the last `report` steps, and the
+    processor time of this program so far in seconds. Without `report` there are no points.
+    """
     own, chosen = settings.train, settings.optimizer
     torch.manual_seed(seed)
     model, stream = Model(settings), isinstance(data.train, Stream)
     optimizer = torch.optim.Adam(model.parameters(), lr=chosen.learning_rate)
     source = batches.training(data.train, own.batch_size, seed=seed, unroll=own.unroll)
-    carry, losses, begun = None, [], time.monotonic()
+    carry, losses, curve = None, [], []
     for step in range(own.steps):
         if chosen.schedule is not None:
             if chosen.schedule != "cosine_decay_schedule":
@@ -112,9 +123,10 @@ def train(settings: Settings, data: Any, seed: int, report: int) -> Model:
         optimizer.step()
         losses.append(loss.mean().item())
         if report and (step + 1) % report == 0:
-            seconds = time.monotonic() - begun
-            print(f"step {step + 1}: loss {np.mean(losses[-report:]):.4f}, {seconds:.0f} s")
-    return model
+            point = [step + 1, float(np.mean(losses[-report:])), round(_processor_seconds(), 1)]
+            curve.append(point)
+            print("step {}: loss {:.4f}, {:.0f} s of processor time".format(*point), flush=True)
+    return model, curve
 
 
 @torch.no_grad()
@@ -147,12 +159,12 @@ def main() -> None:
     settings = run_settings.resolved(tables, data)
     require_comparable(settings)
     begun = time.monotonic()
-    model = train(settings, data, options.seed, options.report)
+    model, curve = train(settings, data, options.seed, options.report)
     seconds = time.monotonic() - begun
     record = {"config": options.config.stem, "with": "torch", "seed": options.seed}
     record |= {"steps": settings.train.steps, "metrics": measured(model, data.test, settings)}
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    processor = round(used.ru_utime + used.ru_stime, 1)
+    record |= {"curve": curve} if curve else {}
+    processor = round(_processor_seconds(), 1)
     print(json.dumps(record | {"seconds": round(seconds, 1), "processor": processor}))
 
 

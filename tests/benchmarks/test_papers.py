@@ -32,9 +32,14 @@ TINY = {
 
 @pytest.fixture
 def criteria():
-    """The module of the criteria, which is a script beside its benchmarks."""
-    path = ROOT / "benchmarks" / "papers" / "criteria.py"
-    spec = importlib.util.spec_from_file_location("criteria", path)
+    """The module of the criteria."""
+    return script("criteria")
+
+
+def script(name):
+    """The module of a script that stands beside its benchmarks."""
+    path = ROOT / "benchmarks" / "papers" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -136,3 +141,20 @@ def test_a_model_file_is_judged_on_the_test_part_of_its_data(criteria, tmp_path)
     made = trained.Trained(run.network, run.task, model, loaded.meaning, data, None)
     trained.save(tmp_path / "model.safetensors", made)
     assert criteria.of(tmp_path / "model.safetensors") == {"wrong": 2, "of": 2}
+
+
+@pytest.mark.full  # imports torch
+def test_torch_trains_as_a_config_says_and_keeps_the_curve_of_its_loss():
+    pytest.importorskip("torch")
+    with_torch = script("with_torch")
+    tables = settings.read(ROOT / "configs" / "papers" / "japanese_vowels.toml")
+    tables["data"] = {"source": "temporal_order", "train": 8, "test": 2}
+    tables["train"] |= {"steps": 4, "batch_size": 4}
+    data = sources.load(tables["data"])
+    run = settings.resolved(tables, data)
+    with_torch.require_comparable(run)
+    _, losses = with_torch.train(run, data, seed=0, report=1)
+    _, curve = with_torch.train(run, data, seed=0, report=2)
+    assert [step for step, *_ in curve] == [2, 4] and curve[0][2] <= curve[1][2]
+    means = np.reshape([loss for _, loss, _ in losses], (2, 2)).mean(axis=1)
+    np.testing.assert_allclose([loss for _, loss, _ in curve], means)
