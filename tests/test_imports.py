@@ -176,8 +176,8 @@ RANKS = {
     "check": [("calls",), ("contracts",), ("command",)],
     "modules": [
         ("carries", "networks", "parameters", "sources"),
-        ("calls",),
-        ("linen",),
+        ("calls", "variables"),
+        ("linen", "nnx"),
     ],
     "bench": [
         (

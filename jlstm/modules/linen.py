@@ -112,7 +112,7 @@ class LSTM(nn.Module):
         Raises:
           TypeError, ValueError: arguments do not fit, as in jlstm.apply.
         """
-        config = self.config(inputs.shape[-1], inputs)
+        config = self.config_for(inputs.shape[-1], inputs)
         tree = self.param("layers", _init, config, self)
         after, ys = calls.run(
             config,
@@ -136,12 +136,12 @@ class LSTM(nn.Module):
         return (after, ys) if wanted else ys
 
     @nn.nowrap
-    def config(self, in_features: int, inputs: Any = None) -> Config:
+    def config_for(self, in_features: int, inputs: Any = None) -> Config:
         """The config of the network for inputs with `in_features` features.
 
         jlstm.params_from_dict(config, variables["params"]) are its parameters.
 
-        >>> LSTM((4, 5)).config(3).layers[1].hidden_size
+        >>> LSTM((4, 5)).config_for(3).layers[1].hidden_size
         5
         """
         return _config(self, in_features, inputs, self.learn_initial_carry)

@@ -34,7 +34,7 @@ LSTM = modules.LSTM
 def params(module, xs=XS, seed=2):
     """Random variables of a module, and the same as Params of a network."""
     variables = linen_variables(module, xs, seed)
-    config = module.config(xs.shape[-1])
+    config = module.config_for(xs.shape[-1])
     return variables, config, jlstm.params_from_dict(config, variables["params"])
 
 
@@ -176,12 +176,12 @@ def test_activations_by_flaxs_names():
     ours = {"gate_fn": jax.nn.hard_sigmoid, "activation_fn": jnp.cos}
     rnn = nn.RNN(cell(**ours))
     variables = linen_variables(rnn)
-    (layer,) = LSTM(UNITS, **ours).config(3).layers
+    (layer,) = LSTM(UNITS, **ours).config_for(3).layers
     assert layer.recurrent_activation == "hard_sigmoid" and layer.cell_activation is jnp.cos
     new = {"params": modules.params_from(variables)}
     assert_close(LSTM(UNITS, **ours).apply(new, XS), rnn.apply(variables, XS))
-    usual = LSTM(UNITS, gate_fn=nn.sigmoid, activation_fn=nn.tanh).config(3)
-    assert usual == LSTM(UNITS).config(3)
+    usual = LSTM(UNITS, gate_fn=nn.sigmoid, activation_fn=nn.tanh).config_for(3)
+    assert usual == LSTM(UNITS).config_for(3)
 
 
 def test_initial_weights_are_distributed_as_flaxs():

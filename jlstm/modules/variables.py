@@ -1,0 +1,136 @@
+"""Parameters and random streams of nnx modules."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jlstm.config import Config
+from jlstm.layer import Layer
+from jlstm.modules import networks, parameters
+
+# Metadata that names the mesh axis of each axis of an array, in the versions of Flax.
+_AXES = ("sharding", "sharding_names", "out_sharding")
+
+
+class Node(nnx.Module):
+    """Named parts: nnx.Param or other nodes. Numbered ones by index: lstm.layers[0].w_x."""
+
+    def __init__(self, parts: Mapping[str, Any]):
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def __getitem__(self, index: int) -> Any:
+        return getattr(self, str(index))
+
+    def tree(self) -> dict[str, Any]:
+        """The arrays, as nested dictionaries."""
+        parts = {n: part for n, part in vars(self).items() if isinstance(part, (Node, nnx.Variable))}
+        return {
+            name: part.tree() if isinstance(part, Node) else part[...]
+            for name, part in parts.items()
+        }
+
+    def assign(self, path: Sequence[str], array: Any) -> None:
+        """Sets the value of one parameter, in the parameter's dtype."""
+        part = getattr(self, path[0])
+        if isinstance(part, Node):
+            part.assign(path[1:], array)
+        else:
+            part[...] = jnp.asarray(array, part.dtype)
+
+
+class Recurrent(nnx.Module):
+    """What an LSTM and its cell have in common. Their constructors set these attributes."""
+
+    in_features: int
+    options: tuple[Layer, ...]
+    dtype: Any
+    param_dtype: Any
+    initializer: Any
+    learn_initial_carry: bool
+    deterministic: bool
+    layers: Node
+    rngs: Any
+
+    def config_for(self, inputs: Any = None) -> Config:
+        """The config of the network that the module runs on `inputs`, or on such as its parameters.
+
+        jlstm.params_from_dict(module.config_for(), module.tree()) has its parameters.
+        """
+        return networks.network(
+            self.in_features,
+            self.options,
+            networks.dtype_of(self.dtype, self.param_dtype, inputs),
+            jnp.dtype(self.param_dtype).name,
+            self.initializer,
+            self.learn_initial_carry,
+        )
+
+    def tree(self) -> dict[str, Any]:
+        """The parameters as nested dictionaries of arrays, as `jlstm.params_from_dict` reads."""
+        return {"layers": self.layers.tree()}
+
+    def set_view(self, deterministic: bool | None = None) -> None:
+        """What nnx.view sets."""
+        self.deterministic = self.deterministic if deterministic is None else deterministic
+
+    def dropout_key(self, deterministic: bool | None, rngs: Any) -> jax.Array | None:
+        """The key of one call, or None if the module draws nothing."""
+        if not networks.draws(self.options):
+            return None
+        if self.deterministic if deterministic is None else deterministic:
+            return None
+        # nnx.Bidirectional passes its stream for carries, which all models seed alike.
+        if rngs is None or getattr(rngs, "tag", None) == "carry":
+            rngs = self.rngs
+        return key_of(rngs, "dropout")
+
+
+def new(
+    rngs: Any,
+    config: Config,
+    initializers: Mapping[str, Any],
+    metadata: Mapping[str, Mapping[str, Any]],
+) -> Node:
+    """The parameters of a network, drawn anew; `metadata` by the names of arrays, such as "w_x"."""
+    boxes = parameters.Boxes(_open, _close)
+    drawn = parameters.drawn(key_of(rngs, "params"), config, initializers, boxes)
+
+    def node(tree: Mapping[str, Any]) -> Node:
+        parts = {}
+        for name, part in tree.items():
+            inner = isinstance(part, Mapping)
+            parts[name] = node(part) if inner else nnx.Param(part, **metadata.get(name, {}))
+        return Node(parts)
+
+    return node(drawn["layers"])
+
+
+def stream(rngs: Any) -> Any:
+    """A stream for dropout masks, as that of nnx.Dropout."""
+    return (rngs.dropout if isinstance(rngs, nnx.Rngs) else rngs).fork()
+
+
+def key_of(rngs: Any, name: str) -> jax.Array:
+    """The next key of the stream `name`, of a stream, or a key itself."""
+    if isinstance(rngs, nnx.Rngs):
+        return getattr(rngs, name)()
+    return rngs() if isinstance(rngs, nnx.RngStream) else rngs
+
+
+def _open(value: Any) -> Any:
+    return value.raw_value if isinstance(value, nnx.VariableMetadata) else value
+
+
+def _close(like: Any, array: jax.Array, ways: bool) -> Any:
+    if not isinstance(like, nnx.VariableMetadata):
+        return array
+    given = dict(like.metadata)
+    for name in _AXES:
+        if ways and given.get(name):
+            given[name] = (None, *given[name])
+    return dataclasses.replace(like, raw_value=array, metadata=given)
