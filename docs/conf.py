@@ -49,11 +49,30 @@ def link_to_pages(app, name, *arguments):
     for file, page in PAGES.items():
         text[0] = re.sub(rf"\]\({file}", f"]({page}", text[0])
 
+# Reference. Docstrings give shapes and dtypes, which annotations cannot.
+autodoc_typehints = "none"
+autodoc_preserve_defaults = True
+autodoc_class_signature = "mixed"
+napoleon_attr_annotations = False
+napoleon_custom_sections = [("Attributes", "params_style")]
+napoleon_use_param = False  # entries such as "c, h: ..." have several names
+napoleon_use_rtype = False
+default_role = "code"
+nitpick_ignore_regex = [("py:.*", ".*")]  # types of other packages have no pages here
+
+
+def escape_shapes(app, what, name, value, options, lines):
+    """Keeps reStructuredText from reading the stars of shapes such as [*batch, H] as emphasis."""
+    for n, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[n] = re.sub(r"(?<![`\w*])\*(?=\w)", r"\\*", line)
+
 
 def setup(app):
-    """Connects the replacement of links to pages and to the files that they include."""
+    """Connects the changes of sources to the places where Sphinx reads them."""
     app.connect("source-read", link_to_pages)
     app.connect("include-read", link_to_pages)
+    app.connect("autodoc-process-docstring", escape_shapes, priority=100)
 
 
 # Appearance

@@ -26,6 +26,9 @@ class ConvParams(NamedTuple):
       w_x: kernel over the input [*kernel, I, 4F].
       w_h: kernel over the hidden state [*kernel, F, 4F].
       b: bias [4F], or None.
+
+    >>> ConvParams(jnp.ones((3, 3, 1, 8)), jnp.ones((3, 3, 2, 8))).b is None
+    True
     """
 
     w_x: Leaf

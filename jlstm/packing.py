@@ -24,6 +24,10 @@ class Packed(NamedTuple):
       resets: booleans [T, rows], True at the first step of each sequence.
       mask: booleans [T, rows], False at padding.
       places: position of each sequence, in the order in which they were passed to `pack`.
+
+    >>> packed = pack([np.ones((3, 2)), np.zeros((1, 2))], row_length=5)
+    >>> packed.resets[:, 0].tolist()
+    [True, False, False, True, False]
     """
 
     xs: np.ndarray

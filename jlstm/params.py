@@ -30,6 +30,9 @@ class Carry(NamedTuple):
       c: cell state [*batch, H].
       h: hidden state [*batch, P], also the output of the units at that step. P is the layer's
         projection_size, or H without a projection.
+
+    >>> Carry(c=jnp.zeros((2, 4)), h=jnp.zeros((2, 4))).h.shape
+    (2, 4)
     """
 
     c: Leaf
@@ -41,7 +44,15 @@ Carries = tuple[Carry, ...]
 
 
 class Affine(NamedTuple):
-    """Learned scale and shift after a normalisation: a * scale + shift; no shift if None."""
+    """Learned scale and shift after a normalisation: a * scale + shift; no shift if None.
+
+    Attributes:
+      scale: one factor per normalised number.
+      shift: one summand per normalised number, or None.
+
+    >>> Affine(jnp.ones(4)).shift is None
+    True
+    """
 
     scale: Leaf
     shift: Leaf | None = None
@@ -54,6 +65,11 @@ class Norms(NamedTuple):
       x, h: for the products with the input and with the hidden state, [4H].
       z: for each gate's pre-activation, [4H].
       c: for the cell state, [H].
+
+    >>> layer = Config.stack(6, [4], layer_norm="gates_and_cell")
+    >>> norms = init(jax.random.key(0), layer).layers[0].norms
+    >>> norms.z.scale.shape, norms.c.scale.shape, norms.x
+    ((16,), (4,), None)
     """
 
     x: Affine | None = None
@@ -64,7 +80,16 @@ class Norms(NamedTuple):
 
 class Highway(NamedTuple):
     """The gate that mixes a layer's input into its output: weights [I, O] and
-    bias [O], where O is the size of the output."""
+    bias [O], where O is the size of the output.
+
+    Attributes:
+      w: weights [I, O] from the layer's input, where O is the size of its output.
+      b: bias [O].
+
+    >>> config = Config.stack(4, [4], highway=True)
+    >>> init(jax.random.key(0), config).layers[0].highway.w.shape
+    (4, 4)
+    """
 
     w: Leaf
     b: Leaf
@@ -85,6 +110,10 @@ class LayerParams(NamedTuple):
       projection: weights [H, P] from the units' outputs to the hidden state, or None.
       norms: scales and shifts of a layer with layer_norm, or None.
       highway: the gate of a layer with highway, or None.
+
+    >>> layer = LayerParams(w_x=jnp.ones((6, 16)), w_h=jnp.ones((4, 16)), b=jnp.zeros(16))
+    >>> layer._replace(b=None).b is None
+    True
     """
 
     w_x: Leaf
@@ -98,7 +127,15 @@ class LayerParams(NamedTuple):
 
 
 class Params(NamedTuple):
-    """The parameters of a stack, lowest layer first."""
+    """The parameters of a stack, lowest layer first.
+
+    Attributes:
+      layers: one LayerParams per layer.
+
+    >>> params = init(jax.random.key(0), Config.stack(6, [4, 5]))
+    >>> len(params.layers), params.layers[1].w_x.shape
+    (2, (4, 20))
+    """
 
     layers: tuple[LayerParams, ...]
 

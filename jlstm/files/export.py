@@ -73,6 +73,9 @@ def export(
         rounds xs to config.dtype, as `apply` does.
       platforms: the platforms to export for, some of "cpu", "cuda", "rocm" and "tpu".
 
+    Returns:
+      The program, of jax.export. `.call(params, ...)` runs it, and `.serialize()` gives its bytes.
+
     Raises:
       TypeError, ValueError: a platform is not known, `streaming` is set but the network cannot run
         one step at a time, input_dtype is not floating point, or options contradict each other.

@@ -43,6 +43,16 @@ def save(
         name in `extra` begins with "layers.", a note is no text, there are too many layers, arrays
         or notes for the file's header, or `path` is not a file name.
       OSError: the file cannot be written.
+
+    >>> import tempfile
+    >>> from jlstm.params import init
+    >>> config = Config.stack(6, [4])
+    >>> params = init(jax.random.key(0), config)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/model.safetensors"
+    ...     save(path, config, params, notes={"trained on": "digits"})
+    ...     load(path)[0] == config, load_notes(path)
+    (True, {'trained on': 'digits'})
     """
     write_by(path, _writer(path, config, params, extra, notes))
 
@@ -103,9 +113,25 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
     `load_extra` returns them, and `load_notes` the texts. To change a file, pass them on:
     save(path, config, params, extra=load_extra(path), notes=load_notes(path)).
 
+    Args:
+      path: the file.
+
+    Returns:
+      config and params. Arrays have the dtypes that were saved.
+
     Raises:
       ValueError: the file is missing, truncated, not a safetensors file, not written by this
         library, of a later format, or its tensors do not fit its config.
+
+    >>> import tempfile
+    >>> from jlstm.params import init
+    >>> config = Config.stack(6, [4])
+    >>> params = init(jax.random.key(0), config)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/model.safetensors"
+    ...     save(path, config, params)
+    ...     load(path)[1].layers[0].w_x.shape
+    (6, 16)
     """
     with tensor_file.opened(path) as (config, file):
         found = {name for name in file.keys() if name.startswith("layers.")}  # noqa: SIM118
@@ -131,9 +157,25 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
 def load_extra(path: str | os.PathLike[str]) -> dict[str, jax.Array]:
     """Loads the arrays that were passed to `save` as `extra`, by name.
 
+    Args:
+      path: the file.
+
+    Returns:
+      The arrays by name, with the dtypes that were saved.
+
     Raises:
       ValueError: for the same reasons as `load`; an array has a dtype that `save` does not write;
         or an array has 64-bit numbers and jax_enable_x64 is off.
+
+    >>> import tempfile
+    >>> from jlstm.params import init
+    >>> config = Config.stack(6, [4])
+    >>> params = init(jax.random.key(0), config)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/model.safetensors"
+    ...     save(path, config, params, extra={"readout.w": np.ones((4, 10), "float32")})
+    ...     load_extra(path)["readout.w"].shape
+    (4, 10)
     """
     with tensor_file.opened(path) as (_, file):
         names = _names_of_extra(file)
@@ -156,8 +198,24 @@ def load_extra(path: str | os.PathLike[str]) -> dict[str, jax.Array]:
 def load_notes(path: str | os.PathLike[str]) -> dict[str, str]:
     """Loads the texts that were passed to `save` as `notes`, by name.
 
+    Args:
+      path: the file.
+
+    Returns:
+      The texts by name.
+
     Raises:
       ValueError: for the same reasons as `load`.
+
+    >>> import tempfile
+    >>> from jlstm.params import init
+    >>> config = Config.stack(6, [4])
+    >>> params = init(jax.random.key(0), config)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/model.safetensors"
+    ...     save(path, config, params, notes={"units": "kWh"})
+    ...     load_notes(path)
+    {'units': 'kWh'}
     """
     with tensor_file.opened(path) as (_, file):
         return tensor_file.notes(file)

@@ -30,6 +30,9 @@ def from_cudnn(
       input_size, hidden_size, num_layers, bidirectional: the arguments of that function.
       report: receives lines that say what the conversion did.
 
+    Returns:
+      config and params, as `apply` takes them.
+
     Raises:
       TypeError: a size is not a whole number.
       ValueError: a size is below 1, or the vector's length does not match the sizes.
@@ -81,6 +84,9 @@ def to_cudnn(config: Config, params: Params, *, report: Report | None = None) ->
       config: the network.
       params: its parameters.
       report: receives lines that say what the conversion did.
+
+    Returns:
+      The vector, as jax.experimental.rnn.init_lstm_weight returns one.
 
     Raises:
       TypeError, ValueError: params do not fit config, cuDNN does not support an option, or the

@@ -25,6 +25,9 @@ def from_equinox(
       cells: one cell, or a list with one cell per layer.
       report: receives lines that say what the conversion did.
 
+    Returns:
+      config and params, as `apply` takes them.
+
     Raises:
       TypeError, ValueError: a value is not an LSTMCell, a subclass overrides __call__, or shapes
         do not fit each other.
@@ -60,6 +63,9 @@ def to_equinox(config: Config, params: Params, *, report: Report | None = None) 
       config: the network.
       params: its parameters.
       report: receives lines that say what the conversion did.
+
+    Returns:
+      A list of cells, lowest layer first, with weight_ih [4H, I], weight_hh [4H, H], bias [4H].
 
     Raises:
       TypeError, ValueError: params do not fit config, or the cell does not support an option.

@@ -40,6 +40,9 @@ def from_haiku(
         LSTM with a name of your own needs that name as its scope: "my_lstm".
       report: receives lines that say what the conversion did.
 
+    Returns:
+      config and params, as `apply` takes them.
+
     Raises:
       TypeError: params is not a mapping of mappings.
       ValueError: there is no LSTM, several LSTMs are not numbered as one stack, or shapes do not
@@ -79,6 +82,9 @@ def to_haiku(
       params: its parameters.
       scope: prefix of the names, such as "encoder/".
       report: receives lines that say what the conversion did.
+
+    Returns:
+      {"lstm/linear": {"w": [I + H, 4H], "b": [4H]}, "lstm_1/linear": ...}.
 
     Raises:
       TypeError, ValueError: params do not fit config, or Haiku's LSTM does not support an option.

@@ -33,6 +33,9 @@ def from_linen(
         not hold.
       report: receives lines that say what the conversion did.
 
+    Returns:
+      config and params, as `apply` takes them.
+
     Raises:
       TypeError: variables is something else, such as a module or a class.
       ValueError: a variable is missing, or shapes do not fit each other.
@@ -66,6 +69,9 @@ def to_linen(config: Config, params: Params, *, report: Report | None = None) ->
       config: the network.
       params: its parameters.
       report: receives lines that say what the conversion did.
+
+    Returns:
+      A list of variables, lowest layer first.
 
     Raises:
       TypeError, ValueError: params do not fit config, or the cell does not support an option.

@@ -23,6 +23,9 @@ def from_nnx(source: Any, *, report: Report | None = None) -> tuple[Config, Para
       source: a cell, an nnx.RNN or nnx.Bidirectional over cells, or a list of these, one per layer.
       report: receives lines that say what the conversion did.
 
+    Returns:
+      config and params, as `apply` takes them.
+
     Raises:
       TypeError: source is something else, or a subclass overrides __call__ or initialize_carry.
       ValueError: a cell uses something that a network does not support: an unknown activation or
@@ -55,6 +58,9 @@ def to_nnx(config: Config, params: Params, *, report: Report | None = None) -> l
       config: the network.
       params: its parameters.
       report: receives lines that say what the conversion did.
+
+    Returns:
+      A list of cells, lowest layer first.
 
     Raises:
       TypeError, ValueError: params do not fit config, or the cell does not support an option.

@@ -28,6 +28,12 @@ class LayerTrace(NamedTuple):
         padding.
       c, h: the carry after each step: c [T, *batch, H], h [T, *batch, P]. At padding the carry does
         not change.
+
+    >>> from jlstm.params import init
+    >>> config = Config.stack(6, [4])
+    >>> seen = trace(config, init(jax.random.key(0), config), None, jnp.ones((3, 2, 6)))
+    >>> bool((seen.layers[0].f <= 1).all()), seen.layers[0].c.shape
+    (True, (3, 2, 4))
     """
 
     i: jax.Array
@@ -39,7 +45,19 @@ class LayerTrace(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """The result of `trace`: a LayerTrace for each layer, and the carry and ys of `apply`."""
+    """The result of `trace`: a LayerTrace for each layer, and the carry and ys of `apply`.
+
+    Attributes:
+      layers: one LayerTrace per layer, lowest first.
+      carry: the carry that `apply` returns.
+      ys: the outputs that `apply` returns.
+
+    >>> from jlstm.params import init
+    >>> config = Config.stack(6, [4])
+    >>> seen = trace(config, init(jax.random.key(0), config), None, jnp.ones((3, 2, 6)))
+    >>> seen.ys.shape, seen.carry[0].h.shape
+    ((3, 2, 4), (2, 4))
+    """
 
     layers: tuple[LayerTrace, ...]
     carry: Carries
@@ -209,7 +227,10 @@ def trace(
     key: jax.Array | None = None,
     time_major: bool = True,
 ) -> Trace:
-    """Computes every gate and state of every layer, for inspection. Arguments as for `apply`.
+    """Computes every gate and state of every layer, for inspection.
+
+    Args:
+      config, params, carry, xs, lengths, mask, resets, key, time_major: as for `apply`.
 
     Returns:
       A Trace. With time_major=False, the time axis of its arrays is the one before the features, as

@@ -85,9 +85,25 @@ def updates(
         next call, for example those until an evaluation. Each different number compiles once.
       place: puts stacked batches on the devices.
 
+    Returns:
+      An iterator of Update, one per compiled call.
+
     Raises:
       DivergedError: the loss became NaN or infinite, or a parameter did.
       ValueError: the batches ended before the steps, or their shapes differ.
+
+    >>> import optax
+    >>> from jlstm.config import Config
+    >>> from jlstm.train import step
+    >>> from jlstm.train.tasks.classify import Classify
+    >>> config, task, optimizer = Config.stack(6, [4]), Classify(3), optax.adam(1e-2)
+    >>> state = step.new_state(jax.random.key(0), config, task, optimizer)
+    >>> split = Split(np.zeros((5, 7, 6), "float32"), np.arange(5) % 3)
+    >>> train_step = step.make_train_step(config, task, optimizer)
+    >>> source = batches.training(split, 4)
+    >>> for update in updates(train_step, state, source, jax.random.key(1), steps=3):
+    ...     print(update.step, update.metrics["loss"].shape)
+    3 (3,)
     """
     run, done = several_steps(train_step), int(state.step)
 
@@ -172,8 +188,22 @@ def evaluated(
       share: the share of this process of each batch, as `batches.evaluation` takes it.
       place: puts a batch on the devices.
 
+    Returns:
+      The task's metrics by name, as means over the sequences or tokens.
+
     Raises:
       ValueError: the split is empty.
+
+    >>> import optax
+    >>> from jlstm.config import Config
+    >>> from jlstm.train import step
+    >>> from jlstm.train.tasks.classify import Classify
+    >>> config, task, optimizer = Config.stack(6, [4]), Classify(3), optax.adam(1e-2)
+    >>> state = step.new_state(jax.random.key(0), config, task, optimizer)
+    >>> split = Split(np.zeros((5, 7, 6), "float32"), np.arange(5) % 3)
+    >>> eval_step = jax.jit(step.make_eval_step(config, task))
+    >>> sorted(evaluated(eval_step, state.model, split, 4))
+    ['accuracy', 'loss']
     """
     total: dict[str, tuple[float, float]] = {}
     for batch in batches.evaluation(split, batch_size, unroll=unroll, share=share):

@@ -39,6 +39,10 @@ class Model(NamedTuple):
       embedding: a vector for each token [vocabulary, I]. None: inputs are numbers.
       network: the parameters of the LSTM.
       head: the readout.
+
+    >>> model = new(jax.random.key(0), Config.stack(6, [4]), 10, vocabulary=30)
+    >>> model.embedding.shape, model.head.w.shape
+    ((30, 6), (4, 10))
     """
 
     embedding: Any
@@ -55,6 +59,9 @@ class Batch(NamedTuple):
       lengths: the steps of each sequence [N]. None: all have T.
       weights: 1 for a sequence that counts, 0 for one that only fills the batch [N]. None: all 1.
       starts: True where a sequence begins anew instead of going on from the carry [N]. None: none.
+
+    >>> Batch(xs=jnp.ones((3, 7, 6)), targets=jnp.array([1, 2, 3])).lengths is None
+    True
     """
 
     xs: Any

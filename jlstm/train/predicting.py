@@ -32,6 +32,17 @@ def predicted(
 
     Raises:
       TypeError, ValueError: xs do not fit the model.
+
+    >>> from jlstm.config import Config
+    >>> from jlstm.train.data import sources
+    >>> from jlstm.train.tasks.forecast import Forecast
+    >>> table = {"source": "noisy_sines", "steps": 9, "horizon": 2, "train": 4, "test": 4}
+    >>> data = sources.load(table)
+    >>> config, task = Config.stack(1, [4]), Forecast(horizon=2)
+    >>> model = task.new(jax.random.key(0), config)
+    >>> trained = Trained(config, task, model, data.meaning, table, None)
+    >>> predicted(trained, data.test.xs[:3]).shape
+    (3, 2, 1, 1)
     """
     _require_fitting(found, xs)
 
@@ -84,6 +95,20 @@ def forecast_errors(found: Trained, split: Split) -> dict[str, Errors]:
       For each forecast value by name: "model" and "persistence", each with "mae" and "rmse".
       Persistence forecasts the last value of the past for all steps. It is left out for a value
       that is not among the inputs.
+
+    Raises:
+      TypeError, ValueError: the split does not fit the model.
+
+    >>> from jlstm.config import Config
+    >>> from jlstm.train.data import sources
+    >>> from jlstm.train.tasks.forecast import Forecast
+    >>> table = {"source": "noisy_sines", "steps": 9, "horizon": 2, "train": 4, "test": 4}
+    >>> data = sources.load(table)
+    >>> config, task = Config.stack(1, [4]), Forecast(horizon=2)
+    >>> model = task.new(jax.random.key(0), config)
+    >>> trained = Trained(config, task, model, data.meaning, table, None)
+    >>> sorted(forecast_errors(trained, data.test)["value"]["model"])
+    ['mae', 'rmse']
     """
     task, meaning = found.task, found.meaning
     assert isinstance(task, Forecast)

@@ -27,6 +27,12 @@ class State(NamedTuple):
       optimizer: the state of the optimiser.
       average: the moving average of the parameters. None: there is none.
       carry: the carry that the next batch goes on from. None: each batch begins anew.
+
+    >>> from jlstm.train.tasks.classify import Classify
+    >>> config, task = Config.stack(6, [4]), Classify(10)
+    >>> state = new_state(jax.random.key(0), config, task, optax.adam(1e-2))
+    >>> int(state.step), state.model.head.w.shape
+    (0, (4, 10))
     """
 
     step: jax.Array
@@ -56,9 +62,18 @@ def new_state(
       batch_size: the sequences of a batch, if each batch goes on from the carry of the one before.
         None: each begins anew.
 
+    Returns:
+      The State of step 0.
+
     Raises:
-      ValueError: the network does not fit the task, or the parameters are too coarse for an
-        average.
+      TypeError, ValueError: the task's readout cannot read the network's outputs, or the
+        parameters are too coarse for an average.
+
+    >>> from jlstm.train.tasks.classify import Classify
+    >>> config, task = Config.stack(6, [4]), Classify(10)
+    >>> state = new_state(jax.random.key(0), config, task, optax.adam(1e-2), batch_size=3)
+    >>> state.carry[0].c.shape
+    (3, 4)
     """
     model = task.new(key, config)
     carry = None
@@ -96,6 +111,9 @@ def make_train_step(
       A function of a state, a batch and a key, which returns the next state and metrics: those of
       the task as means over the batch, before the step, and "gradient_norm". Dropout and `augment`
       draw from the key. Without a key there is neither.
+
+    Raises:
+      TypeError, ValueError: raised by the returned function, if a batch does not fit.
 
     >>> from jlstm.train.tasks.classify import Classify
     >>> config, task, optimizer = Config.stack(6, [4]), Classify(10), optax.adam(1e-2)
@@ -145,9 +163,16 @@ def make_eval_step(
 ) -> Callable[[Model, Carries | None, Batch], tuple[Carries | None, Sums]]:
     """The function that measures a model on one batch.
 
+    Args:
+      config: the network.
+      task: the task.
+
     Returns:
       A function of a model, a carry or None, and a batch. It returns the carry after the batch,
       None if it got None, and the task's sums, which add up over batches.
+
+    Raises:
+      TypeError, ValueError: raised by the returned function, if a batch does not fit.
 
     >>> from jlstm.train.tasks.classify import Classify
     >>> config, task = Config.stack(6, [4]), Classify(10)

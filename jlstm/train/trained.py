@@ -30,6 +30,16 @@ class Trained(NamedTuple):
       unroll: the steps of a batch of a stream, or None.
       rows: the number of rows that a stream is divided into when the model is measured, or None.
         Metrics depend on it: the first tokens of each row are predicted without the text before.
+
+    >>> from jlstm.train.data import sources
+    >>> from jlstm.train.tasks.forecast import Forecast
+    >>> table = {"source": "noisy_sines", "steps": 9, "horizon": 2, "train": 4, "test": 4}
+    >>> data = sources.load(table)
+    >>> config, task = Config.stack(1, [4]), Forecast(horizon=2)
+    >>> model = task.new(jax.random.key(0), config)
+    >>> trained = Trained(config, task, model, data.meaning, table, None)
+    >>> trained.model.head.w.shape
+    (4, 2)
     """
 
     config: Config
@@ -64,8 +74,25 @@ def values_of(
 def save(path: str | os.PathLike[str], trained: Trained) -> None:
     """Writes a trained model to one .safetensors file, from which `jlstm.load` reads the network.
 
+    Args:
+      path: the file.
+      trained: the model.
+
     Raises:
       TypeError, ValueError, OSError: as `jlstm.save`.
+
+    >>> from jlstm.train.data import sources
+    >>> from jlstm.train.tasks.forecast import Forecast
+    >>> table = {"source": "noisy_sines", "steps": 9, "horizon": 2, "train": 4, "test": 4}
+    >>> data = sources.load(table)
+    >>> config, task = Config.stack(1, [4]), Forecast(horizon=2)
+    >>> model = task.new(jax.random.key(0), config)
+    >>> trained = Trained(config, task, model, data.meaning, table, None)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/model.safetensors", trained)
+    ...     load(f"{folder}/model.safetensors").task.horizon
+    2
     """
     values = values_of(trained.task, trained.meaning, trained.data, trained.unroll, trained.rows)
     arrays = arrays_of(trained.model)
@@ -75,8 +102,27 @@ def save(path: str | os.PathLike[str], trained: Trained) -> None:
 def load(path: str | os.PathLike[str]) -> Trained:
     """Loads a model that `save` or `jlstm train` wrote.
 
+    Args:
+      path: the file.
+
+    Returns:
+      The model.
+
     Raises:
       ValueError: the file is not a model of `jlstm train`, or its parts do not fit each other.
+
+    >>> from jlstm.train.data import sources
+    >>> from jlstm.train.tasks.forecast import Forecast
+    >>> table = {"source": "noisy_sines", "steps": 9, "horizon": 2, "train": 4, "test": 4}
+    >>> data = sources.load(table)
+    >>> config, task = Config.stack(1, [4]), Forecast(horizon=2)
+    >>> model = task.new(jax.random.key(0), config)
+    >>> trained = Trained(config, task, model, data.meaning, table, None)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/model.safetensors", trained)
+    ...     load(f"{folder}/model.safetensors").task.horizon
+    2
     """
     loaded = model_file.load(path)
     values = loaded.values

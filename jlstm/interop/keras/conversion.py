@@ -146,6 +146,9 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
       params: its parameters.
       report: receives lines that say what the conversion did.
 
+    Returns:
+      The built model. It takes and returns [B, T, features].
+
     Raises:
       TypeError, ValueError: params do not fit config, or Keras does not support an option.
       ImportError: Keras is not installed.

@@ -15,6 +15,13 @@ def carry_from_tensorflow(config: Config, state: Any) -> tuple[Carry, ...]:
     The state has (c, h) per layer or, with state_is_tuple=False, [B, H + P] per layer. One array
     [B, sum of H + P] for the whole stack is also accepted.
 
+    Args:
+      config: the network.
+      state: the state, as arrays.
+
+    Returns:
+      One Carry(c [B, H], h [B, P]) per layer.
+
     Raises:
       ValueError: the state's layers or sizes do not fit the config, or a layer is bidirectional.
       TypeError: the state does not hold arrays, or `config` is not a Config.
@@ -65,9 +72,20 @@ def carry_to_tensorflow(
 ) -> tuple[tuple[np.ndarray, np.ndarray], ...] | np.ndarray:
     """The inverse of `carry_from_tensorflow`.
 
+    Args:
+      carry: one Carry per layer.
+      state_is_tuple: whether to return (c, h) per layer, or one array for the whole stack.
+
+    Returns:
+      ((c [B, H], h [B, P]), ...) or one array [B, sum of H + P].
+
     Raises:
       TypeError: `carry` is not a sequence of one Carry per layer.
       ValueError: a layer's carry is bidirectional.
+
+    >>> carry = [Carry(np.zeros((1, 4)), np.zeros((1, 3)))]
+    >>> carry_to_tensorflow(carry, state_is_tuple=False).shape
+    (1, 7)
     """
     if isinstance(carry, Carry) or not all(isinstance(own, Carry) for own in carry):
         raise TypeError(

@@ -99,6 +99,9 @@ def to_tensorflow(
       scope: prefix of the names.
       report: receives lines that say what the conversion did.
 
+    Returns:
+      Arrays by name: kernels [I + P, 4H], biases [4H], and those of peepholes and projections.
+
     Raises:
       TypeError, ValueError: params do not fit config, or TensorFlow 1 does not support an option.
 

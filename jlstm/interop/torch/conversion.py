@@ -128,6 +128,9 @@ def to_torch(
       batch_first: whether the module takes sequences as [B, T, I] instead of [T, B, I].
       report: receives lines that say what the conversion did.
 
+    Returns:
+      The module. Its arguments and outputs have the shapes of torch.nn.LSTM.
+
     Raises:
       TypeError, ValueError: params do not fit config, torch does not support an option, or layers
         differ in more than their input size.

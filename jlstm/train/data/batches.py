@@ -37,6 +37,9 @@ def training(
       share: (index, count) divides the rows of each batch into `count` equal blocks, one for each
         process, and yields block `index`. Only its rows are read.
 
+    Returns:
+      An iterator of Batch. Its arrays have `batch_size` rows, divided among the processes.
+
     Raises:
       ValueError: there is too little data for one batch, `unroll` does not fit the data, or the
         processes cannot share a batch evenly.

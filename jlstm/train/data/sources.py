@@ -57,6 +57,9 @@ def load(table: dict[str, Any]) -> Data:
     Args:
       table: `source`, one of SOURCES, and the options of that function.
 
+    Returns:
+      The data: splits `train` and `test`, and the meaning of their numbers.
+
     Raises:
       ImportError: the source needs a package that is not installed.
       TypeError, ValueError: the source is missing or not known; an option is missing, not known or

@@ -1,0 +1,73 @@
+"""Every public docstring names each argument and field, the errors, and shows an example that runs.
+
+pytest runs the examples, since it collects the doctests of every module.
+"""
+
+import dataclasses
+import inspect
+import re
+
+import pytest
+
+import jlstm
+import jlstm.interop
+
+PLACES = {
+    "jlstm": jlstm.__all__,
+    "jlstm.interop": jlstm.interop.__all__,
+    "jlstm.train.step": ["State", "make_eval_step", "make_train_step", "new_state"],
+    "jlstm.train.loop": ["evaluated", "updates"],
+    "jlstm.train.model": ["Batch", "Model"],
+    "jlstm.train.trained": ["Trained", "load", "save"],
+    "jlstm.train.predicting": ["forecast_errors", "predicted"],
+    "jlstm.train.data.sources": ["load"],
+    "jlstm.train.data.batches": ["training"],
+}
+NAMES = [f"{place}.{name}" for place, names in PLACES.items() for name in names]
+
+
+def found(name):
+    """The object of a full name, whose module may not be imported yet."""
+    place, _, attribute = name.rpartition(".")
+    pytest.importorskip(place)
+    return getattr(inspect.importlib.import_module(place), attribute)
+
+
+def section(text, title):
+    """The lines of a section of a docstring, or nothing."""
+    match = re.search(rf"^{title}:\n((?:  .*\n|\n)+)", text + "\n", re.MULTILINE)
+    return match[1] if match else ""
+
+
+def named(lines):
+    """The names that the entries of a section begin with."""
+    entries = re.findall(r"^  (\w[\w, ]*):", lines, re.MULTILINE)
+    return {name.strip() for entry in entries for name in entry.split(",")}
+
+
+def fields(value):
+    """The fields of a named tuple or a dataclass."""
+    if dataclasses.is_dataclass(value):
+        return {field.name for field in dataclasses.fields(value) if field.init}
+    return set(getattr(value, "_fields", ()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_docstring_is_complete(name):
+    value = found(name)
+    text = inspect.getdoc(value)
+    assert ">>> " in text, "no example"
+    if inspect.isclass(value):
+        assert named(section(text, "Attributes")) == fields(value)
+        return
+    signature = inspect.signature(value)
+    assert named(section(text, "Args")) == set(signature.parameters)
+    assert section(text, "Raises") or not signature.parameters, "no errors"
+    assert signature.return_annotation is None or section(text, "Returns"), "no result"
+
+
+def test_help_begins_with_every_public_name():
+    text = jlstm.__doc__
+    for name in jlstm.__all__:
+        assert re.search(rf"^  (.*, )?{name}(,|  )", text, re.MULTILINE), name
+    assert text.index("  apply  ") < text.index("  Carry, Params,")
