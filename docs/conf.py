@@ -49,6 +49,7 @@ def link_to_pages(app, name, *arguments):
     for file, page in PAGES.items():
         text[0] = re.sub(rf"\]\({file}", f"]({page}", text[0])
 
+
 # Reference. Docstrings give shapes and dtypes, which annotations cannot.
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
