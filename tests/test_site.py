@@ -7,6 +7,36 @@ import pytest
 
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+# Pages whose blocks of Python run one by one, each without the names of the others.
+ALONE = ["index", "start"]
+OTHERS = ("torch", "keras", "haiku", "flax", "onnx")
+
+
+def blocks(page):
+    """The blocks of Python in a page, under their headings."""
+    text = (DOCS / f"{page}.md").read_text()
+    found = re.finditer(r"```python\n(.*?)```", text, re.DOTALL)
+    return [(re.findall(r"^#+ (.*)$", text[: m.start()], re.MULTILINE)[-1], m[1]) for m in found]
+
+
+def others(code):
+    """The frameworks that a block imports."""
+    return [name for name in OTHERS if re.search(rf"^(import|from) {name}\b", code, re.MULTILINE)]
+
+
+def cases():
+    """A test for each block; importing a framework takes seconds, so those run with -m full."""
+    for page in ALONE:
+        for title, code in blocks(page):
+            marks = [pytest.mark.full] if others(code) else []
+            yield pytest.param(code, id=f"{page}: {title}", marks=marks)
+
+
+@pytest.mark.parametrize("code", list(cases()))
+def test_the_python_of_a_page_runs(code):
+    for name in others(code):
+        pytest.importorskip(name)
+    exec(compile(code, "page", "exec"), {})
 
 
 def anchors(path):
