@@ -1,14 +1,18 @@
 """Pages of the documentation link to files and headings that exist, and the site has every page."""
 
+import dataclasses
 import pathlib
 import re
+import runpy
 
 import pytest
+
+import jlstm
 
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 # Pages whose blocks of Python run one by one, each without the names of the others.
-ALONE = ["index", "start"]
+ALONE = ["index", "mathematics", "start"]
 OTHERS = ("torch", "keras", "haiku", "flax", "onnx")
 
 
@@ -25,10 +29,10 @@ def others(code):
 
 
 def cases():
-    """A test for each block; importing a framework takes seconds, so those run with -m full."""
+    """A test for each block. With -m full: those of ten networks, or that import a framework."""
     for page in ALONE:
         for title, code in blocks(page):
-            marks = [pytest.mark.full] if others(code) else []
+            marks = [pytest.mark.full] if others(code) or page == "mathematics" else []
             yield pytest.param(code, id=f"{page}: {title}", marks=marks)
 
 
@@ -63,3 +67,14 @@ def test_every_page_is_in_the_table_of_contents():
         lines = [line for line in block.splitlines() if line and not line.startswith(":")]
         listed |= {re.sub(r".*<(.*)>", r"\1", line) for line in lines}
     assert listed == {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES} - {"index"}
+
+
+def test_the_mathematics_names_every_option_of_a_layer():
+    text = (DOCS / "mathematics.md").read_text()
+    options = {field.name for field in dataclasses.fields(jlstm.Layer)} - {"hidden_size"}
+    assert {name for name in options if not re.search(rf"`{name}\b", text)} == set()
+
+
+def test_the_picture_of_the_cell_is_what_its_script_draws():
+    script = runpy.run_path(str(DOCS / "cell_picture.py"))
+    assert script["PATH"].read_text() == script["picture"]()
