@@ -1,0 +1,83 @@
+"""A policy that must remember: the first step of a corridor shows which way to turn at its end.
+
+64 corridors of random length run at once. Where one ends, the next begins in the same row, and the
+carry is reset inside the scan. Advantage actor-critic (Mnih et al. 2016) turns right half the time
+at first, and nearly always at the end. With a 0 after the updates, every step resets the carry.
+
+    python examples/recurrent_policy.py 400
+"""
+
+import functools
+import sys
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import jlstm
+
+ROWS, STEPS, LONGEST, DISCOUNT = 64, 32, 20, 0.95
+CONFIG = jlstm.Config.stack(3, [32])
+OPTIMIZER = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(3e-3))
+
+
+def begun(key):
+    """New corridors: the way to turn, the step at the end, the present step; each [ROWS]."""
+    way, end = jax.random.randint(
+        key, [2, ROWS], jnp.array([[0], [3]]), jnp.array([[2], [LONGEST]])
+    )
+    return way, end, jnp.zeros([ROWS], int)
+
+
+def advance(params, state, key, memory):
+    """One step of all corridors: the policy looks, acts and is rewarded at the end."""
+    carry, (way, end, at), resets = state
+    k_act, k_new = jax.random.split(key)
+    done = at == end
+    x = jnp.stack([(at == 0) & (way == 0), (at == 0) & (way == 1), done], axis=1) * 1.0
+    carry, y = jlstm.step(CONFIG, params[0], carry, x, reset=resets)
+    action = jax.random.categorical(k_act, (y @ params[1])[:, :2])
+    reward = jnp.where(done, jnp.where(action == way, 1.0, -1.0), 0.0)
+    world = jax.tree.map(lambda a, b: jnp.where(done, a, b), begun(k_new), (way, end, at + 1))
+    return (carry, world, done | (not memory)), (x, resets, action, reward, done)
+
+
+def loss(params, carry, xs, resets, actions, rewards, done):
+    """The loss of actor and critic over what was seen [STEPS, ROWS, ...]."""
+    _, ys = jlstm.apply(CONFIG, params[0], carry, xs, resets=resets)
+    log_p, values = jax.nn.log_softmax((ys @ params[1])[..., :2]), (ys @ params[1])[..., 2]
+
+    def back(later, now):
+        return (now[0] + DISCOUNT * later * ~now[1],) * 2
+
+    fixed = jax.lax.stop_gradient(values)
+    _, returns = jax.lax.scan(back, fixed[-1], (rewards[:-1], done[:-1]), reverse=True)
+    chosen = jnp.take_along_axis(log_p, actions[..., None], axis=-1)[:-1, :, 0]
+    actor, critic = -chosen * (returns - fixed[:-1]), jnp.square(returns - values[:-1])
+    return (actor + 0.5 * critic).mean() + 0.01 * (jnp.exp(log_p) * log_p).sum(-1).mean()
+
+
+def main(updates: int = 400, memory: int = 1) -> float:
+    """Trains a policy; returns the share of right turns in the last tenth of the updates."""
+    key, *keys = jax.random.split(jax.random.key(0), 4)
+    params = (jlstm.init(keys[0], CONFIG), 0.1 * jax.random.normal(keys[1], [32, 3]))
+    state = (jlstm.initial_carry(CONFIG, None, (ROWS,)), begun(keys[2]), jnp.ones(ROWS, bool))
+
+    def update(training, key):
+        params, moments, state = training
+        keys = jax.random.split(key, STEPS)
+        after, seen = jax.lax.scan(lambda s, k: advance(params, s, k, memory), state, keys)
+        changes, moments = OPTIMIZER.update(jax.grad(loss)(params, state[0], *seen), moments)
+        right = (seen[3] > 0).sum() / jnp.maximum(seen[4].sum(), 1)
+        return (optax.apply_updates(params, changes), moments, after), right
+
+    training = (params, OPTIMIZER.init(params), state)
+    run = jax.jit(functools.partial(jax.lax.scan, update))
+    for n in range(10):
+        training, right = run(training, jax.random.split(jax.random.fold_in(key, n), updates // 10))
+        print(f"after {(n + 1) * (updates // 10)} updates: {right.mean():.1%} right turns")
+    return float(right.mean())
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
