@@ -38,20 +38,23 @@ jlstm.interop converts weights from and to torch, Keras, TensorFlow 1, Flax, Hai
 and ONNX. jlstm.modules has modules for Flax. jlstm.train trains.
 """
 
-from jlstm.config import Config, Layer
-from jlstm.convolution import ConvParams, conv_lstm, init_conv_lstm
-from jlstm.files.export import export
-from jlstm.files.models import load, load_extra, load_notes, save
-from jlstm.kernels.choice import implementations
-from jlstm.kernels.registration import register_kernels
-from jlstm.named import params_from_dict
-from jlstm.network.sequence import lstm
-from jlstm.network.sharded import apply_sharded
-from jlstm.network.stack import LayerTrace, Trace, apply, apply_truncated, trace
-from jlstm.network.step import lstm_cell, step
-from jlstm.packing import Packed, pack, unpack
-from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, init, initial_carry
-from jlstm.weight_decay import decay_mask
+from jlstm import stopping
+
+with stopping.at_once(stopping.is_command()):
+    from jlstm.config import Config, Layer
+    from jlstm.convolution import ConvParams, conv_lstm, init_conv_lstm
+    from jlstm.files.export import export
+    from jlstm.files.models import load, load_extra, load_notes, save
+    from jlstm.kernels.choice import implementations
+    from jlstm.kernels.registration import register_kernels
+    from jlstm.named import params_from_dict
+    from jlstm.network.sequence import lstm
+    from jlstm.network.sharded import apply_sharded
+    from jlstm.network.stack import LayerTrace, Trace, apply, apply_truncated, trace
+    from jlstm.network.step import lstm_cell, step
+    from jlstm.packing import Packed, pack, unpack
+    from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, init, initial_carry
+    from jlstm.weight_decay import decay_mask
 
 __version__ = "0.1.0"
 

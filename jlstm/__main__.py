@@ -1,11 +1,9 @@
 """The command `jlstm`, which needs more packages than the library does."""
 
-import contextlib
 import importlib.util
-import signal
 import sys
-import threading
-from collections.abc import Iterator
+
+from jlstm import stopping
 
 # The extra `cli`: modules, by the package that brings them.
 NEEDED = {
@@ -28,25 +26,13 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    with _ended_at_once():
+    with stopping.at_once():
         from jlstm import cli
-    cli.main()
-
-
-@contextlib.contextmanager
-def _ended_at_once() -> Iterator[None]:
-    """Ctrl-C ends the process as it ends others, without the traceback of an import."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        cli.main()
+    except stopping.StoppedExit as end:
+        # Threads of XLA may still compile, and Python's own end would be a crash.
+        stopping.exit_at_once(end.number)
 
 
 if __name__ == "__main__":

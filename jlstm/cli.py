@@ -33,13 +33,14 @@ def main() -> None:
     )
     try:
         command = tyro.cli(Command, prog="jlstm", description=about)  # type: ignore[arg-type]
-        with stopping.in_order():
+        with stopping.in_order(), stopping.raised_again():
             code = _run(command)
         terminal.flush()
     except KeyboardInterrupt:
-        print("jlstm: stopped", file=sys.stderr)
-        sys.exit(130)
+        stopping.exit_interrupted()
     except Exception as error:  # libraries raise anything for sizes that are too large
+        if stopping.interrupted(error):
+            stopping.exit_interrupted()
         if os.environ.get(TRACEBACK):
             raise
         if isinstance(error, BrokenPipeError) and error.filename is None:

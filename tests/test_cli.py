@@ -3,9 +3,11 @@
 import importlib.metadata
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -190,7 +192,57 @@ def test_ctrl_c_during_the_imports_leaves_no_traceback():
         "__main__.main()\n"
     )
     run = subprocess.run([sys.executable, "-c", code, "info"], capture_output=True)
-    assert (run.returncode, run.stdout, run.stderr) == (-signal.SIGINT, b"", b"")
+    assert (run.returncode, run.stdout, run.stderr) == (130, b"", b"jlstm: stopped\n")
+
+
+@pytest.mark.parametrize("name", ["jlstm", "other"])
+def test_ctrl_c_while_jax_is_imported_leaves_no_traceback_of_the_command(tmp_path, name):
+    """The script of the command imports the package. So do other programs, which see the error."""
+    (tmp_path / "jax.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    script = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    (tmp_path / name).write_text(script + "from jlstm.__main__ import main\nmain()\n")
+    root = pathlib.Path(cli.__file__).parents[1]
+    run = subprocess.run(
+        [sys.executable, str(tmp_path / name), "info"],
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+    )
+    if name == "jlstm":
+        assert (run.returncode, run.stdout, run.stderr) == (130, b"", b"jlstm: stopped\n")
+    else:
+        assert run.stderr.endswith(b"KeyboardInterrupt\n") and run.returncode == -signal.SIGINT
+
+
+def test_ctrl_c_in_a_callback_is_not_lost(jlstm_at, monkeypatch):
+    """Python would print it, and go on."""
+
+    class Collected:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def show():
+        Collected()
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            time.sleep(0.01)
+        print("not stopped")
+
+    monkeypatch.setattr("jlstm.info.show", show)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert jlstm_at("info") == (130, "", "jlstm: stopped\n")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_error_that_comes_of_ctrl_c_is_no_error(jlstm_at, monkeypatch):
+    """C++ that called Python raises another one, and only quotes the first."""
+
+    def show():
+        raise RuntimeError("INTERNAL: CpuCallback error: KeyboardInterrupt: ")
+
+    monkeypatch.setattr("jlstm.info.show", show)
+    assert jlstm_at("info") == (130, "", "jlstm: stopped\n")
 
 
 BAD = [

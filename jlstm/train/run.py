@@ -210,7 +210,7 @@ class _Training:
                     # A killed run loses no more than the steps between two checkpoints: no later
                     # step is reported before the checkpoint is whole.
                     writer.wait()
-                    state = update.state
+                    state, stop.waits = update.state, True
                     self._report(update, log, shown, clock)
                     if self._due(update.step, own.between_evaluations):
                         self._evaluate(update, best, log, shown, clock)

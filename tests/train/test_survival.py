@@ -34,10 +34,10 @@ save_every = {every}
 COMMAND = [sys.executable, "-m", "jlstm", "train", "c.toml", "--resume", "--json"]
 
 
-def begun(folder):
+def begun(folder, command=COMMAND):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return subprocess.Popen(
-        COMMAND,
+        command,
         cwd=folder,
         env=os.environ | {"PYTHONPATH": root},
         stdout=subprocess.PIPE,
@@ -127,3 +127,27 @@ def test_a_run_that_is_asked_to_end_saves_says_how_to_go_on_and_does(tmp_path):
     step = newest(tmp_path)
     assert 0 < step == json.loads(out)["step"] < 600
     assert finished(tmp_path)["step"] == 600
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 1, 2, 3, 4, 5, 7, 9])
+def test_ctrl_c_in_the_first_seconds_is_one_line_and_leaves_a_whole_run_or_none(tmp_path, seconds):
+    (tmp_path / "c.toml").write_text(CONFIG.format(steps=100_000, every=50_000))
+    (tmp_path / "jlstm").write_text(STARTED)
+    command = [sys.executable, "jlstm", *COMMAND[3:]]
+    process = begun(tmp_path, command)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err in ("", "jlstm: stopped\n")  # with --json, a run that saved says so in JSON
+    assert (newest(tmp_path) > 0) == (tmp_path / "run").exists() == (not err)
+
+
+# As the script of the command, with Ctrl-C also where tests run in the background.
+STARTED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from jlstm.__main__ import main
+main()
+"""

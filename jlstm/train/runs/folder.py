@@ -27,7 +27,7 @@ def opened(
     """The folder of a run, made ready and locked until the end. One process of a run calls it.
 
     A new folder gets config.toml; with `resume` its config is replaced. A folder that was created
-    here is removed again if the run cannot begin.
+    here is removed again if the run cannot begin, or is interrupted before its first checkpoint.
 
     Args:
       path: the folder.
@@ -53,6 +53,7 @@ def opened(
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder} is a file; choose another folder for the run")
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        begun = folder.is_dir() and resolved.of_a_run(folder / resolved.NAME)
     with contextlib.ExitStack() as stack:
         try:
             with _refused(folder):
@@ -67,14 +68,29 @@ def opened(
                 writing.write_bytes(place, content)
         except BaseException:
             stack.close()
-            if missing:
-                with contextlib.suppress(OSError):  # the folder could not be made
-                    (folder / lock.NAME).unlink()
-            for each in missing:
-                with contextlib.suppress(OSError):  # another process uses it
-                    each.rmdir()
+            _remove(folder, missing)
             raise
-        yield folder
+        try:
+            yield folder
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C and the like
+            if not begun and not checkpoints.steps(folder / CHECKPOINTS):
+                _clear(folder)
+                place.unlink()
+                stack.close()
+                _remove(folder, missing)
+            raise
+
+
+def _remove(folder: pathlib.Path, missing: list[pathlib.Path]) -> None:
+    """Removes the folders that were created for a run that did not begin."""
+    if missing:
+        with contextlib.suppress(OSError):  # the folder could not be made
+            (folder / lock.NAME).unlink()
+    for each in missing:
+        with contextlib.suppress(OSError):  # another process uses it
+            each.rmdir()
 
 
 def _require_allowed(

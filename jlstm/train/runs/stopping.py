@@ -14,9 +14,12 @@ class Stop:
 
     Attributes:
       number: the signal that came, SIGINT or SIGTERM; None so far.
+      waits: whether the loop has made a step that would be lost. Without one, a signal does what it
+        did before, such as to raise KeyboardInterrupt.
     """
 
     number: signal.Signals | None = None
+    waits: bool = False
 
     def __bool__(self) -> bool:
         """Whether this process was asked to end."""
@@ -40,11 +43,12 @@ class Stop:
 def requests() -> Iterator[Stop]:
     """Handles signals: the first SIGINT or SIGTERM sets the `Stop` that this context yields.
 
-    A second signal raises KeyboardInterrupt at once. Signals are not handled outside the main
-    thread, where Python allows no handlers. Ignored signals stay ignored, such as SIGINT in a
-    background job.
+    A second signal raises KeyboardInterrupt at once. A signal that comes before `waits` is set does
+    what it did before this context. Signals are not handled outside the main thread, where Python
+    allows no handlers. Ignored signals stay ignored, such as SIGINT in a background job.
 
     >>> with requests() as stop:
+    ...     stop.waits = True
     ...     signal.raise_signal(signal.SIGTERM)
     ...     bool(stop), stop.exit_code
     (True, 143)
@@ -55,11 +59,13 @@ def requests() -> Iterator[Stop]:
         return
 
     def seen(came: int, frame: Any) -> None:
-        if stop:
+        again, stop.number = bool(stop), signal.Signals(came)
+        if not stop.waits and callable(handler := before[came]):
+            handler(came, frame)
+        if again:
             raise KeyboardInterrupt
-        stop.number = signal.Signals(came)
 
-    before = {}
+    before: dict[int, Any] = {}
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) not in (signal.SIG_IGN, None):

@@ -179,3 +179,22 @@ def test_the_lock_of_a_killed_process_is_no_obstacle(run):
 def test_a_folder_without_a_run_is_no_run(tmp_path):
     with pytest.raises(ValueError, match=r"holds no run: it has no config\.toml"):
         resolved.read(tmp_path)
+
+
+def test_a_run_that_is_interrupted_before_its_first_checkpoint_leaves_nothing(tmp_path):
+    def interrupted(path, checkpoint=None, **options):
+        with pytest.raises(KeyboardInterrupt), folder.opened(path, TABLES, **options) as made:
+            (made / "metrics.jsonl").write_text("")
+            (made / "checkpoints" / (checkpoint or "")).mkdir(parents=True)
+            raise KeyboardInterrupt
+
+    interrupted(tmp_path / "deep" / "run")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "notes.txt").write_text("mine")
+    interrupted(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".lock", "notes.txt"]
+    interrupted(tmp_path / "run", "50")
+    before = sorted((tmp_path / "run").rglob("*"))
+    assert tmp_path / "run" / "checkpoints" / "50" in before
+    interrupted(tmp_path / "run", "60", resume=True)
+    assert set(before) < set((tmp_path / "run").rglob("*"))
