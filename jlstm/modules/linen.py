@@ -12,7 +12,7 @@ from jlstm.modules import calls, carries, networks, parameters, sources
 from jlstm.modules.networks import Features
 from jlstm.named import params_from_dict
 from jlstm.network.step import step
-from jlstm.params import Carry
+from jlstm.params import Carry, Params
 
 Initializer = Callable[..., Any]
 
@@ -112,11 +112,10 @@ class LSTM(nn.Module):
         Raises:
           TypeError, ValueError: arguments do not fit, as in jlstm.apply.
         """
-        config = self.config_for(inputs.shape[-1], inputs)
-        tree = self.param("layers", _init, config, self)
+        config = _config(self, inputs.shape[-1], inputs, self.learn_initial_carry)
         after, ys = calls.run(
             config,
-            params_from_dict(config, {"layers": tree}),
+            _params(self, config),
             networks.as_floating(inputs, config.dtype),
             stack=networks.is_stack(self.features),
             initial_carry=initial_carry,
@@ -134,17 +133,6 @@ class LSTM(nn.Module):
         )
         wanted = self.return_carry if return_carry is None else return_carry
         return (after, ys) if wanted else ys
-
-    @nn.nowrap
-    def config_for(self, in_features: int, inputs: Any = None) -> Config:
-        """The config of the network for inputs with `in_features` features.
-
-        jlstm.params_from_dict(config, variables["params"]) are its parameters.
-
-        >>> LSTM((4, 5)).config_for(3).layers[1].hidden_size
-        5
-        """
-        return _config(self, in_features, inputs, self.learn_initial_carry)
 
 
 class LSTMCell(nn.RNNCellBase):
@@ -202,10 +190,9 @@ class LSTMCell(nn.RNNCellBase):
         """
         networks.require_one(self.features)
         config = _config(self, inputs.shape[-1], inputs, False)
-        tree = self.param("layers", _init, config, self)
         after, y = step(
             config,
-            params_from_dict(config, {"layers": tree}),
+            _params(self, config),
             carries.from_flax(config, False, carry),
             networks.as_floating(inputs, config.dtype),
             reset=reset,
@@ -226,6 +213,33 @@ class LSTMCell(nn.RNNCellBase):
     def num_feature_axes(self) -> int:
         """Feature axes of the inputs."""
         return 1
+
+
+def network(module: LSTM, variables: Any) -> tuple[Config, Params]:
+    """The config and the parameters of an `LSTM`, for jlstm.apply, jlstm.save and conversions.
+
+    Args:
+      module: the module.
+      variables: its variables, {"params": {"layers": ...}}.
+
+    Raises:
+      TypeError, ValueError: `variables` are not those of the module.
+
+    >>> lstm = LSTM((4, 5))
+    >>> config, params = network(lstm, lstm.init(jax.random.key(0), jnp.ones((2, 7, 3))))
+    >>> params.layers[1].w_x.shape
+    (4, 20)
+    """
+    try:
+        tree = nn.meta.unbox(variables["params"])
+        in_features = tree["layers"]["0"]["w_x"].shape[-2]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            'expected the variables of the module, {"params": {"layers": ...}}, with arrays such '
+            f"as w_x of layer 0; {error!r:.60}"
+        ) from None
+    config = _config(module, in_features, None, module.learn_initial_carry)
+    return config, params_from_dict(config, tree)
 
 
 def params_from(source: Any) -> dict[str, Any]:
@@ -258,6 +272,16 @@ def _config(module: Any, in_features: int, inputs: Any, learned: bool) -> Config
         module.initializer,
         learned,
     )
+
+
+def _params(module: Any, config: Config) -> Params:
+    """The parameters of a call."""
+    # Flax would draw abstract parameters at every call, and compare shapes without the names.
+    if module.has_variable("params", "layers"):
+        tree = nn.meta.unbox(module.get_variable("params", "layers"))
+    else:
+        tree = module.param("layers", _init, config, module)
+    return params_from_dict(config, {"layers": tree})
 
 
 def _init(key: jax.Array, config: Config, module: Any) -> dict[str, Any]:

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jlstm.config import Config
 from jlstm.modules import calls, carries, networks, sources, variables
 from jlstm.modules.networks import Features
 from jlstm.modules.parameters import nested
 from jlstm.named import named, params_from_dict
 from jlstm.network.step import step
-from jlstm.params import Carry
+from jlstm.params import Carry, Params
 
 Initializer = Callable[..., Any]
 Metadata = Mapping[str, Any]
@@ -98,7 +99,7 @@ class LSTM(variables.Recurrent):
         self.remat = remat
         self.layers = variables.new(
             rngs,
-            self.config_for(),
+            variables.config_of(self),
             {"w_x": kernel_init, "w_h": recurrent_kernel_init, "b": bias_init},
             {"w_x": kernel_metadata, "w_h": recurrent_kernel_metadata, "b": bias_metadata},
         )
@@ -146,10 +147,10 @@ class LSTM(variables.Recurrent):
         Raises:
           TypeError, ValueError: arguments do not fit, as in jlstm.apply.
         """
-        config = self.config_for(inputs)
+        config = variables.config_of(self, inputs)
         after, ys = calls.run(
             config,
-            params_from_dict(config, self.tree()),
+            variables.params_of(self, config),
             networks.as_floating(inputs, config.dtype),
             stack=self.stack,
             initial_carry=initial_carry,
@@ -160,7 +161,7 @@ class LSTM(variables.Recurrent):
             time_major=self.time_major if time_major is None else time_major,
             reverse=self.reverse if reverse is None else reverse,
             keep_order=self.keep_order if keep_order is None else keep_order,
-            key=self.dropout_key(deterministic, rngs),
+            key=variables.dropout_key(self, deterministic, rngs),
             implementation=self.implementation,
             remat=self.remat,
         )
@@ -217,7 +218,7 @@ class LSTMCell(variables.Recurrent):
         self.deterministic = deterministic
         self.layers = variables.new(
             rngs,
-            self.config_for(),
+            variables.config_of(self),
             {"w_x": kernel_init, "w_h": recurrent_kernel_init, "b": bias_init},
             {"w_x": kernel_metadata, "w_h": recurrent_kernel_metadata, "b": bias_metadata},
         )
@@ -247,14 +248,14 @@ class LSTMCell(variables.Recurrent):
         Raises:
           TypeError, ValueError: arguments do not fit, as in jlstm.step.
         """
-        config = self.config_for(inputs)
+        config = variables.config_of(self, inputs)
         after, y = step(
             config,
-            params_from_dict(config, self.tree()),
+            variables.params_of(self, config),
             carries.from_flax(config, False, carry),
             networks.as_floating(inputs, config.dtype),
             reset=reset,
-            key=self.dropout_key(deterministic, rngs),
+            key=variables.dropout_key(self, deterministic, rngs),
         )
         return carries.to_flax(config, False, after, carry), y
 
@@ -279,6 +280,17 @@ class LSTMCell(variables.Recurrent):
         return 1
 
 
+def network(module: LSTM | LSTMCell) -> tuple[Config, Params]:
+    """The config and the parameters of a module, for jlstm.apply, jlstm.save and conversions.
+
+    >>> config, params = network(LSTM(3, (4, 5), rngs=nnx.Rngs(0)))
+    >>> params.layers[1].w_x.shape
+    (4, 20)
+    """
+    config = variables.config_of(module)
+    return config, variables.params_of(module, config)
+
+
 def set_params(module: LSTM | LSTMCell, source: Any) -> None:
     """Sets the parameters of a module to the weights of `source`.
 
@@ -300,5 +312,5 @@ def set_params(module: LSTM | LSTMCell, source: Any) -> None:
     """
     own = isinstance(source, Mapping) and "layers" in source
     tree = source if own else nested(sources.params_of(source))
-    for name, array in named(params_from_dict(module.config_for(), tree)).items():
-        module.layers.assign(name.split(".")[1:], array)
+    for name, array in named(params_from_dict(variables.config_of(module), tree)).items():
+        variables.assign(module.layers, name.split(".")[1:], array)

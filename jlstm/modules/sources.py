@@ -46,13 +46,24 @@ def _renamed(tree: Any) -> Any:
 
 
 def _split(dense_i: Any, dense_h: Any) -> dict[str, Any]:
-    """The kernels of single gates from those of nnx's OptimizedLSTMCell."""
+    """The kernels of single gates from those of nnx's OptimizedLSTMCell.
+
+    Raises:
+      ValueError: they belong to another cell, such as a GRUCell.
+    """
     w_x, w_h, b = (
-        np.split(np.asarray(dense[what]), 4, -1)
+        np.asarray(dense.get(what, ()))
         for dense, what in ((dense_i, "kernel"), (dense_h, "kernel"), (dense_h, "bias"))
     )
+    if w_h.ndim != 2 or w_x.ndim != 2 or w_x.shape[1:] != b.shape or b.size != 4 * len(w_h):
+        raise ValueError(
+            f"dense_i has a kernel {list(w_x.shape)}, dense_h a kernel {list(w_h.shape)} and a "
+            f"bias {list(b.shape)}; expected those of nnx.OptimizedLSTMCell: [I, 4H], [H, 4H] and "
+            "[4H]"
+        )
     made: dict[str, Any] = {}
     for n, gate in enumerate(_GATES):
-        made[f"i{gate}"] = {"kernel": w_x[n]}
-        made[f"h{gate}"] = {"kernel": w_h[n], "bias": b[n]}
+        own = slice(n * len(w_h), (n + 1) * len(w_h))
+        made[f"i{gate}"] = {"kernel": w_x[:, own]}
+        made[f"h{gate}"] = {"kernel": w_h[:, own], "bias": b[own]}
     return made

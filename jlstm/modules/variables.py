@@ -11,6 +11,8 @@ from flax import nnx
 from jlstm.config import Config
 from jlstm.layer import Layer
 from jlstm.modules import networks, parameters
+from jlstm.named import params_from_dict
+from jlstm.params import Params
 
 # Metadata that names the mesh axis of each axis of an array, in the versions of Flax.
 _AXES = ("sharding", "sharding_names", "out_sharding")
@@ -26,25 +28,12 @@ class Node(nnx.Module):
     def __getitem__(self, index: int) -> Any:
         return getattr(self, str(index))
 
-    def tree(self) -> dict[str, Any]:
-        """The arrays, as nested dictionaries."""
-        parts = {n: part for n, part in vars(self).items() if isinstance(part, (Node, nnx.Variable))}
-        return {
-            name: part.tree() if isinstance(part, Node) else part[...]
-            for name, part in parts.items()
-        }
-
-    def assign(self, path: Sequence[str], array: Any) -> None:
-        """Sets the value of one parameter, in the parameter's dtype."""
-        part = getattr(self, path[0])
-        if isinstance(part, Node):
-            part.assign(path[1:], array)
-        else:
-            part[...] = jnp.asarray(array, part.dtype)
-
 
 class Recurrent(nnx.Module):
-    """What an LSTM and its cell have in common. Their constructors set these attributes."""
+    """What an LSTM and its cell have in common. Their constructors set these attributes.
+
+    nnx.tabulate compiles every public method, so what returns no arrays is a function below.
+    """
 
     in_features: int
     options: tuple[Layer, ...]
@@ -56,38 +45,47 @@ class Recurrent(nnx.Module):
     layers: Node
     rngs: Any
 
-    def config_for(self, inputs: Any = None) -> Config:
-        """The config of the network that the module runs on `inputs`, or on such as its parameters.
-
-        jlstm.params_from_dict(module.config_for(), module.tree()) has its parameters.
-        """
-        return networks.network(
-            self.in_features,
-            self.options,
-            networks.dtype_of(self.dtype, self.param_dtype, inputs),
-            jnp.dtype(self.param_dtype).name,
-            self.initializer,
-            self.learn_initial_carry,
-        )
-
-    def tree(self) -> dict[str, Any]:
-        """The parameters as nested dictionaries of arrays, as `jlstm.params_from_dict` reads."""
-        return {"layers": self.layers.tree()}
-
     def set_view(self, deterministic: bool | None = None) -> None:
         """What nnx.view sets."""
         self.deterministic = self.deterministic if deterministic is None else deterministic
 
-    def dropout_key(self, deterministic: bool | None, rngs: Any) -> jax.Array | None:
-        """The key of one call, or None if the module draws nothing."""
-        if not networks.draws(self.options):
-            return None
-        if self.deterministic if deterministic is None else deterministic:
-            return None
-        # nnx.Bidirectional passes its stream for carries, which all models seed alike.
-        if rngs is None or getattr(rngs, "tag", None) == "carry":
-            rngs = self.rngs
-        return key_of(rngs, "dropout")
+
+def config_of(module: Recurrent, inputs: Any = None) -> Config:
+    """The config of the network that a module runs on `inputs`, or on such as its parameters."""
+    return networks.network(
+        module.in_features,
+        module.options,
+        networks.dtype_of(module.dtype, module.param_dtype, inputs),
+        jnp.dtype(module.param_dtype).name,
+        module.initializer,
+        module.learn_initial_carry,
+    )
+
+
+def params_of(module: Recurrent, config: Config) -> Params:
+    """The arrays of a module's parameters."""
+    return params_from_dict(config, {"layers": _arrays(module.layers)})
+
+
+def assign(node: Node, path: Sequence[str], array: Any) -> None:
+    """Sets the value of one parameter, in the parameter's dtype."""
+    part = getattr(node, path[0])
+    if isinstance(part, Node):
+        assign(part, path[1:], array)
+    else:
+        part[...] = jnp.asarray(array, part.dtype)
+
+
+def dropout_key(module: Recurrent, deterministic: bool | None, rngs: Any) -> jax.Array | None:
+    """The key of one call, or None if the module draws nothing."""
+    if not networks.draws(module.options):
+        return None
+    if module.deterministic if deterministic is None else deterministic:
+        return None
+    # nnx.Bidirectional passes its stream for carries, which all models seed alike.
+    if rngs is None or getattr(rngs, "tag", None) == "carry":
+        rngs = module.rngs
+    return key_of(rngs, "dropout")
 
 
 def new(
@@ -120,6 +118,12 @@ def key_of(rngs: Any, name: str) -> jax.Array:
     if isinstance(rngs, nnx.Rngs):
         return getattr(rngs, name)()
     return rngs() if isinstance(rngs, nnx.RngStream) else rngs
+
+
+def _arrays(node: Node) -> dict[str, Any]:
+    kinds = (Node, nnx.Variable)
+    parts = {name: part for name, part in vars(node).items() if isinstance(part, kinds)}
+    return {n: _arrays(part) if isinstance(part, Node) else part[...] for n, part in parts.items()}
 
 
 def _open(value: Any) -> Any:

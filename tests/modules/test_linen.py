@@ -34,8 +34,11 @@ LSTM = modules.LSTM
 def params(module, xs=XS, seed=2):
     """Random variables of a module, and the same as Params of a network."""
     variables = linen_variables(module, xs, seed)
-    config = module.config_for(xs.shape[-1])
-    return variables, config, jlstm.params_from_dict(config, variables["params"])
+    return variables, *modules.network(module, variables)
+
+
+def network_of(module):
+    return modules.network(module, linen_variables(module))[0]
 
 
 @functools.cache
@@ -176,12 +179,12 @@ def test_activations_by_flaxs_names():
     ours = {"gate_fn": jax.nn.hard_sigmoid, "activation_fn": jnp.cos}
     rnn = nn.RNN(cell(**ours))
     variables = linen_variables(rnn)
-    (layer,) = LSTM(UNITS, **ours).config_for(3).layers
+    (layer,) = network_of(LSTM(UNITS, **ours)).layers
     assert layer.recurrent_activation == "hard_sigmoid" and layer.cell_activation is jnp.cos
     new = {"params": modules.params_from(variables)}
     assert_close(LSTM(UNITS, **ours).apply(new, XS), rnn.apply(variables, XS))
-    usual = LSTM(UNITS, gate_fn=nn.sigmoid, activation_fn=nn.tanh).config_for(3)
-    assert usual == LSTM(UNITS).config_for(3)
+    usual = network_of(LSTM(UNITS, gate_fn=nn.sigmoid, activation_fn=nn.tanh))
+    assert usual == network_of(LSTM(UNITS))
 
 
 def test_initial_weights_are_distributed_as_flaxs():
@@ -287,6 +290,12 @@ def test_a_trained_module_is_a_network_of_the_library(tmp_path):
     _, ys = jlstm.apply(*jlstm.load(tmp_path / "model.safetensors"), None, XS, time_major=False)
     assert_close(lstm.apply(variables, XS), ys)
     assert_close(lstm.apply({"params": modules.params_from(own)}, XS), ys)
+
+
+def test_variables_of_something_else_are_refused():
+    for wrong in ({}, {"params": {}}, {"params": 3}, linen_variables(nn.RNN(cell()))):
+        with pytest.raises(ValueError, match="expected the variables of the module"):
+            modules.network(LSTM(UNITS), wrong)
 
 
 def test_it_runs_on_the_implementation_that_is_named():

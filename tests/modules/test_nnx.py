@@ -128,8 +128,7 @@ def test_every_option_of_a_layer_means_what_it_means_to_apply():
         Layer(5, projection_size=2, layer_norm="products_and_cell", skip=True),
     )
     ours = randomised(lstm(features, learn_initial_carry=True, remat=None))
-    config = ours.config_for()
-    params = jlstm.params_from_dict(config, ours.tree())
+    config, params = modules.network(ours)
     mask = np.random.default_rng(3).random((BATCH, STEPS)) < 0.8
     resets = np.random.default_rng(4).random((BATCH, STEPS)) < 0.2
     _, wanted = jlstm.apply(
@@ -141,7 +140,7 @@ def test_every_option_of_a_layer_means_what_it_means_to_apply():
 def test_parameters_are_variables_by_the_names_of_a_file():
     ours = lstm((UNITS, Layer(5, layer_norm="products_and_output")))
     assert ours.layers[1].w_x.shape == (UNITS, 20) and ours.layers[1].norms.x.scale.shape == (20,)
-    params = jlstm.params_from_dict(ours.config_for(), ours.tree())
+    _, params = modules.network(ours)
     wanted = {tuple(name.split(".")) for name in jlstm.named.named(params)}
     assert {path for path, _ in nnx.to_flat_state(nnx.state(ours))} == wanted
     assert all(type(v) is nnx.Param for _, v in nnx.to_flat_state(nnx.state(ours)))
