@@ -1,4 +1,5 @@
 """Draws the LSTM cell for mathematics.md: `python docs/cell_picture.py` writes _static/cell.svg."""
+# ruff: noqa: RUF001  the letters of the picture are meant
 
 import pathlib
 

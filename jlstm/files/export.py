@@ -74,7 +74,7 @@ def export(
       platforms: the platforms to export for, some of "cpu", "cuda", "rocm" and "tpu".
 
     Returns:
-      The program, of jax.export. `.call(params, ...)` runs it, and `.serialize()` gives its bytes.
+      The program, of jax.export. `call` runs it, and `serialize` gives the bytes of a file.
 
     Raises:
       TypeError, ValueError: a platform is not known, `streaming` is set but the network cannot run
