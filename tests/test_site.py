@@ -69,6 +69,15 @@ def test_every_page_is_in_the_table_of_contents():
     assert listed == {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES} - {"index"}
 
 
+@pytest.mark.full
+def test_the_python_of_the_page_on_serving_runs_from_top_to_bottom():
+    pytest.importorskip("onnxruntime")
+    names = {}
+    for title, code in blocks("serving"):
+        exec(compile(code, title, "exec"), names)
+    assert len(names["xs"]) == 20
+
+
 def test_the_mathematics_names_every_option_of_a_layer():
     text = (DOCS / "mathematics.md").read_text()
     options = {field.name for field in dataclasses.fields(jlstm.Layer)} - {"hidden_size"}
