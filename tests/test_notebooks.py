@@ -1,11 +1,14 @@
-"""Every notebook runs from top to bottom."""
+"""Every notebook runs from top to bottom, and is what its script says."""
 
+import importlib.util
 import pathlib
 import sys
 
 import pytest
 
-NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+FOLDER = pathlib.Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+# What holds at the end of each notebook, and the number of its pictures.
 CLAIMS = {
     "lstm_basics": """
 assert state.c.shape == state.h.shape == output.shape == (1, 4)
@@ -16,11 +19,21 @@ assert all((jnp.abs(a) > 0).any() for a in jax.tree.leaves(gradients))
 """,
 }
 PICTURES = {"lstm_basics": 2}
+PACKAGES = {"frameworks": ("torch", "keras", "onnxruntime")}
+SMALL = "import os\nos.environ['JLSTM_SMALL'] = '1'"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def marked(path):
+    """The first notebook runs always, the others under the marker `full`."""
+    marks = [] if path.stem == "lstm_basics" else [pytest.mark.full]
+    return pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("path", [marked(path) for path in NOTEBOOKS])
 @pytest.mark.filterwarnings("ignore")
 def test_a_notebook_runs(path, tmp_path):
+    for package in PACKAGES.get(path.stem, ()):
+        pytest.importorskip(package)
     import nbclient
     import nbformat
     from jupyter_client.kernelspec import KernelSpec
@@ -35,7 +48,7 @@ def test_a_notebook_runs(path, tmp_path):
             return KernelSpec(argv=argv, display_name="here", language="python")
 
     notebook = nbformat.read(path, as_version=4)
-    assert all(not cell.get("outputs") for cell in notebook.cells), "saved with outputs"
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(SMALL))
     notebook.cells.append(nbformat.v4.new_code_cell(CLAIMS[path.stem]))
     nbclient.NotebookClient(
         notebook,
@@ -55,3 +68,38 @@ def test_a_notebook_runs(path, tmp_path):
 
 def test_every_notebook_is_claimed():
     assert {path.stem for path in NOTEBOOKS} == set(CLAIMS) == set(PICTURES)
+
+
+@pytest.fixture
+def make():
+    """The module that writes notebooks from scripts."""
+    pytest.importorskip("jupytext")
+    spec = importlib.util.spec_from_file_location("make", FOLDER / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_what_its_script_says(path, make):
+    import nbformat
+
+    notebook, wanted = nbformat.read(path, as_version=4), make.made(path.with_suffix(".py"))
+    assert make.SCRIPTS and wanted.metadata.accelerator == "TPU"
+    assert notebook.metadata == wanted.metadata
+    assert [(cell.cell_type, cell.id, cell.source) for cell in notebook.cells] == [
+        (cell.cell_type, cell.id, cell.source) for cell in wanted.cells
+    ]
+    script = path.with_suffix(".py").read_text()
+    assert script.count(f"github.com/{make.REPOSITORY}") == script.count("github.com/") > 0
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_keeps_its_outputs_and_is_small(path):
+    import nbformat
+
+    assert path.stat().st_size < 500_000
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert all(output.output_type != "error" for output in outputs)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == PICTURES[path.stem]
