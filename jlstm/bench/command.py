@@ -1,4 +1,4 @@
-"""The command `jlstm bench`: a progress bar, tables and records."""
+"""The command `jlstm bench`: tables, records, and progress on standard error."""
 
 import concurrent.futures
 import contextlib
@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pathlib
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,14 +57,14 @@ def run(
         validation.known_name("--only", name, names)
     wanted = [c for n, c in enumerate(contenders) if n == 0 or not only or c.name in only]
     earlier = None if old is None else records.read(old)
-    console = Console()
+    console, errors = Console(), Console(stderr=True)
     made: list[Record] = []
     with contextlib.ExitStack() as stack:
         # Opened first, so that a path that cannot be written fails before the measurements.
         write = None if out is None else stack.enter_context(records.appending(out))
         stack.enter_context(pinned(threads))
-        progress = stack.enter_context(_progress(console))
-        bar = progress.add_task("starting", total=len(suite))
+        progress = stack.enter_context(_progress(errors))
+        bar = progress.add_task("measuring the speed of this machine", total=len(suite))
         found = _ceilings(threads)
         common = records.of_run(_command(path, seconds, threads, only), threads, found)
         console.print(
@@ -75,7 +74,9 @@ def run(
             markup=False,
             highlight=False,
         )
-        console.print(tables.LEGEND, highlight=False)
+        console.print(tables.legend())
+        console.print()
+        progress.update(bar, description="starting each library in a process")
         workers, missing = started(wanted, threads)
         for worker in workers.values():
             stack.callback(worker.stop)
@@ -129,5 +130,5 @@ def _progress(console: Console) -> Any:
         TimeElapsedColumn(),
         console=console,
         transient=True,
-        disable=not sys.stdout.isatty(),
+        disable=not console.is_terminal,
     )

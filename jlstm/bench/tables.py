@@ -10,6 +10,8 @@ from jlstm.bench.compare import Outcome
 from jlstm.bench.statistics import estimate, ratio
 from jlstm.validation import printable
 
+# An interval wider than this is the mark of a busy machine.
+WIDE_PERCENT = 10
 TITLES = {
     "forward": "forward",
     "training": "training step",
@@ -37,12 +39,27 @@ def show(console: Console, case: Case, outcome: Outcome, ceilings: dict[str, flo
     console.print()
 
 
-LEGEND = """ms: milliseconds per call. ±%: half the width of the median's 95 % interval. ratio: time
-divided by that of the first contender that can run, normally jlstm. % max: speed as a percentage of
-one large matrix product's. build ms: lowering and compiling. MB: peak memory of the process. null:
-a call that computes nothing. Wide intervals, or a % max far above 100, mean that other programs
-kept this machine busy.
-"""
+LEGEND = {
+    "ms": "milliseconds per call, the median of all rounds",
+    "±%": f"half the width of the median's 95 % interval. Above {WIDE_PERCENT} it is marked !, as other "
+    "programs kept this machine busy: measure again",
+    "ratio": "the time divided by that of the first contender, normally jlstm, in the same round: "
+    "the median of these. It may differ from the quotient of the ms, and is the better comparison",
+    "% max": "speed as a percentage of one large matrix product's",
+    "build ms": "lowering and compiling",
+    "MB": "peak memory of the process",
+    "null": "a call that computes nothing",
+}
+
+
+def legend() -> Table:
+    """The meaning of each column."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for heading, meaning in LEGEND.items():
+        table.add_row(heading, meaning)
+    return table
 
 
 def describe(case: Case) -> str:
@@ -75,7 +92,8 @@ def _table(case: Case, outcome: Outcome, ceilings: dict[str, float]) -> Table:
         time = estimate(timing.rounds_s)
         half = 50 * (time.high - time.low) / time.median
         relative = ratio(timing.rounds_s, reference).median
-        row = [three_digits(1e3 * time.median), f"{half:.0f}", f"{relative:.2f}"]
+        wide = "!" if half > WIDE_PERCENT else ""
+        row = [three_digits(1e3 * time.median), f"{half:.0f}{wide}", f"{relative:.2f}"]
         if runs:
             speed = case.flops(outcome.mode) / time.median / 1e9
             compiling = timing.prepared.lower_s + timing.prepared.compile_s

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import jlstm
@@ -37,8 +38,11 @@ class Outcome(NamedTuple):
 
 
 def run() -> bool:
-    """Prints the contracts' results and the times. Returns True if all held and were timed."""
-    console = Console()
+    """Prints the contracts' results and the times. Returns True if all held and were timed.
+
+    Progress goes to standard error: a bar in a terminal, otherwise a line for each contract.
+    """
+    console, progress = Console(), _progress()
     found = ", ".join(f"{name} {version}" for name, version in info.versions().items())
     device = jax.devices()[0]
     console.print(f"{found}\n{len(jax.devices())} x {device.device_kind} ({device.platform})")
@@ -47,15 +51,24 @@ def run() -> bool:
     for name, usable, reason in jlstm.implementations(plain):
         if not usable:
             console.print(f"{name} is not available here: {reason}", highlight=False)
-    table = Table("contract", *names, title="largest difference from the expected result")
+    table = Table(
+        "contract",
+        *names,
+        "allowed",
+        title="largest difference from the expected result",
+        caption="docs/semantics.md explains the contracts by their numbers.",
+    )
     held = True
-    for contract, allowed in CONTRACTS:
-        cells = [tried(contract, name, allowed) for name in names]
-        held = held and all(cell.held for cell in cells)
-        table.add_row(summary(contract), *(cell.text for cell in cells))
-        console.print(f"checked {contract.__name__.replace('_', ' ')}", highlight=False)
+    with progress:
+        bar = progress.add_task("", total=len(CONTRACTS) + len(SIZES))
+        for contract, allowed in CONTRACTS:
+            _begin(progress, bar, f"contract {summary(contract)}")
+            cells = [tried(contract, name, allowed) for name in names]
+            held = held and all(cell.held for cell in cells)
+            table.add_row(summary(contract), *(cell.text for cell in cells), difference(allowed))
+            progress.advance(bar)
+        times, timed = _times(names, console, progress, bar)
     console.print(table)
-    times, timed = _times(names, console)
     console.print(times)
     console.print("All contracts hold." if held else "Some contracts do NOT hold; see above.")
     if not timed:
@@ -96,17 +109,39 @@ def tried(contract: Contract, name: str, allowed: float) -> Outcome:
         said = (str(error).splitlines() or [""])[0][:80]
         return Outcome(False, f"FAILED: {type(error).__name__}: {said}", traceback.format_exc())
     if off <= allowed:
-        return Outcome(True, f"{off:.0e}", "")
+        return Outcome(True, difference(off), "")
     return Outcome(False, f"FAILED: {off:.1e} > {allowed:.0e}", "")
 
 
-def _times(names: list[str], console: Console) -> tuple[Table, bool]:
+def difference(off: float) -> str:
+    """A difference with one digit.
+
+    >>> difference(0.0), difference(1.2e-5)
+    ('0', '1e-05')
+    """
+    return f"{off:.0e}" if off else "0"
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (BarColumn(16), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _begin(progress: Progress, bar: Any, what: str) -> None:
+    progress.update(bar, description=what)
+    if not progress.console.is_terminal:
+        progress.console.print(what, markup=False, highlight=False, soft_wrap=True)
+
+
+def _times(names: list[str], console: Console, progress: Progress, bar: Any) -> tuple[Table, bool]:
     """The table of times, and True if nothing failed. A failure is printed; other calls go on."""
     table = Table(
         "T, B, H", "mode", *names, title="milliseconds a call, median of interleaved rounds"
     )
     good = True
     for steps, batch, units in SIZES:
+        _begin(progress, bar, f"times of T {steps}, B {batch}, H {units}")
         config = jlstm.Config.stack(units, [units])
         params = jlstm.init(jax.random.key(0), config)
         xs = jnp.ones((steps, batch, units))
@@ -133,6 +168,7 @@ def _times(names: list[str], console: Console) -> tuple[Table, bool]:
             for name in calls:
                 cells[name] = f"{1e3 * statistics.median(taken[name]):.2f}"
             table.add_row(*row, *(cells[name] for name in names))
+        progress.advance(bar)
     return table, good
 
 

@@ -47,6 +47,13 @@ IMPLEMENTATIONS = (
     Implementation("cudnn", cudnn_layer.run, cudnn.refusal, lacks=("mask", "resets")),
     Implementation("scan", scan.run, _refuses_nothing),
 )
+# What people call implementations that have other names here.
+OTHER_NAMES = {
+    "gpu": 'the name of the kernels for NVIDIA GPUs is "cudnn"',
+    "cuda": 'the name of the kernels for NVIDIA GPUs is "cudnn"',
+    "pallas": 'the name of the Pallas kernels is "tpu"',
+    "xla": 'the name of what XLA compiles alone is "scan"',
+}
 
 
 def implementations(config: Config, platform: str | None = None) -> list[tuple[str, bool, str]]:
@@ -102,6 +109,8 @@ def choose(
     """
     layers = [layer if draws else layer.without_key for layer in layers]
     platform = _default_platform()
+    if (meant := OTHER_NAMES.get(name)) is not None:
+        raise ValueError(f"implementation is {name!r}, which is not known; {meant}")
     validation.known_name("implementation", name, ["auto", *(i.name for i in IMPLEMENTATIONS)])
     asked = [n for n, a in (("mask", mask), ("resets", resets)) if a is not None]
     if name == "auto":

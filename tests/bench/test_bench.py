@@ -324,6 +324,17 @@ def assert_table_fits(case, outcome, width):
     assert "ratio" in text and "…" not in text
 
 
+def test_a_wide_interval_is_marked(faulty):
+    outcome = faulty[0]["forward"]
+    name = next(iter(outcome.timings))
+    quiet, busy = ([1.0] * 5, [1.0, 1.0, 2.0, 3.0, 3.0])
+    for rounds, mark in ((quiet, " 0 "), (busy, "50! ")):
+        timing = outcome.timings[name]._replace(rounds_s=rounds)
+        console = Console(width=80, record=True, file=io.StringIO())
+        tables.show(console, CASE, outcome._replace(timings={name: timing}), CEILINGS)
+        assert mark in console.export_text()
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_tables_fit_the_terminal(faulty, width):
     for outcome in faulty[0].values():

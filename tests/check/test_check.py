@@ -195,7 +195,13 @@ def test_the_command_says_what_failed(faulty, monkeypatch, capsys):
     monkeypatch.setattr(command, "SIZES", ((3, 2, 4),))
     monkeypatch.setattr(command, "CONTRACTS", ((breaks, 1e-5), (contracts.time_split, 1e-5)))
     assert not command.run()
-    shown = " ".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[:2] == [
+        "contract 4: it breaks.",
+        "contract 2: two parts of a sequence, the carry passed on, equal the whole.",
+    ]
+    shown = " ".join(printed.out.split())
+    assert "allowed" in shown and "1e-05" in shown
     assert "Some contracts do NOT hold" in shown and "FAILED" in shown
     assert "tpu is not available here: layer 0: it runs on TPUs only, not on cpu" in shown
 

@@ -67,3 +67,12 @@ def test_a_single_layer_chooses_too():
     params = jlstm.LayerParams(jnp.ones((3, 16)), jnp.ones((4, 16)))
     with pytest.raises(ValueError, match="did you mean 'scan'"):
         jlstm.lstm(params, None, jnp.ones((5, 3)), implementation="scam")
+
+
+@pytest.mark.parametrize(
+    ("name", "named"), [("gpu", "cudnn"), ("cuda", "cudnn"), ("pallas", "tpu"), ("xla", "scan")]
+)
+def test_other_names_of_implementations_are_answered_with_the_name_here(name, named):
+    """Contract 12."""
+    with pytest.raises(ValueError, match=f'"{named}"$'):
+        choice.choose(name, CONFIG.layers, "float32")
