@@ -6,8 +6,9 @@ import sys
 
 import tyro
 
-from jlstm import stopping, terminal, validation
+from jlstm import stopping, terminal, usage, validation
 from jlstm.commands import (
+    COMMANDS,
     Bench,
     Check,
     Command,
@@ -32,9 +33,18 @@ def main() -> None:
         f"The LSTM for JAX. With {TRACEBACK}=1 in the environment, errors show where they arose."
     )
     try:
-        command = tyro.cli(Command, prog="jlstm", description=about)  # type: ignore[arg-type]
-        with stopping.in_order(), stopping.raised_again():
-            code = _run(command)
+        code = 0
+        if (answer := usage.answer(sys.argv[1:], COMMANDS)) is not None:
+            print(answer)
+        else:
+            command = tyro.cli(
+                Command,  # type: ignore[arg-type]
+                prog="jlstm",
+                description=about,
+                config=(tyro.conf.DisallowNone,),
+            )
+            with stopping.in_order(), stopping.raised_again():
+                code = _run(command)
         terminal.flush()
     except KeyboardInterrupt:
         stopping.exit_interrupted()

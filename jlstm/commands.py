@@ -1,6 +1,8 @@
 """The commands of the command line, and the options and help of each."""
 
 import dataclasses
+import functools
+import operator
 import pathlib
 from typing import Annotated
 
@@ -30,7 +32,10 @@ _Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """Print versions, devices, and whether each implementation works here, or why not."""
+    """Print versions, devices, and whether each implementation works here, or why not.
+
+    Example: jlstm info
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Check:
 
     This takes at most five minutes, and about one minute on 2 idle cores. Send its output with any
     report about a TPU or GPU.
+
+    Example: jlstm check
     """
 
 
@@ -49,6 +56,8 @@ class Bench:
     Only contenders whose results agree are timed. Without a file, a quick suite runs. On 2 cores it
     takes up to one minute against Flax and a hand-written scan, and up to three minutes against all
     contenders (pip install '.[peers]').
+
+    Example: jlstm bench benchmarks/field.toml --only torch "flax nnx" --out runs.jsonl
     """
 
     suite: Annotated[_PathOrNone, tyro.conf.Positional] = None
@@ -75,7 +84,10 @@ class Bench:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Write a Markdown report with tables and pictures from the records of `jlstm bench --out`."""
+    """Write a Markdown report with tables and pictures from the records of `jlstm bench --out`.
+
+    Example: jlstm report runs.jsonl
+    """
 
     records: Annotated[_Path, tyro.conf.Positional]
     """Records file to read (.jsonl or .jsonl.gz)."""
@@ -123,6 +135,8 @@ class Eval:
 
     For forecasts, errors are also printed in the units of the data, beside those of repeating the
     last value.
+
+    Example: jlstm eval runs/forecast --json
     """
 
     model: Annotated[_Path, tyro.conf.Positional]
@@ -185,6 +199,8 @@ class Convert:
     - onnx: .onnx
     - tensorflow: .npz (arrays by variable name)
     - tensorflow, to read only: a TensorFlow 1 checkpoint (.index, or the path without it; V1 files)
+
+    Example: jlstm convert model.pt model.safetensors --prefix encoder.
     """
 
     source: Annotated[_Path, tyro.conf.Positional]
@@ -224,6 +240,8 @@ class Export:
     """Write a network as StableHLO, which jax.export runs in programs without this library.
 
     The program of a model that `jlstm train` saved returns the scores of the classes.
+
+    Example: jlstm export model.safetensors program.bin --lengths
     """
 
     model: Annotated[_Path, tyro.conf.Positional]
@@ -250,15 +268,19 @@ class Export:
     """Platforms to export the program for."""
 
 
-Command = (
-    Annotated[Bench, tyro.conf.subcommand("bench")]
-    | Annotated[Check, tyro.conf.subcommand("check")]
-    | Annotated[Report, tyro.conf.subcommand("report")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Eval, tyro.conf.subcommand("eval")]
-    | Annotated[Predict, tyro.conf.subcommand("predict")]
-    | Annotated[Sample, tyro.conf.subcommand("sample")]
-    | Annotated[Convert, tyro.conf.subcommand("convert")]
-    | Annotated[Export, tyro.conf.subcommand("export")]
-    | Annotated[Info, tyro.conf.subcommand("info")]
+COMMANDS = {
+    "bench": Bench,
+    "check": Check,
+    "report": Report,
+    "train": Train,
+    "eval": Eval,
+    "predict": Predict,
+    "sample": Sample,
+    "convert": Convert,
+    "export": Export,
+    "info": Info,
+}
+Command = functools.reduce(
+    operator.or_,
+    (Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items()),
 )
