@@ -41,8 +41,8 @@ def show(console: Console, case: Case, outcome: Outcome, ceilings: dict[str, flo
 
 LEGEND = {
     "ms": "milliseconds per call, the median of all rounds",
-    "±%": f"half the width of the median's 95 % interval. Above {WIDE_PERCENT} it is marked !, as other "
-    "programs kept this machine busy: measure again",
+    "±%": f"half the width of the median's 95 % interval. Above {WIDE_PERCENT} it is marked !: "
+    "other programs kept this machine busy, so measure again",
     "ratio": "the time divided by that of the first contender, normally jlstm, in the same round: "
     "the median of these. It may differ from the quotient of the ms, and is the better comparison",
     "% max": "speed as a percentage of one large matrix product's",
