@@ -42,6 +42,9 @@ def exit_at_once(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, AttributeError):
             stream.flush()
+    if "multiprocessing.util" in sys.modules:
+        # Its resource tracker would print a warning of semaphores that nobody removed.
+        sys.modules["multiprocessing.util"]._run_finalizers()
     os._exit(code)
 
 

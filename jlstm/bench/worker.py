@@ -71,7 +71,7 @@ class Worker:
         arguments = (theirs, contender, self._errors.name, threads)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         threads_text = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        with _environment(threads_text | dict(contender.environment or {})):
+        with _environment(threads_text | dict(contender.environment or {})), _without_ctrl_c():
             self._process.start()
         theirs.close()
 
@@ -172,9 +172,21 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes that are started in this context never see Ctrl-C, not even while they import.
+
+    It reaches every process of a terminal, but only the main one handles it. That one sees it when
+    the context ends.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, contender: Contender, errors: str, threads: int) -> None:
-    # Ctrl-C reaches every process of a terminal. Only the main process handles it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with open(errors, "ab") as file:
         os.dup2(file.fileno(), 2)
     programs: dict[str, Any] = {}

@@ -400,3 +400,12 @@ def test_the_command_prints_tables_and_appends_records(run, tmp_path, capsys, mo
     lines = records.read(out)
     assert lines[:-2] == run
     assert [line["contender"] for line in lines[-2:]] == [OURS.name, "wrong"]
+
+
+def test_contenders_never_see_ctrl_c():
+    """Not even while their processes import: it would print a traceback."""
+    code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with worker._without_ctrl_c():
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert child.stdout == "True\n"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
