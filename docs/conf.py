@@ -33,7 +33,7 @@ nb_execution_mode = "off"
 PAGES = {
     r"(?:\.\./)?SECURITY\.md": "security.md",
     r"(?:\.\./)?CHANGELOG\.md": "changelog.md",
-    r"(?:\.\./)?CONTRIBUTING\.md": "contributing.md",
+    r"(?:\.\./)?CONTRIBUTING\.md": "workflow.md",
     r"\.\./benchmarks/": "benchmarks/",
     r"\.\./docs/": "../",
     r"docs/": "",

@@ -13,6 +13,7 @@ DOCS = pathlib.Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 # Pages whose blocks of Python run one by one, each without the names of the others.
 ALONE = ["index", "mathematics", "start"]
+SOURCES = (".py", ".h", ".cc")
 OTHERS = ("torch", "keras", "haiku", "flax", "onnx")
 
 
@@ -87,3 +88,22 @@ def test_the_mathematics_names_every_option_of_a_layer():
 def test_the_picture_of_the_cell_is_what_its_script_draws():
     script = runpy.run_path(str(DOCS / "cell_picture.py"))
     assert script["PATH"].read_text() == script["picture"]()
+
+
+def lines_of(path):
+    """The lines of a file, or of all sources in a folder."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.suffix in SOURCES]
+    return [line for file in files for line in file.read_text().splitlines()]
+
+
+def test_the_counts_of_lines_in_the_page_for_contributors_are_near():
+    page = (DOCS / "contributing.md").read_text()
+    rows = re.findall(r"^\| `((?:jlstm|tests)/[\w/.]*)`.*\| (\d+) \|$", page, re.MULTILINE)
+    assert len(rows) == 15
+    variant = page[page.index("### A variant") : page.index("### A platform")]
+    for path, count in rows:
+        lines = lines_of(DOCS.parent / path)
+        if f"| `{path}`" in variant:
+            assert int(count) == sum("gate_clip" in line for line in lines), path
+        elif count != "1":
+            assert 0.8 * len(lines) < int(count) < 1.25 * len(lines), path
