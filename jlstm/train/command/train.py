@@ -64,10 +64,8 @@ def train(
         say(f"{_WORDS[split]}: {progress.words(metrics)}")
     if outcome.stopped:
         print(outcome.stopped, file=sys.stderr)
-    say(
-        f"{outcome.folder} holds the model of step {outcome.best_step} (model.safetensors), "
-        f"metrics and checkpoints; `jlstm eval {outcome.folder}` measures the model again"
-    )
+    say(f"{outcome.folder} holds the model of step {outcome.best_step} and all of the run")
+    say(f"to measure the model again: jlstm eval {outcome.folder}")
     return outcome.exit_code
 
 

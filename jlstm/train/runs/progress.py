@@ -29,7 +29,7 @@ class Progress:
 
         Args:
           step: optimiser steps so far.
-          metrics: values by name, such as {"loss": 0.3}, in the order to show.
+          metrics: values by name, such as {"loss": 0.3}. A bar shows two of them.
           sequences_per_second: the speed, where it is known.
           last: print a plain line even if the previous one is recent.
         """
@@ -66,13 +66,19 @@ def shown(
             yield _Bar(bar, steps, start)
 
 
-def words(metrics: Mapping[str, float]) -> str:
-    """Metrics in short.
+def words(metrics: Mapping[str, float], most: int | None = None) -> str:
+    """Metrics in short: the loss, then the others, then the norm of the gradients.
 
-    >>> words({"loss": 0.12345, "accuracy": 0.98})
+    Args:
+      metrics: values by name. A compiled function returns them in alphabetical order.
+      most: how many to show; None for all.
+
+    >>> words({"accuracy": 0.98, "gradient_norm": 1.0, "loss": 0.12345}, most=2)
     'loss 0.1235  accuracy 0.9800'
     """
-    return "  ".join(f"{name} {_number(value)}" for name, value in metrics.items())
+    place = {"loss": 0, "gradient_norm": 2}
+    names = sorted(metrics, key=lambda name: place.get(name, 1))[:most]
+    return "  ".join(f"{name} {_number(metrics[name])}" for name in names)
 
 
 class _Lines(Progress):
@@ -111,7 +117,7 @@ class _Lines(Progress):
 class _Bar(Progress):
     def __init__(self, bar: Any, steps: int, start: int) -> None:
         self._bar = bar
-        self._task = bar.add_task("", total=steps, completed=start, said="")
+        self._task = bar.add_task("", total=steps, completed=start, said="compiling")
 
     def update(
         self,
@@ -121,7 +127,7 @@ class _Bar(Progress):
         *,
         last: bool = False,
     ) -> None:
-        said = words(metrics)
+        said = words(metrics, most=2)
         if sequences_per_second is not None:
             said += f"  {_speed(sequences_per_second)}"
         self._bar.update(self._task, completed=step, said=validation.fitting(said))
