@@ -4,7 +4,8 @@
 
 A line has the config's name, the seed, the metrics that `jlstm train` prints, the number that the
 paper's criterion gives (criteria.py), and seconds: those of training, and those of all processors
-together. A run that exists already is replaced.
+together. A run that exists already is replaced. With --curve, the line also has points of the
+training loss: the number of steps, and the mean loss of the steps since the point before.
 """
 
 import argparse
@@ -17,8 +18,10 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import criteria
 
+from jlstm.train.runs import curves, metrics
 
-def run(name: str, seed: int, changes: list[str]) -> dict:
+
+def run(name: str, seed: int, changes: list[str], curve: bool = False) -> dict:
     """Trains with one seed. The record of it."""
     place = pathlib.Path("runs/papers") / f"{name}-{seed}"
     command = [sys.executable, "-m", "jlstm", "train", f"configs/papers/{name}.toml", "--json"]
@@ -29,6 +32,8 @@ def run(name: str, seed: int, changes: list[str]) -> dict:
     outcome = json.loads(done.stdout.splitlines()[-1])
     record = {"config": name, "seed": seed, "steps": outcome["step"], "metrics": outcome["metrics"]}
     record["criterion"] = criteria.of(place / "model.safetensors")
+    if curve:
+        record["curve"] = curves.points(metrics.read(place), "train", "loss")
     return record | {"seconds": round(outcome["seconds"], 1), "processor": round(spent, 1)}
 
 
@@ -43,12 +48,13 @@ def main() -> None:
     parser.add_argument("names", nargs="+", help="names of files in configs/papers")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=pathlib.Path, default="runs/papers/records.jsonl")
+    parser.add_argument("--curve", action="store_true", help="add the training loss to each line")
     parser.add_argument("--set", nargs="+", default=[], help="further values, TABLE.KEY=VALUE")
     options = parser.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     for name in options.names:
         for seed in options.seeds:
-            line = json.dumps(run(name, seed, options.set))
+            line = json.dumps(run(name, seed, options.set, options.curve))
             print(line, flush=True)
             with options.out.open("a") as file:
                 file.write(line + "\n")

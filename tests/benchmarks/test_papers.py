@@ -1,6 +1,7 @@
 """The configs of published results, and what their papers count."""
 
 import importlib.util
+import json
 import pathlib
 import struct
 import sys
@@ -158,3 +159,27 @@ def test_torch_trains_as_a_config_says_and_keeps_the_curve_of_its_loss():
     assert [step for step, *_ in curve] == [2, 4] and curve[0][2] <= curve[1][2]
     means = np.reshape([loss for _, loss, _ in losses], (2, 2)).mean(axis=1)
     np.testing.assert_allclose([loss for _, loss, _ in curve], means)
+
+
+def test_a_record_has_the_curve_if_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the script adds its folder
+    monkeypatch.setitem(sys.modules, "criteria", SimpleNamespace(of=lambda path: {"wrong": 1}))
+    run, losses = script("run"), {50: 2.5, 75: 1.5}
+
+    def trained_by(command, **options):
+        place = pathlib.Path(command[command.index("--out") + 1])
+        place.mkdir(parents=True, exist_ok=True)
+        lines = [("train", step, loss) for step, loss in losses.items()] + [("test", 75, 1.0)]
+        reports = [
+            json.dumps({"step": step, "split": split, "metrics": {"loss": loss}, "seconds": 1.0})
+            for split, step, loss in lines
+        ]
+        (place / "metrics.jsonl").write_text("\n".join(reports) + "\n")
+        outcome = {"step": 75, "metrics": {"test": {"loss": 1.0}}, "seconds": 2.0}
+        return SimpleNamespace(stdout=json.dumps(outcome) + "\n")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run.subprocess, "run", trained_by)
+    record = run.run("adding", 3, [], curve=True)
+    assert record["seed"] == 3 and record["curve"] == list(losses.items())
+    assert "curve" not in run.run("adding", 3, [])
