@@ -13,7 +13,7 @@ def line(points: str, color: str = INK, arrow: bool = True) -> str:
     return f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"{end}/>'
 
 
-def text(x: int, y: int, words: str, color: str = INK, size: int = 17) -> str:
+def text(x: int, y: int, words: str, color: str = INK, size: int = 22) -> str:
     """Words centred at a point."""
     return f'<text x="{x}" y="{y}" fill="{color}" font-size="{size}">{words}</text>'
 
@@ -27,7 +27,7 @@ def box(x: int, y: int, words: str, fill: str) -> str:
 def circle(x: int, y: int, words: str) -> str:
     """An elementwise product or sum."""
     shape = f'<circle cx="{x}" cy="{y}" r="15" fill="{FLOW}" stroke="{INK}"/>'
-    return shape + text(x, y + 6, words, size=20)
+    return shape + text(x, y + 6, words, size=24)
 
 
 def arrowhead(color: str) -> str:
@@ -79,14 +79,14 @@ def picture() -> str:
         *(text(x - 14, y, name) for name, x, y in (("f", 188, 200), ("i", 300, 200))),
         *(text(x + 16, y, name) for name, x, y in (("g", 436, 200),)),
         text(598, 230, "o"),
-        text(42, 86, "c′", STATE, 20),
-        text(738, 86, "c", STATE, 20),
-        text(42, 336, "h′", HIDDEN, 20),
-        text(738, 336, "h", HIDDEN, 20),
-        text(110, 398, "x", INK, 20),
-        text(270, 66, "f × c′", size=14),
-        text(462, 66, "f × c′ + i × g", size=14),
-        text(702, 290, "o × tanh(c)", size=14),
+        text(42, 86, "c′", STATE, 26),
+        text(738, 86, "c", STATE, 26),
+        text(42, 336, "h′", HIDDEN, 26),
+        text(738, 336, "h", HIDDEN, 26),
+        text(110, 398, "x", INK, 26),
+        text(270, 66, "f × c′", size=18),
+        text(462, 66, "f × c′ + i × g", size=18),
+        text(702, 290, "o × tanh(c)", size=18),
     ]
     head = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 416" role="img" '

@@ -34,7 +34,7 @@ PAGES = {
     r"(?:\.\./)?SECURITY\.md": "security.md",
     r"(?:\.\./)?CHANGELOG\.md": "changelog.md",
     r"(?:\.\./)?CONTRIBUTING\.md": "workflow.md",
-    r"\.\./benchmarks/": "benchmarks/",
+    r"\.\./benchmarks/(?=\w+\.md)": "benchmarks/",
     r"\.\./docs/": "../",
     r"docs/": "",
     r"\.\./configs/": "../../configs/",  # from benchmarks/
