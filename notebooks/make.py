@@ -69,12 +69,17 @@ def made(script: pathlib.Path) -> nbformat.NotebookNode:
     notebook = jupytext.read(script, fmt="py:percent")
     badge, setup = parts(script.stem)
     notebook.cells[0].source = badge
-    next(cell for cell in notebook.cells if cell.cell_type == "code").source = setup
+    code(notebook)[0].source = setup
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for n, cell in enumerate(notebook.cells):
         cell.id = f"cell-{n:02}"
     return notebook
+
+
+def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The code cells of a notebook."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def shrink(cell: nbformat.NotebookNode) -> None:
@@ -90,21 +95,20 @@ def shrink(cell: nbformat.NotebookNode) -> None:
 
 
 def write(script: pathlib.Path, run: bool) -> None:
-    """Writes a notebook, and its script anew. Outputs of unchanged notebooks are kept."""
+    """Writes a notebook, and its script anew. Outputs of unchanged code are kept."""
     notebook, path = made(script), script.with_suffix(".ipynb")
     if run:
         from nbclient import NotebookClient
 
         NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": "."}}).execute()
+        notebook.metadata = nbformat.from_dict(METADATA)  # without the version of Python
         for cell in notebook.cells:
             shrink(cell)
     elif path.exists():
-        old = nbformat.read(path, as_version=4)
-        if [cell.source for cell in old.cells] == [cell.source for cell in notebook.cells]:
-            for cell, before in zip(notebook.cells, old.cells, strict=True):
-                cell.update(
-                    {key: before[key] for key in ("outputs", "execution_count") if key in before}
-                )
+        old, new = code(nbformat.read(path, as_version=4)), code(notebook)
+        if [cell.source for cell in old] == [cell.source for cell in new]:
+            for cell, before in zip(new, old, strict=True):
+                cell.outputs, cell.execution_count = before.outputs, before.execution_count
     nbformat.write(notebook, path)
     bare = nbformat.from_dict({**notebook, "metadata": {}})
     bare.metadata["jupytext"] = {"notebook_metadata_filter": "-all", "cell_metadata_filter": "-all"}

@@ -17,8 +17,36 @@ assert outputs.shape == (2, 3, 5)
 assert [layer.c.shape for layer in carry] == [(2, 4), (2, 5)]
 assert all((jnp.abs(a) > 0).any() for a in jax.tree.leaves(gradients))
 """,
+    "character_model": """
+assert len(bits) == steps and np.mean(bits[-10:]) < bits[0] - 1
+assert abs(measured["bits"] - np.mean(bits[-10:])) < 1
+""",
+    "different_lengths": """
+assert accuracies[-1] > 0.5 and accuracy > accuracy_blind
+assert difference < 1e-5
+""",
+    "forecasting": """
+assert errors["model"]["mae"] < errors["persistence"]["mae"]
+assert quantiles.shape == (len(test.xs), 24, 3) and inside.mean() > 0.2
+""",
+    "ensembles": """
+assert members[0].layers[0].w_h.shape == (16, 16, 64)
+assert gradients[0].layers[0].w_h.shape == (512, 16, 64)
+assert spread.shape == error.shape == (80,)
+""",
+    "recurrent_ppo": """
+assert difference < 1e-5
+assert with_memory[:, -10:].mean() > 0.8 > 0.6 > without[:, -10:].mean() > 0.4
+""",
 }
-PICTURES = {"lstm_basics": 2}
+PICTURES = {
+    "lstm_basics": 2,
+    "character_model": 2,
+    "different_lengths": 3,
+    "forecasting": 3,
+    "recurrent_ppo": 2,
+    "ensembles": 2,
+}
 PACKAGES = {"frameworks": ("torch", "keras", "onnxruntime")}
 SMALL = "import os\nos.environ['JLSTM_SMALL'] = '1'"
 
@@ -45,7 +73,8 @@ def test_a_notebook_runs(path, tmp_path):
         @property
         def kernel_spec(self):
             argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            return KernelSpec(argv=argv, display_name="here", language="python")
+            env = {"PYTHONPATH": str(FOLDER.parent)}  # this checkout
+            return KernelSpec(argv=argv, env=env, display_name="here", language="python")
 
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(SMALL))
