@@ -176,7 +176,8 @@ RANKS = {
     "check": [("calls",), ("contracts",), ("command",)],
     "modules": [
         ("carries", "networks", "parameters", "sources"),
-        ("calls", "variables"),
+        ("calls", "scopes", "variables"),
+        ("linen_cell", "nnx_cell"),
         ("linen", "nnx"),
     ],
     "bench": [

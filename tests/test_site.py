@@ -12,7 +12,7 @@ import jlstm
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 # Pages whose blocks of Python run one by one, each without the names of the others.
-ALONE = ["index", "mathematics", "start"]
+ALONE = ["index", "mathematics", "modules", "start"]
 SOURCES = (".py", ".h", ".cc")
 OTHERS = ("torch", "keras", "haiku", "flax", "onnx")
 

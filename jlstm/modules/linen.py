@@ -8,11 +8,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jlstm.config import Config
-from jlstm.modules import calls, carries, networks, parameters, sources
+from jlstm.modules import calls, networks, parameters, scopes, sources
+from jlstm.modules.linen_cell import LSTMCell
 from jlstm.modules.networks import Features
 from jlstm.named import params_from_dict
-from jlstm.network.step import step
-from jlstm.params import Carry, Params
+from jlstm.params import Params
+
+__all__ = ["LSTM", "LSTMCell", "network", "params_from"]
 
 Initializer = Callable[..., Any]
 
@@ -112,10 +114,10 @@ class LSTM(nn.Module):
         Raises:
           TypeError, ValueError: arguments do not fit, as in jlstm.apply.
         """
-        config = _config(self, inputs.shape[-1], inputs, self.learn_initial_carry)
+        config = scopes.config(self, inputs.shape[-1], inputs, self.learn_initial_carry)
         after, ys = calls.run(
             config,
-            _params(self, config),
+            scopes.params(self, config),
             networks.as_floating(inputs, config.dtype),
             stack=networks.is_stack(self.features),
             initial_carry=initial_carry,
@@ -127,92 +129,12 @@ class LSTM(nn.Module):
             time_major=self.time_major if time_major is None else time_major,
             reverse=self.reverse if reverse is None else reverse,
             keep_order=self.keep_order if keep_order is None else keep_order,
-            key=_dropout_key(self, config, deterministic),
+            key=scopes.dropout_key(self, config, deterministic),
             implementation=self.implementation,
             remat=self.remat,
         )
         wanted = self.return_carry if return_carry is None else return_carry
         return (after, ys) if wanted else ys
-
-
-class LSTMCell(nn.RNNCellBase):
-    """One step of an LSTM layer, for nn.RNN, nn.scan and loops, in place of nn.OptimizedLSTMCell.
-
-    `LSTM` runs whole sequences faster, with the same parameters. nn.RNN over a cell with dropout
-    needs split_rngs={"params": False, "dropout": True}.
-
-    Attributes:
-      features: the number of units, or a jlstm.Layer that runs forward in time.
-      gate_fn, activation_fn, kernel_init, recurrent_kernel_init, bias_init, dtype, param_dtype,
-        initializer, deterministic: as in `LSTM`.
-      carry_init: initializer of the carry in initialize_carry; zeros by default.
-
-    >>> rnn = nn.RNN(LSTMCell(4))
-    >>> ys, variables = rnn.init_with_output(jax.random.key(0), jnp.ones((2, 7, 3)))
-    >>> ys.shape
-    (2, 7, 4)
-    """
-
-    features: Features
-    gate_fn: Callable[..., Any] | None = None
-    activation_fn: Callable[..., Any] | None = None
-    kernel_init: Initializer | None = None
-    recurrent_kernel_init: Initializer | None = None
-    bias_init: Initializer | None = None
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-    carry_init: Initializer | None = None
-    initializer: str | Initializer = "flax"
-    deterministic: bool | None = None
-
-    @nn.compact
-    def __call__(
-        self,
-        carry: Any,
-        inputs: jax.Array,
-        *,
-        reset: jax.Array | None = None,
-        deterministic: bool | None = None,
-    ) -> tuple[Any, jax.Array]:
-        """Runs one step.
-
-        Args:
-          carry: (c [*batch, H], h [*batch, P]).
-          inputs: [*batch, I].
-          reset: [*batch] booleans; True replaces the carry by zeros before the step.
-          deterministic: draw no dropout masks.
-
-        Returns:
-          The next carry, in the form of `carry`, and the output [*batch, P].
-
-        Raises:
-          TypeError, ValueError: arguments do not fit, as in jlstm.step.
-        """
-        networks.require_one(self.features)
-        config = _config(self, inputs.shape[-1], inputs, False)
-        after, y = step(
-            config,
-            _params(self, config),
-            carries.from_flax(config, False, carry),
-            networks.as_floating(inputs, config.dtype),
-            reset=reset,
-            key=_dropout_key(self, config, deterministic),
-        )
-        return carries.to_flax(config, False, after, carry), y
-
-    @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Carry:
-        """The carry of the first step for inputs of shape [*batch, I]."""
-        networks.require_one(self.features)
-        (layer,) = networks.layers_of(self.features, self.gate_fn, self.activation_fn)
-        dtype = networks.dtype_of(self.dtype, self.param_dtype)
-        start = nn.initializers.zeros_init() if self.carry_init is None else self.carry_init
-        return carries.drawn(rng, layer, tuple(input_shape[:-1]), dtype, start)
-
-    @property
-    def num_feature_axes(self) -> int:
-        """Feature axes of the inputs."""
-        return 1
 
 
 def network(module: LSTM, variables: Any) -> tuple[Config, Params]:
@@ -238,7 +160,7 @@ def network(module: LSTM, variables: Any) -> tuple[Config, Params]:
             'expected the variables of the module, {"params": {"layers": ...}}, with arrays such '
             f"as w_x of layer 0; {error!r:.60}"
         ) from None
-    config = _config(module, in_features, None, module.learn_initial_carry)
+    config = scopes.config(module, in_features, None, module.learn_initial_carry)
     return config, params_from_dict(config, tree)
 
 
@@ -261,52 +183,3 @@ def params_from(source: Any) -> dict[str, Any]:
     True
     """
     return parameters.nested(sources.params_of(source))
-
-
-def _config(module: Any, in_features: int, inputs: Any, learned: bool) -> Config:
-    return networks.network(
-        in_features,
-        networks.layers_of(module.features, module.gate_fn, module.activation_fn),
-        networks.dtype_of(module.dtype, module.param_dtype, inputs),
-        jnp.dtype(module.param_dtype).name,
-        module.initializer,
-        learned,
-    )
-
-
-def _params(module: Any, config: Config) -> Params:
-    """The parameters of a call."""
-    # Flax would draw abstract parameters at every call, and compare shapes without the names.
-    if module.has_variable("params", "layers"):
-        tree = nn.meta.unbox(module.get_variable("params", "layers"))
-    else:
-        tree = module.param("layers", _init, config, module)
-    return params_from_dict(config, {"layers": tree})
-
-
-def _init(key: jax.Array, config: Config, module: Any) -> dict[str, Any]:
-    own = {
-        "w_x": module.kernel_init,
-        "w_h": module.recurrent_kernel_init,
-        "b": module.bias_init,
-    }
-    return parameters.drawn(key, config, own, parameters.Boxes(_open, _close))["layers"]
-
-
-def _open(value: Any) -> Any:
-    return value.unbox() if isinstance(value, nn.meta.AxisMetadata) else value
-
-
-def _close(like: Any, array: jax.Array, ways: bool) -> Any:
-    if not isinstance(like, nn.meta.AxisMetadata):
-        return array
-    box = like.replace_boxed(array)
-    return box.add_axis(0, {nn.meta.PARTITION_NAME: None}) if ways else box
-
-
-def _dropout_key(module: Any, config: Config, deterministic: bool | None) -> jax.Array | None:
-    if not networks.draws(config.layers):
-        return None
-    if nn.merge_param("deterministic", module.deterministic, deterministic):
-        return None
-    return module.make_rng("dropout")

@@ -12,6 +12,7 @@ import jlstm
 from jlstm import Layer
 from jlstm.modules import linen as ours_linen
 from jlstm.modules import nnx as ours_nnx
+from tests.examples import mostly_full
 from tests.modules.flax_cells import (
     BATCH,
     CARRY,
@@ -119,7 +120,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", mostly_full(list(FORMS), ["linen variables"]))
 @pytest.mark.parametrize("kind", [nn.LSTMCell, nn.OptimizedLSTMCell])
 def test_weights_of_linens_cells(kind, form):
     rnn = nn.RNN(kind(UNITS))

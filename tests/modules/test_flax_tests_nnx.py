@@ -14,6 +14,7 @@ from flax import nnx
 from jlstm import Layer
 from jlstm.modules import linen as modules_linen
 from jlstm.modules import nnx as modules
+from tests.examples import mostly_full
 from tests.modules.flax_cells import assert_close, linen_variables
 
 IN, OUT, STEPS, BATCH = 3, 4, 5, 2
@@ -35,7 +36,7 @@ def layer(own, kind, **options):
     return made
 
 
-kinds = pytest.mark.parametrize("kind", ["LSTM", "RNN"])
+kinds = pytest.mark.parametrize("kind", mostly_full(["LSTM", "RNN"], ["LSTM"]))
 
 
 def by_hand(own, xs):
