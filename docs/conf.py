@@ -40,6 +40,7 @@ PAGES = {
     r"\.\./configs/": "../../configs/",  # from benchmarks/
     r"training\.jsonl": "../../benchmarks/training.jsonl",
     "LICENSE": "../LICENSE",
+    r"(\w+)\.py\)": r"#\1py)",  # from examples/, whose programs are sections of one page
 }
 
 
@@ -69,11 +70,17 @@ def escape_shapes(app, what, name, value, options, lines):
             lines[n] = re.sub(r"(?<![`\w*])\*(?=\w)", r"\\*", line)
 
 
+def without_hidden_fields(app, what, name, value, options, signature, result):
+    """Leaves the fields that linen adds to every module out of signatures."""
+    return re.sub(r", parent=<.*", ")", signature or "") or None, result
+
+
 def setup(app):
     """Connects the changes of sources to the places where Sphinx reads them."""
     app.connect("source-read", link_to_pages)
     app.connect("include-read", link_to_pages)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)
+    app.connect("autodoc-process-signature", without_hidden_fields)
 
 
 # Appearance

@@ -108,3 +108,10 @@ def test_the_counts_of_lines_in_the_page_for_contributors_are_near():
             assert int(count) == sum("gate_clip" in line for line in lines), path
         elif count != "1":
             assert 0.8 * len(lines) < int(count) < 1.25 * len(lines), path
+
+
+def test_the_page_of_examples_has_every_program():
+    shown = re.findall(
+        r"literalinclude\} \.\./examples/(\w+\.py)", (DOCS / "examples.md").read_text()
+    )
+    assert sorted(shown) == sorted(p.name for p in (DOCS.parent / "examples").glob("*.py"))
