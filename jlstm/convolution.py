@@ -22,6 +22,8 @@ from jlstm.params import Array, Carry, LayerParams, Leaf
 class ConvParams(NamedTuple):
     """The parameters of a ConvLSTM. The order of gates along the last axis is i, f, g, o.
 
+    `init_conv_lstm` makes all arrays in float32.
+
     Attributes:
       w_x: kernel over the input [*kernel, I, 4F].
       w_h: kernel over the hidden state [*kernel, F, 4F].
@@ -85,6 +87,8 @@ def conv_lstm(
     resets: Array | None = None,
 ) -> tuple[Carry, jax.Array]:
     """Runs a ConvLSTM over sequences of images, like Keras's ConvLSTM1D, ConvLSTM2D and ConvLSTM3D.
+
+    Its equations are those of Shi et al. (2015), equation 3, without peepholes.
 
     This function is not wrapped in `jax.jit`: call it inside your own.
 

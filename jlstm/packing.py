@@ -108,7 +108,8 @@ def unpack(packed: Packed, ys: Any) -> list[Any]:
       ys: array [T, rows, ..] with the steps and rows of `packed`.
 
     Returns:
-      A list of arrays [T_n, ..], in the order in which the sequences were passed to `pack`.
+      A list of arrays [T_n, ..] of the dtype of ys, in the order in which the sequences were passed
+      to `pack`.
 
     Raises:
       TypeError, ValueError: `packed` is not a Packed, or `ys` has other steps or rows.

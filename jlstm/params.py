@@ -22,7 +22,7 @@ Array = jax.Array | np.ndarray
 
 
 class Carry(NamedTuple):
-    """The state that a layer passes from one step to the next.
+    """The state that a layer passes from one step to the next, float32 (float64 for float64).
 
     The arrays of a bidirectional layer have a leading axis of 2: forward, backward.
 
@@ -47,8 +47,8 @@ class Affine(NamedTuple):
     """Learned scale and shift after a normalisation: a * scale + shift; no shift if None.
 
     Attributes:
-      scale: one factor per normalised number.
-      shift: one summand per normalised number, or None.
+      scale: factors [N], one per normalised number, in config.param_dtype.
+      shift: summands [N] in the same dtype, or None.
 
     >>> Affine(jnp.ones(4)).shift is None
     True
@@ -60,6 +60,8 @@ class Affine(NamedTuple):
 
 class Norms(NamedTuple):
     """The layer normalisations of one layer; None for those that its layer_norm does not use.
+
+    All arrays are in config.param_dtype.
 
     Attributes:
       x, h: for the products with the input and with the hidden state, [4H].
@@ -84,7 +86,7 @@ class Highway(NamedTuple):
 
     Attributes:
       w: weights [I, O] from the layer's input, where O is the size of its output.
-      b: bias [O].
+      b: bias [O], like w in config.param_dtype.
 
     >>> config = Config.stack(4, [4], highway=True)
     >>> init(jax.random.key(0), config).layers[0].highway.w.shape
@@ -98,8 +100,9 @@ class Highway(NamedTuple):
 class LayerParams(NamedTuple):
     """The parameters of one layer. The order of gates along the last axis is i, f, g, o.
 
-    The arrays of a bidirectional layer have a leading axis of 2: forward, backward. Its `highway`
-    does not, because it applies to the merged output.
+    `init` makes all arrays in config.param_dtype. The arrays of a bidirectional layer have a
+    leading axis of 2: forward, backward. Its `highway` does not, because it applies to the merged
+    output.
 
     Attributes:
       w_x: input weights [I, 4H].
@@ -130,7 +133,7 @@ class Params(NamedTuple):
     """The parameters of a stack, lowest layer first.
 
     Attributes:
-      layers: one LayerParams per layer.
+      layers: one LayerParams per layer, with arrays like w_x [I, 4H] in config.param_dtype.
 
     >>> params = init(jax.random.key(0), Config.stack(6, [4, 5]))
     >>> len(params.layers), params.layers[1].w_x.shape

@@ -66,6 +66,33 @@ def test_a_public_docstring_is_complete(name):
     assert signature.return_annotation is None or section(text, "Returns"), "no result"
 
 
+WITHOUT_ARRAYS = {"Config", "Layer", "Report", "decay_mask", "implementations", "load_notes"}
+WITHOUT_ARRAYS.add("register_kernels")
+WITH_ARRAYS = [
+    f"{place}.{name}"
+    for place in ("jlstm", "jlstm.interop")
+    for name in PLACES[place]
+    if name not in WITHOUT_ARRAYS
+]
+
+
+@pytest.mark.parametrize("name", WITH_ARRAYS)
+def test_a_public_docstring_has_shapes_and_dtypes(name):
+    prose = inspect.getdoc(found(name)).partition(">>>")[0]
+    if not re.search(r"as (in|for) `apply`", prose):
+        assert re.search(r"\[[^\]]*\b(\d?[A-Z]\d*|T_n|weights|\*kernel)\b[^\]]*\]", prose), (
+            "no shape"
+        )
+        assert re.search(r"float|dtype|int32|boolean|whole number", prose), "no dtype"
+
+
+@pytest.mark.parametrize("name", ["Layer", "apply", "conv_lstm", "lstm", "lstm_cell"])
+def test_a_docstring_says_where_the_equations_come_from(name):
+    assert re.search(
+        r"`jlstm.cell`|\(\d{4}\)|et al\.|as in `apply`", inspect.getdoc(getattr(jlstm, name))
+    )
+
+
 def test_help_begins_with_every_public_name():
     text = jlstm.__doc__
     for name in jlstm.__all__:

@@ -33,7 +33,7 @@ def save(
       path: the file. An existing file is replaced, unless it is read-only. It keeps its owner and
         its permissions.
       config: the network, stored as TOML in the file's metadata.
-      params: its parameters, stored as tensors with names like "layers.0.w_x".
+      params: its parameters, stored in their dtypes, with names like "layers.0.w_x" [I, 4H].
       extra: further arrays to store, such as those of a readout. Names must not begin with
         "layers.". `load_extra` reads them.
       notes: further texts to store in the metadata, by name. `load_notes` reads them.
@@ -117,7 +117,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
       path: the file.
 
     Returns:
-      config and params. Arrays have the dtypes that were saved.
+      config and params, such as layers[0].w_x [I, 4H], with the dtypes that were saved.
 
     Raises:
       ValueError: the file is missing, truncated, not a safetensors file, not written by this
@@ -161,7 +161,7 @@ def load_extra(path: str | os.PathLike[str]) -> dict[str, jax.Array]:
       path: the file.
 
     Returns:
-      The arrays by name, with the dtypes that were saved.
+      The arrays by name, such as readout.w [P, classes], with the dtypes that were saved.
 
     Raises:
       ValueError: for the same reasons as `load`; an array has a dtype that `save` does not write;

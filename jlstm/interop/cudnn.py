@@ -31,7 +31,8 @@ def from_cudnn(
       report: receives lines that say what the conversion did.
 
     Returns:
-      config and params, as `apply` takes them.
+      config and params, in the dtype of the weights: float32, bfloat16 or float64. float16 becomes
+      float32.
 
     Raises:
       TypeError: a size is not a whole number.
@@ -86,7 +87,8 @@ def to_cudnn(config: Config, params: Params, *, report: Report | None = None) ->
       report: receives lines that say what the conversion did.
 
     Returns:
-      The vector, as jax.experimental.rnn.init_lstm_weight returns one.
+      The vector [weights], in config.param_dtype, as jax.experimental.rnn.init_lstm_weight returns
+      one.
 
     Raises:
       TypeError, ValueError: params do not fit config, cuDNN does not support an option, or the

@@ -26,7 +26,8 @@ def from_equinox(
       report: receives lines that say what the conversion did.
 
     Returns:
-      config and params, as `apply` takes them.
+      config and params, in the dtype of the weights: float32, bfloat16 or float64. float16 becomes
+      float32.
 
     Raises:
       TypeError, ValueError: a value is not an LSTMCell, a subclass overrides __call__, or shapes
@@ -65,7 +66,8 @@ def to_equinox(config: Config, params: Params, *, report: Report | None = None) 
       report: receives lines that say what the conversion did.
 
     Returns:
-      A list of cells, lowest layer first, with weight_ih [4H, I], weight_hh [4H, H], bias [4H].
+      A list of cells, lowest layer first, in config.param_dtype, with weight_ih [4H, I], weight_hh
+      [4H, H], bias [4H].
 
     Raises:
       TypeError, ValueError: params do not fit config, or the cell does not support an option.

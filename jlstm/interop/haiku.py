@@ -41,7 +41,8 @@ def from_haiku(
       report: receives lines that say what the conversion did.
 
     Returns:
-      config and params, as `apply` takes them.
+      config and params, in the dtype of the weights: float32, bfloat16 or float64. float16 becomes
+      float32.
 
     Raises:
       TypeError: params is not a mapping of mappings.
@@ -84,7 +85,7 @@ def to_haiku(
       report: receives lines that say what the conversion did.
 
     Returns:
-      {"lstm/linear": {"w": [I + H, 4H], "b": [4H]}, "lstm_1/linear": ...}.
+      {"lstm/linear": {"w": [I + H, 4H], "b": [4H]}, "lstm_1/linear": ...}, in config.param_dtype.
 
     Raises:
       TypeError, ValueError: params do not fit config, or Haiku's LSTM does not support an option.

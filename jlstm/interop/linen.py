@@ -34,7 +34,8 @@ def from_linen(
       report: receives lines that say what the conversion did.
 
     Returns:
-      config and params, as `apply` takes them.
+      config and params, in the dtype of the weights: float32, bfloat16 or float64. float16 becomes
+      float32.
 
     Raises:
       TypeError: variables is something else, such as a module or a class.
@@ -71,7 +72,8 @@ def to_linen(config: Config, params: Params, *, report: Report | None = None) ->
       report: receives lines that say what the conversion did.
 
     Returns:
-      A list of variables, lowest layer first.
+      A list of variables, lowest layer first: kernels [I, H] and [H, H] and biases [H], in
+      config.param_dtype.
 
     Raises:
       TypeError, ValueError: params do not fit config, or the cell does not support an option.

@@ -19,12 +19,15 @@ from jlstm.params import Params
 def from_nnx(source: Any, *, report: Report | None = None) -> tuple[Config, Params]:
     """Converts the weights of flax.nnx's LSTMCell or OptimizedLSTMCell.
 
+    The first has a kernel [I, H] for each gate, the second one kernel [I, 4H].
+
     Args:
       source: a cell, an nnx.RNN or nnx.Bidirectional over cells, or a list of these, one per layer.
       report: receives lines that say what the conversion did.
 
     Returns:
-      config and params, as `apply` takes them.
+      config and params, in the dtype of the weights: float32, bfloat16 or float64. float16 becomes
+      float32.
 
     Raises:
       TypeError: source is something else, or a subclass overrides __call__ or initialize_carry.
@@ -60,7 +63,7 @@ def to_nnx(config: Config, params: Params, *, report: Report | None = None) -> l
       report: receives lines that say what the conversion did.
 
     Returns:
-      A list of cells, lowest layer first.
+      A list of cells, lowest layer first, with kernels [I, 4H] and [H, 4H], in config.param_dtype.
 
     Raises:
       TypeError, ValueError: params do not fit config, or the cell does not support an option.

@@ -19,7 +19,7 @@ from jlstm.params import Array, Carries, Params
 
 
 class LayerTrace(NamedTuple):
-    """The gates and states of one layer at every step.
+    """The gates and states of one layer at every step, float32 (float64 for a float64 config).
 
     All arrays of a bidirectional layer have a leading axis of 2: forward, backward.
 
@@ -49,8 +49,8 @@ class Trace(NamedTuple):
 
     Attributes:
       layers: one LayerTrace per layer, lowest first.
-      carry: the carry that `apply` returns.
-      ys: the outputs that `apply` returns.
+      carry: the carry that `apply` returns, one Carry(c [*batch, H], h [*batch, P]) per layer.
+      ys: the outputs [T, *batch, P] that `apply` returns, in config.dtype.
 
     >>> from jlstm.params import init
     >>> config = Config.stack(6, [4])
@@ -78,7 +78,7 @@ def apply(
     implementation: str = "auto",
     remat: int | str | None = None,
 ) -> tuple[Carries, jax.Array]:
-    """Runs the stack over a batch of sequences.
+    """Runs the stack over a batch of sequences. `jlstm.cell` has the equations and their sources.
 
     Padding is every step past the length, and every step where the mask is False. At padding the
     carry does not change, the output is zero, and the values of the input have no effect. A

@@ -107,6 +107,9 @@ def lstm_cell(
 ) -> tuple[Carry, jax.Array]:
     """Runs one layer for one step.
 
+    `jlstm.cell` has the equations, with their sources: Hochreiter & Schmidhuber (1997), Gers,
+    Schmidhuber & Cummins (2000) and the papers of the options.
+
     Products are computed in the wider of the dtypes of x and w_x. There is no random key, so
     nothing is dropped.
 

@@ -53,10 +53,10 @@ def from_keras(
       report: receives lines that say what the conversion did.
 
     Returns:
-      config and params. Keras is batch-major: pass time_major=False to `apply`. With
-      return_sequences=False Keras returns only the last output. Use carry[-1].h for it; for a
-      Bidirectional, merge the two directions in it. Unlike Keras, `apply` returns the outputs of a
-      go_backwards layer in the order of its inputs.
+      config and params, in the dtype of the weights (float16 becomes float32). Keras is
+      batch-major: pass time_major=False to `apply`. With return_sequences=False Keras returns only
+      the last output. Use carry[-1].h for it; for a Bidirectional, merge the two directions in it.
+      Unlike Keras, `apply` returns the outputs of a go_backwards layer in the order of its inputs.
 
     Raises:
       TypeError: source is none of these.
@@ -147,7 +147,7 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
       report: receives lines that say what the conversion did.
 
     Returns:
-      The built model. It takes and returns [B, T, features].
+      The built model, in config.param_dtype. It takes and returns [B, T, features].
 
     Raises:
       TypeError, ValueError: params do not fit config, or Keras does not support an option.

@@ -20,7 +20,7 @@ def carry_from_tensorflow(config: Config, state: Any) -> tuple[Carry, ...]:
       state: the state, as arrays.
 
     Returns:
-      One Carry(c [B, H], h [B, P]) per layer.
+      One Carry(c [B, H], h [B, P]) per layer, in the dtype of the state.
 
     Raises:
       ValueError: the state's layers or sizes do not fit the config, or a layer is bidirectional.
@@ -77,7 +77,7 @@ def carry_to_tensorflow(
       state_is_tuple: whether to return (c, h) per layer, or one array for the whole stack.
 
     Returns:
-      ((c [B, H], h [B, P]), ...) or one array [B, sum of H + P].
+      ((c [B, H], h [B, P]), ...) or one array [B, sum of H + P], in the dtype of the carry.
 
     Raises:
       TypeError: `carry` is not a sequence of one Carry per layer.

@@ -55,8 +55,9 @@ def from_tensorflow(
       report: receives lines that say what the conversion did.
 
     Returns:
-      config and params. Cells named fw and bw become the two directions of one layer. A cell bw
-      without fw becomes a layer with reverse=True. `carry_from_tensorflow` converts states.
+      config and params, in the dtype of the weights (float16 becomes float32). Cells named fw and
+      bw become the two directions of one layer. A cell bw without fw becomes a layer with
+      reverse=True. `carry_from_tensorflow` converts states.
 
     Raises:
       TypeError: source is neither a path nor a mapping, or an option has the wrong type.
@@ -100,7 +101,8 @@ def to_tensorflow(
       report: receives lines that say what the conversion did.
 
     Returns:
-      Arrays by name: kernels [I + P, 4H], biases [4H], and those of peepholes and projections.
+      Arrays by name, in config.param_dtype: kernels [I + P, 4H], biases [4H], and those of
+      peepholes and projections.
 
     Raises:
       TypeError, ValueError: params do not fit config, or TensorFlow 1 does not support an option.

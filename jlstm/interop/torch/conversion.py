@@ -43,9 +43,9 @@ def from_torch(
       report: receives lines that say what the conversion did.
 
     Returns:
-      config and params. For batch_first=True pass time_major=False to `apply`; a network does not
-      store it. torch applies dropout after a layer, jlstm before one, so the dropout moves to the
-      layer above.
+      config and params, in the dtype of the weights (float16 becomes float32). For batch_first=True
+      pass time_major=False to `apply`; a network does not store it. torch applies dropout after a
+      layer, jlstm before one, so the dropout moves to the layer above.
 
     Raises:
       TypeError: source is none of these, or a module that computes something else, by hooks or by
@@ -129,7 +129,7 @@ def to_torch(
       report: receives lines that say what the conversion did.
 
     Returns:
-      The module. Its arguments and outputs have the shapes of torch.nn.LSTM.
+      The module, in config.param_dtype. Its arguments and outputs have the shapes of torch.nn.LSTM.
 
     Raises:
       TypeError, ValueError: params do not fit config, torch does not support an option, or layers
