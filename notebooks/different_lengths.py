@@ -18,7 +18,8 @@ from importlib.metadata import version
 
 if importlib.util.find_spec("jlstm") is None:
     kept = " ".join(f"{name}=={version(name)}" for name in ("jax", "jaxlib", "flax", "numpy"))
-    # %pip install -q "jlstm[cli] @ git+https://github.com/jlstm/jlstm" {kept} aeon
+    # %pip install -q "jlstm[cli] @ git+https://github.com/jlstm/jlstm" {kept}
+    # %pip install -q --no-deps aeon
 
 import jax
 

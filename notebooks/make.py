@@ -21,8 +21,8 @@ FOLDER = pathlib.Path(__file__).parent
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path != pathlib.Path(__file__))
 # What a notebook needs beside the commands' packages, as pip names it.
 NEEDS = {
-    "different_lengths": " aeon",
-    "frameworks": " torch keras h5py onnx onnxruntime",
+    "different_lengths": "--no-deps aeon",
+    "frameworks": "torch keras h5py onnx onnxruntime",
 }
 METADATA = {
     "accelerator": "TPU",
@@ -60,7 +60,8 @@ SMALL = "JLSTM_SMALL" in os.environ  # the tests run a short version\
 
 def parts(name: str) -> tuple[str, str]:
     """The badge and the first code cell of a notebook."""
-    values = {"repository": REPOSITORY, "name": name, "needs": NEEDS.get(name, "")}
+    needs = f"\n    %pip install -q {NEEDS[name]}" if name in NEEDS else ""
+    values = {"repository": REPOSITORY, "name": name, "needs": needs}
     return BADGE.format(**values), SETUP.format(**values)
 
 
@@ -83,8 +84,10 @@ def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 
 def shrink(cell: nbformat.NotebookNode) -> None:
-    """Gives the pictures of a cell a palette of 128 colours, and drops the times of its run."""
+    """Gives the pictures of a cell a palette of 128 colours, drops times and warnings."""
     cell.metadata.pop("execution", None)
+    if cell.cell_type == "code":
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     for output in cell.get("outputs", []):
         data = output.get("data", {})
         if "image/png" in data:

@@ -38,6 +38,14 @@ assert spread.shape == error.shape == (80,)
 assert difference < 1e-5
 assert with_memory[:, -10:].mean() > 0.8 > 0.6 > without[:, -10:].mean() > 0.4
 """,
+    "frameworks": """
+assert len(differences) == 4 and max(differences.values()) < 1e-5
+assert all(same) and served.shape == (30, 4, 32)
+""",
+    "tpu_speed": """
+assert max(worst.values()) < 1e-4
+assert all(set(taken) == {"Flax", "scan", "auto"} for taken in results.values())
+""",
 }
 PICTURES = {
     "lstm_basics": 2,
@@ -46,6 +54,8 @@ PICTURES = {
     "forecasting": 3,
     "recurrent_ppo": 2,
     "ensembles": 2,
+    "frameworks": 4,
+    "tpu_speed": 2,
 }
 PACKAGES = {"frameworks": ("torch", "keras", "onnxruntime")}
 SMALL = "import os\nos.environ['JLSTM_SMALL'] = '1'"
