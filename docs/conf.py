@@ -40,6 +40,7 @@ PAGES = {
     r"\.\./configs/": "../../configs/",  # from benchmarks/
     r"training\.jsonl": "../../benchmarks/training.jsonl",
     "LICENSE": "../LICENSE",
+    r"(\w+)\.ipynb\)": r"path:../notebooks/\1.ipynb)",  # from notebooks/
     r"(\w+)\.py\)": r"#\1py)",  # from examples/, whose programs are sections of one page
 }
 
