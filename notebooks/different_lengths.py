@@ -48,17 +48,17 @@ from jlstm.train.tasks.classify import Classify
 # ## The data
 #
 # The recordings come with the package aeon. If it is missing, the next cell draws sequences of the same
-# shapes in their place: for each "speaker" noisy sines of another pitch.
+# shapes in their place.
 
 
 # %%
 def drawn(count, seed):
-    """Sequences of 7 to 29 steps of 12 noisy sines, whose pitch is that of one of 9 speakers."""
+    """Noisy sequences of 7 to 29 steps, each around the 12 coefficients of one of 9 speakers."""
     rng = np.random.default_rng(seed)
     labels, lengths = rng.integers(0, 9, count), rng.integers(7, 30, count)
-    time, phase = np.arange(29)[None, :, None], rng.uniform(0, 6, (count, 1, 12))
-    xs = np.sin(0.25 * (1 + labels[:, None, None]) * time + phase) + rng.normal(0, 0.3, phase.shape)
-    xs *= (time[:, :, 0] < lengths[:, None])[:, :, None]
+    speakers = np.random.default_rng(9).normal(0, 0.5, (9, 12))
+    xs = speakers[labels][:, None] + rng.normal(0, 0.5, (count, 29, 12))
+    xs *= (np.arange(29) < lengths[:, None])[:, :, None]
     return Split(xs.astype("float32"), labels.astype("int32"), lengths.astype("int32"))
 
 

@@ -22,7 +22,7 @@ assert len(bits) == steps and np.mean(bits[-10:]) < bits[0] - 1
 assert abs(measured["bits"] - np.mean(bits[-10:])) < 1
 """,
     "different_lengths": """
-assert accuracies[-1] > 0.5 and accuracy > accuracy_blind
+assert accuracies[-1] > 0.5 and accuracy > 0.5
 assert difference < 1e-5
 """,
     "forecasting": """
