@@ -183,6 +183,8 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
+# In the stored picture, of a shared CPU, the rate falls again at 64 sequences. What does yours do?
+#
 # ## bfloat16
 #
 # A TPU multiplies bfloat16 natively. `dtype="bfloat16"` computes products in it, and keeps the cell state
