@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from jlstm.train import ending, settings
 from jlstm.train import run as runs
-from jlstm.train import settings
 from jlstm.train.data.split import Data, Meaning, Split
 from jlstm.train.runs import metrics
 
@@ -51,13 +51,13 @@ def valid(folder):
 def test_a_best_model_after_the_newest_checkpoint_does_not_survive_a_kill(tmp_path, monkeypatch):
     """The checkpoint of step 3 has step 2 as its best. Step 4 was better, and never is again."""
 
-    def stopped(self, done, best, stop):
+    def stopped(settings, done, best, stop):
         if done == 4:
             raise _Killed
         return ""
 
     with monkeypatch.context() as patch, pytest.raises(_Killed):
-        patch.setattr(runs._Training, "_stopped", stopped)
+        patch.setattr(ending, "why_stopped", stopped)
         runs.run(resolved(tmp_path, learning_rate=0.1), DATA, silent=True)
     before = valid(tmp_path)
     assert before[4] < before[2]
