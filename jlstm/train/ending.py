@@ -43,7 +43,7 @@ def why_stopped(settings: Settings, done: int, best: Best, stop: stopping.Stop) 
 
 
 def advice(settings: Settings) -> str:
-    """What to do after the loss has left the numbers."""
+    """What to do after the loss became NaN or infinite."""
     rate = settings.optimizer.learning_rate
     return (
         f"the state before that step is saved; try a learning_rate below {rate:g}, or "

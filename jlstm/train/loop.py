@@ -153,7 +153,7 @@ def _diverge(train_step: TrainStep, state: State, stack: Batch, key: jax.Array, 
             raise DivergedError(f"{what} at step {number} of {steps}{where}", number, state, strays)
         state = after
     number = int(state.step)
-    raise DivergedError(f"the loss left the numbers before step {number}", number, state, [])
+    raise DivergedError(f"the loss became NaN or infinite before step {number}", number, state, [])
 
 
 def _name(path: Any) -> str:

@@ -36,7 +36,7 @@ def run(
     Raises:
       ValueError: the data do not fit the task, the folder holds a run or cannot be written to, the
         machine has too little memory, the devices cannot share a batch, the metric is unknown, or,
-        as DivergedError, the loss left the numbers. The state before that step is saved.
+        as DivergedError, the loss became NaN or infinite. The state before that step is saved.
       OSError: a checkpoint, the model or metrics.jsonl cannot be written. The checkpoint before
         stays.
     """

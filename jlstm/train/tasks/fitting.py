@@ -99,7 +99,7 @@ def _require_shape(name: str, array: np.ndarray, wanted: tuple[int | None, ...])
         raise ValueError(
             f"{name} have the shape {list(array.shape)}, but the task needs "
             f"[{', '.join(map(str, said))}]; correct the options of [task], or leave out those "
-            "that the data say"
+            "that the data determine"
         )
 
 

@@ -1,4 +1,4 @@
-"""Tasks by name, with the sizes that the data say."""
+"""Tasks by name, with the sizes that the data determine."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ def to_table(task: Any) -> dict[str, Any]:
 
 
 def _sizes(name: str, data: Data) -> dict[str, Any]:
-    """The sizes of a task that the data say."""
+    """The sizes of a task that the data determine."""
     meaning, train = data.meaning, data.train
     if isinstance(train, Stream) != (name == "language"):
         held = "one long stream of tokens" if isinstance(train, Stream) else "sequences"
