@@ -116,7 +116,7 @@ class Train:
     overwrite: bool = False
     """Remove the run that the folder holds, and begin anew."""
     set: Annotated[_Names, tyro.conf.arg(metavar="TABLE.KEY=VALUE")] = ()
-    """Values to replace in the config."""
+    """Values to replace in the config. TABLE.KEY= without a value removes the key: data.time="""
     json: bool = False
     """Print one line of JSON at the end, and no progress."""
     distributed: bool = False

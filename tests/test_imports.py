@@ -117,8 +117,8 @@ RANKS = {
         ("conversion",),
     ],
     "train": [
-        ("best", "launch", "model"),
-        ("data", "optimizer", "runs"),
+        ("best", "launch", "model", "sections"),
+        ("changes", "data", "optimizer", "runs"),
         ("tasks",),
         ("settings", "step", "trained"),
         ("devices", "ending", "loop", "predicting", "requirements", "sampling"),

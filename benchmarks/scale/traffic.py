@@ -19,7 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jlstm import Config
 from jlstm.train import devices, step
 from jlstm.train.model import Batch
-from jlstm.train.settings import MeshSizes
+from jlstm.train.sections import MeshSizes
 from jlstm.train.tasks.classify import Classify
 
 CONFIG, TASK, STEPS = Config.stack(32, [512, 512]), Classify(10), 20

@@ -17,7 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jlstm.config import Config
 from jlstm.params import initial_carry
 from jlstm.train.model import Batch, Model
-from jlstm.train.settings import MeshSizes
+from jlstm.train.sections import MeshSizes
 from jlstm.train.step import Metrics, State
 from jlstm.train.tasks.task import Carries, Sums
 

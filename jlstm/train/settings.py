@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,90 +10,12 @@ import jax
 from jlstm import sizes, validation
 from jlstm.config import Config, Layer
 from jlstm.files import config_toml
+from jlstm.train.changes import changed
 from jlstm.train.data.split import Data, Stream
 from jlstm.train.optimizer import Optimizer, transformation
+from jlstm.train.sections import TABLES, MeshSizes, Run
 from jlstm.train.tasks import names
 from jlstm.train.tasks.task import Task
-
-TABLES = ("data", "task", "network", "optimizer", "train", "mesh")
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """The table [train].
-
-    Attributes:
-      out: the folder of the run.
-      steps: the number of steps, each on one batch.
-      batch_size: sequences in a batch.
-      unroll: steps of each batch of a stream. The carry goes on to the next batch, the gradient
-        does not (truncated backpropagation through time).
-      steps_per_call: steps in one compiled call.
-      evaluate_every: steps between evaluations on the validation split. None: ten in a run.
-      save_every: steps between checkpoints. None: as evaluations.
-      keep: the number of checkpoints that are kept.
-      patience: evaluations without improvement after which the run stops. None: it never does.
-      metric: the metric that chooses the best model. None: the task's loss.
-      seed: the seed of the parameters, the order of sequences, augmentation and dropout.
-    """
-
-    out: str
-    steps: int = 2000
-    batch_size: int = 64
-    unroll: int | None = None
-    steps_per_call: int = 50
-    evaluate_every: int | None = None
-    save_every: int | None = None
-    keep: int = 2
-    patience: int | None = None
-    metric: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        sizes = ("steps", "batch_size", "steps_per_call", "keep")
-        for name in (*sizes, "unroll", "evaluate_every", "save_every", "patience"):
-            value = getattr(self, name)
-            if value is not None or name in sizes:
-                validation.size(name, value)
-        validation.number("seed", validation.integer("seed", self.seed), low=0, below=2**32)
-        if not isinstance(self.out, str):
-            raise TypeError(f"out is {validation.shown(self.out)}; expected the name of a folder")
-        if not self.out.strip():  # pathlib takes it for the current folder
-            raise ValueError(
-                f"out is {self.out!r}; expected the name of a folder, or . for the current one"
-            )
-        if self.metric is not None and not isinstance(self.metric, str):
-            raise TypeError(f'metric is {self.metric!r}; expected a name such as "accuracy"')
-
-    @property
-    def between_evaluations(self) -> int:
-        """Steps between evaluations."""
-        return self.evaluate_every or max(1, self.steps // 10)
-
-    @property
-    def between_saves(self) -> int:
-        """Steps between checkpoints."""
-        return self.save_every or self.between_evaluations
-
-
-@dataclasses.dataclass(frozen=True)
-class MeshSizes:
-    """The table [mesh]: over how many devices a run divides its work.
-
-    Attributes:
-      data: groups of devices, each of which holds all parameters. None: the number of devices
-        divided by `model`.
-      model: devices of a group, over which parameters and the optimiser's state are divided. Each
-        batch is divided over all `data` x `model` devices.
-    """
-
-    data: int | None = None
-    model: int = 1
-
-    def __post_init__(self) -> None:
-        validation.size("model", self.model)
-        if self.data is not None:
-            validation.size("data", self.data)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,16 +44,15 @@ def read(path: str | pathlib.Path, changes: Sequence[str] = ()) -> dict[str, Any
 
     Args:
       path: the file.
-      changes: values to replace, such as "train.steps=500".
+      changes: values to replace, such as "train.steps=500", or to remove: "data.time=".
 
     Raises:
       TypeError, ValueError: the file cannot be read, a table is unknown or missing, or a change
-        does not have the form NAME.KEY=VALUE.
+        does not have the form TABLE.KEY=VALUE, or removes a key that is not there.
     """
     tables = config_toml.read(path)
     with validation.plain_errors(path):
-        for change in changes:
-            _change(tables, change)
+        tables = changed(tables, changes)
         validation.known_keys("the file", tables, TABLES)
         for name in ("data", "task", "network", "train"):
             if name not in tables:
@@ -236,22 +156,3 @@ def _input_size(data: Data) -> int | None:
     if isinstance(train, Stream) or train.xs.ndim == 2:
         return None
     return int(train.xs.shape[-1])
-
-
-def _change(tables: dict[str, Any], change: str) -> None:
-    """Replaces one value: "train.steps=500"."""
-    place, equals, text = change.partition("=")
-    table, dot, key = (part.strip() for part in place.partition("."))
-    if not equals or not dot or not table or not key or "." in key:
-        raise ValueError(
-            f"--set got {validation.shown(change)}; expected TABLE.KEY=VALUE, such as "
-            "train.steps=500"
-        )
-    validation.known_name("the table of --set", table, TABLES)
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()  # a text needs no quotes in a shell
-    if not isinstance(tables.setdefault(table, {}), dict):
-        raise ValueError(f"{table} is no table, so --set cannot change {place}")
-    tables[table][key] = value

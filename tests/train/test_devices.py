@@ -8,7 +8,7 @@ from jlstm import Config
 from jlstm.train import devices, launch, loop, step
 from jlstm.train.data import batches
 from jlstm.train.optimizer import Optimizer, transformation
-from jlstm.train.settings import MeshSizes
+from jlstm.train.sections import MeshSizes
 from jlstm.train.tasks.classify import Classify
 from tests.train.runs_of_devices import CASES, STEPS, classes, ran
 

@@ -14,7 +14,7 @@ from jlstm.train import run as runs
 from jlstm.train.command.train import train
 from jlstm.train.data import sources
 from jlstm.train.optimizer import Optimizer
-from jlstm.train.settings import MeshSizes, Run
+from jlstm.train.sections import MeshSizes, Run
 from jlstm.train.tasks.classify import Classify
 
 TABLES = {

@@ -9,7 +9,7 @@ import pytest
 from jlstm.commands import Train
 from jlstm.train.data import sources
 from jlstm.train.optimizer import Optimizer
-from jlstm.train.settings import TABLES, MeshSizes, Run
+from jlstm.train.sections import TABLES, MeshSizes, Run
 from jlstm.train.tasks.names import TASKS
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
