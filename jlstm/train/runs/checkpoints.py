@@ -39,15 +39,6 @@ class Restored(NamedTuple):
     said: tuple[str, ...] = ()
 
 
-def due(before: int, after: int, every: int) -> bool:
-    """Whether the steps from `before` to `after` passed, or reached, a multiple of `every`.
-
-    >>> due(40, 90, 50), due(50, 90, 50), due(50, 100, 50)
-    (True, False, True)
-    """
-    return after // every > before // every
-
-
 def steps(folder: str | os.PathLike[str]) -> list[int]:
     """The steps of the checkpoints in a folder, oldest first, damaged ones included."""
     with contextlib.suppress(FileNotFoundError):
