@@ -66,3 +66,14 @@ def test_the_torch_tagger(capsys):
 @pytest.mark.full
 def test_the_checkpoints():
     assert example("checkpoints").main(steps=8)
+
+
+@pytest.mark.full
+def test_the_linen_classifier():
+    assert example("linen_classifier").main(100) > 0.85
+
+
+@pytest.mark.full
+def test_the_nnx_tagger(capsys):
+    assert example("nnx_tagger").main(100) > 0.95
+    assert capsys.readouterr().out.endswith("( open ) open ) closed\n")

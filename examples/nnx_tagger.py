@@ -1,0 +1,83 @@
+"""A Flax model with an LSTM inside, in nnx: it says at each bracket whether all are closed.
+
+Texts of brackets have different lengths, so the LSTM gets `seq_lengths` and padding does not count.
+Then the weights are taken out of the module, and jlstm runs the network one bracket at a time.
+
+    python examples/nnx_tagger.py --steps 600
+"""
+
+import argparse
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+import jlstm
+from jlstm.modules.nnx import LSTM, network
+
+LONGEST, HIDDEN = 40, 32
+
+
+class Tagger(nnx.Module):
+    """Scores [N, T] that all brackets of [N, T, 1] are closed, for texts of some lengths."""
+
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.lstm = LSTM(1, HIDDEN, rngs=rngs)
+        self.head = nnx.Linear(HIDDEN, 1, rngs=rngs)
+
+    def __call__(self, xs: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Scores [N, T]."""
+        return self.head(self.lstm(xs, seq_lengths=lengths))[..., 0]
+
+
+def brackets(random: np.random.Generator, count: int) -> tuple[np.ndarray, ...]:
+    """Texts [N, T, 1] of 1 for ( and -1 for ), whether all are closed [N, T], and lengths [N]."""
+    xs = np.zeros((count, LONGEST), "float32")
+    for text in xs:
+        depth = 0
+        for n in range(LONGEST):
+            text[n] = 1 if depth == 0 or (depth < 9 and random.random() < 0.5) else -1
+            depth += int(text[n])
+    lengths = random.integers(2, LONGEST + 1, count)
+    return xs[..., None], xs.cumsum(1) == 0, lengths
+
+
+def main(steps: int = 600) -> float:
+    """Trains, and returns the fraction of right tags of new texts."""
+    random, model = np.random.default_rng(0), Tagger(nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, optax.adam(5e-3), wrt=nnx.Param)
+
+    @nnx.jit
+    def train_step(model, optimizer, xs, closed, lengths):
+        def loss_of(model):
+            losses = optax.sigmoid_binary_cross_entropy(model(xs, lengths), closed)
+            return losses.mean(where=jnp.arange(LONGEST) < lengths[:, None])
+
+        loss, gradients = nnx.value_and_grad(loss_of)(model)
+        optimizer.update(model, gradients)
+        return loss
+
+    for number in range(1, steps + 1):
+        loss = train_step(model, optimizer, *brackets(random, 32))
+        if number % 100 == 0:
+            print(f"step {number}: loss {loss:.4f}")
+    xs, closed, lengths = brackets(random, 256)
+    right = (np.asarray(model(xs, lengths)) > 0) == closed
+    share = float(right[np.arange(LONGEST) < lengths[:, None]].mean())
+    print(f"{share:.1%} of the tags are right")
+
+    config, params = network(model.lstm)
+    carry, word = None, ""
+    for bracket in "(()())":
+        carry, h = jlstm.step(config, params, carry, jnp.array([1.0 if bracket == "(" else -1.0]))
+        word += f" {bracket} {'closed' if model.head(h)[0] > 0 else 'open'}"
+    print(f"one at a time:{word}")
+    return share
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=600)
+    main(**vars(parser.parse_args()))
