@@ -42,6 +42,10 @@ assert with_memory[:, -10:].mean() > 0.8 > 0.6 > without[:, -10:].mean() > 0.4
 assert len(differences) == 4 and max(differences.values()) < 1e-5
 assert all(same) and served.shape == (30, 4, 32)
 """,
+    "flax_model": """
+assert apart < 1e-5 and ys.shape == (5, 8, 128)
+assert all(losses[-1] < losses[0] for losses, _ in curves.values())
+""",
     "tpu_speed": """
 assert max(worst.values()) < 1e-4
 assert all(set(taken) == {"Flax", "scan", "auto"} for taken in results.values())
@@ -55,6 +59,7 @@ PICTURES = {
     "recurrent_ppo": 2,
     "ensembles": 2,
     "frameworks": 4,
+    "flax_model": 2,
     "tpu_speed": 2,
 }
 PACKAGES = {"frameworks": ("torch", "keras", "onnxruntime")}

@@ -20,7 +20,8 @@ def digits(*, shift: float = 0.0, valid: int = 0) -> Data:
     Args:
       shift: the fraction of training images that are shifted by up to one pixel. At every step,
         other images are drawn.
-      valid: the number of training images to choose the best model by, instead of training on them.
+      valid: the number of training images to choose the best model by, instead of training on them:
+        the first of them, which the split has drawn at random.
 
     Raises:
       ImportError: scikit-learn is not installed.
