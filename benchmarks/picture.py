@@ -1,4 +1,4 @@
-"""Draws the README's picture of speed: `python benchmarks/picture.py` writes cpu/speed.svg.
+"""Draws the README's picture of speed: `python benchmarks/picture.py` writes speed.svg.
 
 A dot is one shape: the time of another library divided by that of jlstm, medians of one run.
 """
@@ -10,7 +10,7 @@ import pathlib
 import statistics
 
 HERE = pathlib.Path(__file__).parent
-PATH = HERE / "cpu" / "speed.svg"
+PATH = HERE / "speed.svg"
 PANELS = {  # what is timed, and the suite and mode of its records
     "forward": ("field", "forward"),
     "training step": ("field", "training"),

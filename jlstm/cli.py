@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Sequence
 
 import tyro
 
@@ -135,7 +136,7 @@ def _run(command: object) -> int:
             out=command.out,
             seconds=command.seconds,
             threads=command.threads,
-            only=command.only,
+            only=_flat("--only", command.only),
             old=command.compare,
         )
     elif isinstance(command, Report):
@@ -150,7 +151,7 @@ def _run(command: object) -> int:
             out=command.out,
             resume=command.resume,
             overwrite=command.overwrite,
-            changes=[own for given in command.set for own in given],
+            changes=_flat("--set", command.set),
             as_json=command.json,
         )
         return code
@@ -182,6 +183,7 @@ def _run(command: object) -> int:
         interop.convert(**options)
     elif isinstance(command, Export):
         from jlstm.files.command import write
+        from jlstm.files.export import PLATFORMS
 
         write(
             command.model,
@@ -193,9 +195,17 @@ def _run(command: object) -> int:
             resets=command.resets,
             time_major=not command.batch_major,
             input_dtype=command.input_dtype,
-            platforms=command.platforms,
+            platforms=_flat("--platforms", command.platforms) or PLATFORMS,
         )
     return 0
+
+
+def _flat(option: str, given: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The names after all uses of an option; none if it is not used."""
+    for names in given:
+        if not names:
+            raise ValueError(f"{option} names nothing; put a name after it, or leave it out")
+    return tuple(name for names in given for name in names)
 
 
 def _require_nothing_to_time(command: Bench) -> None:

@@ -69,7 +69,7 @@ class Bench:
     """Seconds to measure each case and mode; 1 by default. At least five rounds are measured."""
     threads: int | None = None
     """Number of processors each contender may use; all by default."""
-    only: tuple[str, ...] = ()
+    only: _Names = ()
     """Names of the contenders to time jlstm against, such as "flax nnx"; all by default."""
     compare: _PathOrNone = None
     """Records file of an earlier run. The output ends with what became slower or faster."""
@@ -264,8 +264,8 @@ class Export:
     input_dtype: str | None = None
     """Floating-point format of the input, such as float32; by default the one that the network
     computes in."""
-    platforms: tuple[str, ...] = ("cpu", "cuda", "rocm", "tpu")
-    """Platforms to export the program for."""
+    platforms: _Names = ()
+    """Platforms to export the program for; by default cpu, cuda, rocm and tpu."""
 
 
 COMMANDS = {

@@ -7,7 +7,7 @@ import pytest
 import tyro
 
 import jlstm
-from jlstm import usage
+from jlstm import cli, usage
 from jlstm.commands import COMMANDS, Command
 
 
@@ -49,3 +49,12 @@ def test_examples_of_every_command_are_commands(name, example):
     words = shlex.split(example)
     assert words[:2] == ["jlstm", name] and usage.answer(words[1:], COMMANDS) is None
     assert isinstance(tyro.cli(Command, args=words[1:]), COMMANDS[name])
+
+
+def test_names_of_repeated_options_add_up():
+    words = ["bench", "--only", "torch", "keras", "--only", "flax nnx"]
+    assert cli._flat("--only", tyro.cli(Command, args=words).only) == ("torch", "keras", "flax nnx")
+    words = ["export", "a.safetensors", "b", "--platforms", "cpu", "--platforms", "tpu"]
+    assert cli._flat("--platforms", tyro.cli(Command, args=words).platforms) == ("cpu", "tpu")
+    with pytest.raises(ValueError, match="--only names nothing"):
+        cli._flat("--only", tyro.cli(Command, args=["bench", "--only"]).only)

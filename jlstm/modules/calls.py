@@ -38,7 +38,7 @@ def run(
       TypeError, ValueError: as `apply`; initial_carry has another form; or reverse=True for a
         bidirectional layer.
     """
-    network = _reversed(config) if reverse else config
+    network = reversed_in_time(config) if reverse else config
     start = None
     if initial_carry is not None:
         start = carries.from_flax(config, stack, initial_carry)
@@ -71,7 +71,7 @@ def run(
 
 
 @functools.lru_cache(maxsize=128)
-def _reversed(config: Config) -> Config:
+def reversed_in_time(config: Config) -> Config:
     """The network that runs each layer in the other direction of time."""
     for n, layer in enumerate(config.layers):
         if layer.bidirectional:
@@ -98,10 +98,14 @@ def _require_zeros(config: Config, resets: Any) -> None:
 
 
 def _in_order_of_processing(ys: jax.Array, lengths: Any, axis: int) -> jax.Array:
-    """Outputs [.., T, ..] with the last valid step first, and the padding still at the end."""
+    """Outputs [.., T, ..] with the last step of each length first, and the padding at the end.
+
+    Without lengths all steps are turned round, those that a mask leaves out too.
+    """
     if lengths is None:
         return jnp.flip(ys, axis)
-    lengths, steps = jnp.asarray(lengths).astype("int32"), ys.shape[axis]
+    steps = ys.shape[axis]
+    lengths = jnp.clip(jnp.asarray(lengths).astype("int32"), 0, steps)  # as `apply` counts them
     t = jnp.arange(steps, dtype="int32").reshape(*(1,) * lengths.ndim, steps)
     index = jnp.moveaxis((lengths[..., None] - 1 - t) % max(steps, 1), -1, axis)
     index = index.reshape(*index.shape, *(1,) * (ys.ndim - index.ndim))

@@ -140,6 +140,9 @@ class LSTM(nn.Module):
 def network(module: LSTM, variables: Any) -> tuple[Config, Params]:
     """The config and the parameters of an `LSTM`, for jlstm.apply, jlstm.save and conversions.
 
+    Its outputs are in the order of the inputs, even if the module has reverse without keep_order.
+    What carry_init draws is not part of it.
+
     Args:
       module: the module.
       variables: its variables, {"params": {"layers": ...}}.
@@ -161,6 +164,8 @@ def network(module: LSTM, variables: Any) -> tuple[Config, Params]:
             f"as w_x of layer 0; {error!r:.60}"
         ) from None
     config = scopes.config(module, in_features, None, module.learn_initial_carry)
+    if module.reverse:
+        config = calls.reversed_in_time(config)
     return config, params_from_dict(config, tree)
 
 

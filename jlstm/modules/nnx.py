@@ -105,7 +105,8 @@ class LSTM(variables.Recurrent):
             {"w_x": kernel_init, "w_h": recurrent_kernel_init, "b": bias_init},
             {"w_x": kernel_metadata, "w_h": recurrent_kernel_metadata, "b": bias_metadata},
         )
-        self.rngs = variables.stream(rngs) if networks.draws(self.options) else None
+        self.rngs = variables.stream(rngs, "dropout") if networks.draws(self.options) else None
+        self.carry_rngs = None if carry_init is None else variables.stream(rngs, "carry")
 
     def __call__(
         self,
@@ -140,7 +141,8 @@ class LSTM(variables.Recurrent):
           reverse: run from the last valid step to the first.
           keep_order: with reverse, return outputs in the order of the inputs.
           deterministic: draw no dropout masks.
-          rngs: random streams or a key for dropout masks, in place of those of the module.
+          rngs: random streams for dropout masks and carry_init, or a key for dropout masks, in
+            place of those of the module.
 
         Returns:
           Outputs [*batch, T, O] ([T, *batch, O] if time_major), or (carry, outputs). The carry has
@@ -157,6 +159,7 @@ class LSTM(variables.Recurrent):
             stack=self.stack,
             initial_carry=initial_carry,
             carry_init=self.carry_init,
+            init_key=variables.carry_key(self, initial_carry, rngs),
             seq_lengths=seq_lengths,
             mask=mask,
             resets=resets,
@@ -174,11 +177,16 @@ class LSTM(variables.Recurrent):
 def network(module: LSTM | LSTMCell) -> tuple[Config, Params]:
     """The config and the parameters of a module, for jlstm.apply, jlstm.save and conversions.
 
+    Its outputs are in the order of the inputs, even if the module has reverse without keep_order.
+    What carry_init draws is not part of it.
+
     >>> config, params = network(LSTM(3, (4, 5), rngs=nnx.Rngs(0)))
     >>> params.layers[1].w_x.shape
     (4, 20)
     """
     config = variables.config_of(module)
+    if isinstance(module, LSTM) and module.reverse:
+        config = calls.reversed_in_time(config)
     return config, variables.params_of(module, config)
 
 

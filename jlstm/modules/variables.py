@@ -108,9 +108,17 @@ def new(
     return node(drawn["layers"])
 
 
-def stream(rngs: Any) -> Any:
-    """A stream for dropout masks, as that of nnx.Dropout."""
-    return (rngs.dropout if isinstance(rngs, nnx.Rngs) else rngs).fork()
+def carry_key(module: Any, initial_carry: Any, rngs: Any) -> jax.Array | None:
+    """The key that carry_init draws from in one call, or None if it draws nothing."""
+    if module.carry_rngs is None or initial_carry is not None:
+        return None
+    given = isinstance(rngs, nnx.Rngs) or getattr(rngs, "tag", None) == "carry"
+    return key_of(rngs if given else module.carry_rngs, "carry")
+
+
+def stream(rngs: Any, name: str) -> Any:
+    """A stream of a module's own, as nnx.Dropout has one for its masks."""
+    return (getattr(rngs, name) if isinstance(rngs, nnx.Rngs) else rngs).fork()
 
 
 def key_of(rngs: Any, name: str) -> jax.Array:

@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
 def why_stopped(settings: Settings, done: int, best: Best, stop: stopping.Stop) -> str:
     """Why a run stops after `done` steps, or ''. All processes call it."""
     own = settings.train
-    if stop.anywhere():
+    if stop.anywhere() and done < own.steps:
         return f"stopped after step {done} of {own.steps}; go on with --resume"
     if own.patience is not None and best.stale >= own.patience and done < own.steps:
         return f"stopped after step {done}: {best.stale} evaluations without improvement"

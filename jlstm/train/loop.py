@@ -152,7 +152,8 @@ def _diverge(train_step: TrainStep, state: State, stack: Batch, key: jax.Array, 
             where = f", and NaN or infinite numbers came into {_some(strays)}" if strays else ""
             raise DivergedError(f"{what} at step {number} of {steps}{where}", number, state, strays)
         state = after
-    number = int(state.step)
+    # Compiled together, a step gave NaN; alone, none does.
+    number = int(state.step) + 1
     raise DivergedError(f"the loss became NaN or infinite before step {number}", number, state, [])
 
 

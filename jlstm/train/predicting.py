@@ -94,7 +94,7 @@ def forecast_errors(found: Trained, split: Split) -> dict[str, Errors]:
     Returns:
       For each forecast value by name: "model" and "persistence", each with "mae" and "rmse".
       Persistence forecasts the last value of the past for all steps. It is left out for a value
-      that is not among the inputs.
+      that is not among the inputs. Quantiles are those of `predicted`, which puts them in order.
 
     Raises:
       TypeError, ValueError: the split does not fit the model.

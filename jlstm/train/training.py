@@ -123,7 +123,7 @@ class Training:
             best.step,
             measured,
             clock.now(),
-            stop.exit_code,
+            stop.exit_code if stopped else 0,
             stopped,
             tuple(log.warnings),
         )

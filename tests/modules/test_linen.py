@@ -292,6 +292,21 @@ def test_a_trained_module_is_a_network_of_the_library(tmp_path):
     assert_close(lstm.apply({"params": modules.params_from(own)}, XS), ys)
 
 
+def test_a_reversed_module_is_a_reversed_network():
+    lstm = LSTM((UNITS, Layer(2, reverse=True)), reverse=True, keep_order=True)
+    variables, config, own = params(lstm)
+    assert [layer.reverse for layer in config.layers] == [True, False]
+    _, ys = jlstm.apply(config, own, None, XS, lengths=LENGTHS, time_major=False)
+    assert_close(lstm.apply(variables, XS, seq_lengths=LENGTHS), ys)
+
+
+def test_a_traced_length_beyond_the_steps_counts_as_all_steps():
+    lstm = LSTM(UNITS, reverse=True)
+    variables = lstm.init(jax.random.key(0), XS)
+    run = jax.jit(lambda lengths: lstm.apply(variables, XS, seq_lengths=lengths))
+    assert_close(run(jnp.full(BATCH, STEPS + 2)), run(jnp.full(BATCH, STEPS)))
+
+
 def test_variables_of_something_else_are_refused():
     for wrong in ({}, {"params": {}}, {"params": 3}, linen_variables(nn.RNN(cell()))):
         with pytest.raises(ValueError, match="expected the variables of the module"):

@@ -221,3 +221,21 @@ def test_wrong_arguments():
         lstm(Layer(4, bidirectional=True))(XS, reverse=True)
     with pytest.raises(ValueError, match="3 features"):
         lstm()(XS[..., :2])
+
+
+def test_a_reversed_module_is_a_reversed_network():
+    reversed_module = lstm(reverse=True, keep_order=True)
+    config, own = modules.network(reversed_module)
+    assert config.layers[0].reverse
+    assert_close(reversed_module(XS), jlstm.apply(config, own, None, XS, time_major=False)[1])
+
+
+def test_carry_init_draws_from_a_stream_at_every_call():
+    drawing = lstm(carry_init=nnx.initializers.normal(1.0))
+    first, second = drawing(XS), drawing(XS)
+    assert float(jnp.abs(first - second).max()) > 0.01
+    assert_close(drawing(XS, rngs=nnx.Rngs(7)), drawing(XS, rngs=nnx.Rngs(7)))
+    assert (
+        float(jnp.abs(drawing(XS, rngs=nnx.Rngs(7)) - drawing(XS, rngs=nnx.Rngs(8))).max()) > 0.01
+    )
+    assert_close(drawing(XS, initial_carry=2 * (jnp.zeros((BATCH, UNITS)),)), lstm()(XS))

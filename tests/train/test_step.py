@@ -230,6 +230,15 @@ def test_a_loss_that_leaves_the_numbers_names_step_and_parameter_and_keeps_the_s
     jax.tree.map(np.testing.assert_array_equal, e.value.state, wanted)
 
 
+def test_a_divergence_that_single_steps_do_not_repeat_is_of_the_next_step(monkeypatch):
+    monkeypatch.setattr(loop, "_finite", lambda model: False)
+    task, optimizer = Classify(3), optax.sgd(0.1)
+    state = new_state(KEY, CONFIG, task, optimizer)
+    with pytest.raises(loop.DivergedError, match="before step 4") as e:
+        run(make_train_step(CONFIG, task, optimizer), state, SPLIT, 3, together=3)
+    assert e.value.step == 4 and int(e.value.state.step) == 3
+
+
 def test_parameters_that_overflow_stop_the_run_though_the_loss_is_finite():
     task, optimizer = Regress(1), optax.sgd(float("inf"))
     split = Split(SPLIT.xs, np.ones((20, 1), "float32"))

@@ -13,7 +13,9 @@ from jlstm.train import loop, predicting, step
 from jlstm.train.command import loading
 from jlstm.train.data import sources
 from jlstm.train.data.split import Stream
+from jlstm.train.runs import metrics as run_metrics
 from jlstm.train.runs import progress
+from jlstm.train.tasks import fitting
 from jlstm.train.tasks.forecast import Forecast
 
 BATCH = 64  # sequences that are read together
@@ -43,6 +45,7 @@ def evaluate(path: pathlib.Path, *, as_json: bool = False) -> None:
                 "its data changed since it was trained; restore the file that [data] names, or "
                 "train anew"
             )
+        fitting.require_fitting(found.task, data)
     eval_step = jax.jit(step.make_eval_step(found.config, found.task))
     carry, errors, rows = None, {}, BATCH
     if isinstance(data.test, Stream):
@@ -54,7 +57,11 @@ def evaluate(path: pathlib.Path, *, as_json: bool = False) -> None:
         eval_step, found.model, data.test, rows, carry=carry, unroll=found.unroll
     )
     if as_json:
-        print(json.dumps(metrics | ({"raw": errors} if errors else {})))
+        raw = {
+            name: {whose: run_metrics.plain(values) for whose, values in both.items()}
+            for name, both in errors.items()
+        }
+        print(json.dumps(run_metrics.plain(metrics) | ({"raw": raw} if errors else {})))
         return
     say(f"test: {progress.words(metrics)}")
     for name, of_name in errors.items():

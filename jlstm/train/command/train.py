@@ -10,6 +10,7 @@ from jlstm.terminal import say
 from jlstm.train import run as runs
 from jlstm.train import settings as run_settings
 from jlstm.train.data import sources
+from jlstm.train.runs import metrics as run_metrics
 from jlstm.train.runs import processes, progress
 
 
@@ -57,7 +58,8 @@ def train(
     for line in outcome.warnings:
         print(f"warning: {validation.fitting(line)}", file=sys.stderr)
     if as_json:
-        values = outcome._asdict() | {"folder": str(outcome.folder)}
+        measured = {split: run_metrics.plain(found) for split, found in outcome.metrics.items()}
+        values = outcome._asdict() | {"folder": str(outcome.folder), "metrics": measured}
         print(json.dumps({name: value for name, value in values.items() if name != "exit_code"}))
         return outcome.exit_code
     for split, metrics in outcome.metrics.items():

@@ -59,7 +59,7 @@ class Log:
         """
         if self._append is None:
             return
-        line = {"step": step, "split": split, "metrics": _plain(metrics)}
+        line = {"step": step, "split": split, "metrics": plain(metrics)}
         line["seconds"] = round(seconds, 3)
         self._append((json.dumps(line, allow_nan=False) + "\n").encode())
         if self._add_events is not None:
@@ -88,7 +88,7 @@ def opened(folder: pathlib.Path, *, resumed: int | None = None) -> Iterator[Log]
     """
     path = folder / NAME
     kept = [] if resumed is None else [each for each in read(folder) if each.step <= resumed]
-    lines = [json.dumps(each._asdict() | {"metrics": _plain(each.metrics)}) for each in kept]
+    lines = [json.dumps(each._asdict() | {"metrics": plain(each.metrics)}) for each in kept]
     writing.write_bytes(path, "".join(line + "\n" for line in lines).encode())
     before = max((each.seconds for each in kept), default=0.0)
     # Events from that step on, which a killed process wrote, are hidden by TensorBoard.
@@ -139,7 +139,11 @@ def _report(line: Any) -> Report:
     return Report(int(line["step"]), str(line["split"]), metrics, float(line["seconds"]))
 
 
-def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """Metrics as JSON has them, which knows no NaN."""
+def plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics as JSON has them, which knows no NaN.
+
+    >>> plain({"loss": float("nan"), "accuracy": 0.5})
+    {'loss': None, 'accuracy': 0.5}
+    """
     values = {name: float(value) for name, value in metrics.items()}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
