@@ -71,7 +71,7 @@ class LSTMCell(variables.Recurrent):
             {"w_x": kernel_init, "w_h": recurrent_kernel_init, "b": bias_init},
             {"w_x": kernel_metadata, "w_h": recurrent_kernel_metadata, "b": bias_metadata},
         )
-        self.rngs = variables.stream(rngs) if networks.draws(self.options) else None
+        self.rngs = variables.stream(rngs, "dropout") if networks.draws(self.options) else None
 
     def __call__(
         self,
