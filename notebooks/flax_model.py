@@ -160,10 +160,10 @@ for axis, (batch, steps) in zip(axes, SHAPES, strict=True):
         calls[name] = lambda call=gradient, params=params, long=long: call(params, long)
     times = milliseconds(calls, 3 if SMALL else 20)
     bars = axis.bar(list(times), list(times.values()), color=["tab:gray", "tab:red"])
-    axis.bar_label(bars, fmt="%.2g ms")
+    axis.bar_label(bars, fmt="%.3g ms")
     axis.set(title=f"batch {batch}, {steps} steps", yticks=[])
     axis.margins(y=0.2)
-figure.suptitle("value of one gradient, 128 units")
+figure.suptitle("one gradient, 128 units")
 plt.show()
 
 # %% [markdown]
