@@ -179,7 +179,7 @@ def _run(command: object) -> int:
 
         options = dict(vars(command))
         for name in ("prefix", "layer", "scope"):
-            options[name] = [own for given in options[name] for own in given] or None
+            options[name] = list(_flat(f"--{name}", options[name])) or None
         interop.convert(**options)
     elif isinstance(command, Export):
         from jlstm.files.command import write

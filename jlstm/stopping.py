@@ -52,8 +52,9 @@ def exit_at_once(code: int) -> NoReturn:
 def at_once(wanted: bool = True) -> Iterator[None]:
     """Within this context, Ctrl-C ends the process where it stands. It suits imports.
 
-    As an exception, packages could catch it, or print a traceback of their own. Nothing changes if
-    Ctrl-C is ignored or handled already, outside the main thread, or if it is not `wanted`.
+    If Ctrl-C raised an exception, a package that is being imported could catch it or print a
+    traceback. The context has no effect if Ctrl-C is ignored or already handled, outside the main
+    thread, or if `wanted` is false.
     """
     if (
         not wanted

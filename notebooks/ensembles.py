@@ -9,7 +9,7 @@
 # examples. It takes half a minute on a CPU.
 
 # %%
-# Installs jlstm if it is missing, as in Colab, and keeps the JAX that is there.
+# Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
 import importlib.util
 import os
 from importlib.metadata import version
@@ -98,7 +98,7 @@ def update(params, moments, batch):
 
 @jax.jit
 def train(params, moments, key):
-    """All steps of all members, each on batches of its own."""
+    """All steps of all members, each on different batches."""
 
     def one(training, key):
         chosen = jax.random.randint(key, [MEMBERS, 64], 0, len(seen))

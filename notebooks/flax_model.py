@@ -9,7 +9,7 @@
 # stays, and what a step costs before and after. It takes one minute on a CPU.
 
 # %%
-# Installs jlstm if it is missing, as in Colab, and keeps the JAX that is there.
+# Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
 import importlib.util
 import os
 from importlib.metadata import version

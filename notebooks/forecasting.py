@@ -9,7 +9,7 @@
 # The chapter takes half a minute on a CPU.
 
 # %%
-# Installs jlstm if it is missing, as in Colab, and keeps the JAX that is there.
+# Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
 import importlib.util
 import os
 from importlib.metadata import version

@@ -10,7 +10,7 @@
 # This chapter carries one network through all of them, and measures the difference at each stop.
 
 # %%
-# Installs jlstm if it is missing, as in Colab, and keeps the JAX that is there.
+# Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
 import importlib.util
 import os
 from importlib.metadata import version

@@ -14,7 +14,7 @@
 # All cells together take less than a minute on a CPU. They run unchanged on CPU, GPU and TPU.
 
 # %%
-# Installs jlstm if it is missing, as in Colab, and keeps the JAX that is there.
+# Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
 import importlib.util
 import os
 from importlib.metadata import version

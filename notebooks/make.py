@@ -36,7 +36,7 @@ BADGE = (
     "(https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name}.ipynb)"
 )
 SETUP = """\
-# Installs jlstm if it is missing, as in Colab, and keeps the JAX that is there.
+# Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
 import importlib.util
 import os
 from importlib.metadata import version

@@ -13,7 +13,7 @@
 # CPU it chooses a C++ kernel, and the sizes are smaller.
 
 # %%
-# Installs jlstm if it is missing, as in Colab, and keeps the JAX that is there.
+# Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
 import importlib.util
 import os
 from importlib.metadata import version

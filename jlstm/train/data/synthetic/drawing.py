@@ -1,4 +1,4 @@
-"""Draws the parts of a data set, each with a random generator of its own."""
+"""Draws the parts of a data set, each with a separate random generator."""
 
 from collections.abc import Callable
 from typing import NamedTuple
