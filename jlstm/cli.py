@@ -112,17 +112,18 @@ def _run(command: object) -> int:
     if isinstance(command, Info):
         from jlstm import info
 
-        info.show()
+        info.show(as_json=command.json)
     elif isinstance(command, Check):
         from jlstm.check import command as check
 
-        return 0 if check.run() else 1
+        return 0 if check.run(as_json=command.json) else 1
     elif isinstance(command, Bench) and command.compile_only:
         _require_nothing_to_time(command)
-        from jlstm.bench import cases, compiled
+        from jlstm.bench import cases, compile_command
 
         suite = cases.from_file(command.suite or cases.QUICK)
-        return 0 if compiled.run(suite, command.target or "v5e") else 1
+        target = command.target or "v5e"
+        return 0 if compile_command.run(suite, target, as_json=command.json) else 1
     elif isinstance(command, Bench):
         if command.target is not None:
             raise ValueError(
@@ -138,6 +139,7 @@ def _run(command: object) -> int:
             threads=command.threads,
             only=_flat("--only", command.only),
             old=command.compare,
+            as_json=command.json,
         )
     elif isinstance(command, Report):
         from jlstm.bench.report import command as report

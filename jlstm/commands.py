@@ -34,8 +34,11 @@ _Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
 class Info:
     """Print versions, devices, and whether each implementation works here, or why not.
 
-    Example: jlstm info
+    Example: jlstm info --json
     """
+
+    json: bool = False
+    """Print one line of JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +48,11 @@ class Check:
     This takes at most five minutes, and about one minute on 2 idle cores. Send its output with any
     report about a TPU or GPU.
 
-    Example: jlstm check
+    Example: jlstm check --json
     """
+
+    json: bool = False
+    """Print one line of JSON: each contract's largest differences, and times in milliseconds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +79,8 @@ class Bench:
     """Names of the contenders to time jlstm against, such as "flax nnx"; all by default."""
     compare: _PathOrNone = None
     """Records file of an earlier run. The output ends with what became slower or faster."""
+    json: bool = False
+    """Print one line of JSON: the records that --out would append, and ratios. No tables."""
     compile_only: bool = False
     """Compile for --target and run nothing. The exit code is 1 if anything does not compile.
     Prints compile time, memory, collectives and the cost of a step.

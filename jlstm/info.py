@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from jlstm import terminal
 from jlstm.config import Config
 from jlstm.kernels.choice import implementations
 from jlstm.kernels.cpu.library import instruction_set
@@ -53,26 +54,54 @@ def devices() -> list[Any]:
     )
 
 
-def show() -> None:
-    """Prints versions, devices and implementations."""
+def machine() -> dict[str, Any]:
+    """Versions, devices and implementations, as `jlstm info --json` prints them.
+
+    Raises:
+      ValueError: JAX cannot start.
+    """
+    present = devices()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the reasons below are the same
+        rows = implementations(Config.stack(1, [1]))
+    return {
+        "versions": versions(),
+        "devices": [
+            {"id": device.id, "platform": device.platform, "kind": device.device_kind}
+            for device in present
+        ],
+        "implementations": [
+            {"name": name, "usable": usable, "reason": reason} for name, usable, reason in rows
+        ],
+        "cpu_instructions": instruction_set(),
+    }
+
+
+def show(*, as_json: bool = False) -> None:
+    """Prints versions, devices and implementations.
+
+    Args:
+      as_json: print one line of JSON instead of tables.
+    """
+    of_machine = machine()
+    if as_json:
+        terminal.say_json(of_machine)
+        return
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
     table = Table("package", "version")
-    for name, version in versions().items():
+    for name, version in of_machine["versions"].items():
         table.add_row(name, version)
     console.print(table)
-    for device in devices():
-        console.print(f"device {device.id}: {device.platform}, {device.device_kind}")
+    for device in of_machine["devices"]:
+        console.print(f"device {device['id']}: {device['platform']}, {device['kind']}")
     table = Table("implementation", "usable", "why not")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the table gives the same reason
-        rows = implementations(Config.stack(1, [1]))
-    for name, usable, reason in rows:
-        table.add_row(name, "yes" if usable else "no", reason)
+    for each in of_machine["implementations"]:
+        table.add_row(each["name"], "yes" if each["usable"] else "no", each["reason"])
     console.print(table)
-    if (instructions := instruction_set()) is not None:
+    if (instructions := of_machine["cpu_instructions"]) is not None:
         console.print(
             f"the CPU kernels use {instructions}; set JLSTM_CPU_ISA to choose a slower set"
         )

@@ -1,8 +1,11 @@
 """Prints lines of the commands. They may quote names from files, which are not trusted."""
 
 import contextlib
+import json
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from jlstm import validation
 
@@ -14,6 +17,18 @@ def say(line: str) -> None:
     weights of \\x1b[31m: left out
     """
     print(validation.fitting(line))
+
+
+def say_json(document: Mapping[str, Any]) -> None:
+    """Prints one line of JSON. Other than ASCII is escaped.
+
+    Raises:
+      ValueError: a number is NaN or infinite, which JSON does not have.
+
+    >>> say_json({"milliseconds": 1.5, "device": "\\x1b[31m"})
+    {"milliseconds": 1.5, "device": "\\u001b[31m"}
+    """
+    print(json.dumps(document, allow_nan=False))
 
 
 def flush() -> None:

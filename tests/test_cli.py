@@ -17,6 +17,7 @@ import jlstm
 from jlstm import cli, info
 from jlstm.bench import compiled, records, targets
 from jlstm.check import command as check
+from jlstm.check.timing import Size
 from jlstm.kernels import choice
 from jlstm.train.data import sources
 
@@ -49,6 +50,17 @@ def test_info_prints_versions_devices_and_implementations(jlstm_at):
     assert code == 0
     for words in ("jax", "scan", "device 0", "yes"):
         assert words in out
+
+
+def test_info_as_json_is_one_document(jlstm_at):
+    code, out, err = jlstm_at("info", "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    found = json.loads(out)
+    assert found["versions"]["jlstm"] == jlstm.__version__
+    assert found["devices"][0] == {"id": 0, "platform": "cpu", "kind": "cpu"}
+    usable = {each["name"]: each["usable"] for each in found["implementations"]}
+    assert usable["scan"] and not usable["tpu"]
+    assert all(bool(each["reason"]) != each["usable"] for each in found["implementations"])
 
 
 def test_versions_name_what_drives_a_chip_where_it_is_installed(monkeypatch):
@@ -112,7 +124,7 @@ def test_check_goes_on_when_a_call_cannot_be_timed(jlstm_at, monkeypatch):
     brittle = only_small("brittle", RuntimeError("no [room]"))
     shy = only_small("shy", choice.RefusedError("too large"))
     monkeypatch.setattr(choice, "IMPLEMENTATIONS", (brittle, shy, choice.IMPLEMENTATIONS[-1]))
-    monkeypatch.setattr(check, "SIZES", ((3, 2, 8), (3, 2, 4)))
+    monkeypatch.setattr(check, "SIZES", (Size(3, 2, 8), Size(3, 2, 4)))
     monkeypatch.setattr(check, "CONTRACTS", ())
     code, out, _ = jlstm_at("check")
     assert code == 1 and "All contracts hold." in out and "could NOT be timed" in out
@@ -121,7 +133,7 @@ def test_check_goes_on_when_a_call_cannot_be_timed(jlstm_at, monkeypatch):
     cells = [[cell.strip() for cell in row[2:]] for row in rows]
     assert [row[:2] for row in cells[:2]] == [["failed", "refused"]] * 2
     assert all(float(cell) for cell in (cells[0][2], cells[1][2], *cells[2], *cells[3]))
-    monkeypatch.setattr(check, "SIZES", ((3, 2, 4),))
+    monkeypatch.setattr(check, "SIZES", (Size(3, 2, 4),))
     assert jlstm_at("check")[0] == 0
 
 
@@ -148,7 +160,7 @@ OUTPUT = """
 import sys
 from jlstm import cli, info
 
-info.show = lambda: print("versions")
+info.show = lambda **_: print("versions")
 sys.argv = ["jlstm", "info"]
 cli.main()
 """
@@ -220,7 +232,7 @@ def test_ctrl_c_in_a_callback_is_not_lost(jlstm_at, monkeypatch):
         def __del__(self):
             raise KeyboardInterrupt
 
-    def show():
+    def show(**_):
         Collected()
         end = time.monotonic() + 5
         while time.monotonic() < end:
@@ -238,7 +250,7 @@ def test_ctrl_c_in_a_callback_is_not_lost(jlstm_at, monkeypatch):
 def test_an_error_that_comes_of_ctrl_c_is_no_error(jlstm_at, monkeypatch):
     """C++ that called Python raises another one, and only quotes the first."""
 
-    def show():
+    def show(**_):
         raise RuntimeError("INTERNAL: CpuCallback error: KeyboardInterrupt: ")
 
     monkeypatch.setattr("jlstm.info.show", show)
@@ -351,7 +363,7 @@ def test_steps_and_steps_of_a_call_are_bounded(jlstm_at, tmp_path):
 def test_errors_of_other_libraries_are_one_line_and_can_be_seen_whole(
     jlstm_at, monkeypatch, error, said
 ):
-    def show():
+    def show(**_):
         raise error
 
     monkeypatch.setattr(info, "show", show)
@@ -366,7 +378,7 @@ def test_errors_of_other_libraries_are_one_line_and_can_be_seen_whole(
 
 
 def test_a_refusal_of_the_library_does_not_offer_a_traceback(jlstm_at, monkeypatch):
-    monkeypatch.setattr(info, "show", lambda: jlstm.Layer(0))
+    monkeypatch.setattr(info, "show", lambda **_: jlstm.Layer(0))
     code, _, err = jlstm_at("info")
     assert code == 2 and err == ("jlstm: hidden_size is 0; expected a whole number of at least 1\n")
 
@@ -469,7 +481,7 @@ def test_sigterm_ends_a_command_in_order(jlstm_at, tmp_path, monkeypatch):
 
 
 def test_sigterm_stays_ignored_where_it_was(jlstm_at, monkeypatch):
-    monkeypatch.setattr(info, "show", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(info, "show", lambda **_: os.kill(os.getpid(), signal.SIGTERM))
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         assert jlstm_at("info") == (0, "", "")
@@ -546,6 +558,10 @@ def test_programs_that_do_not_compile_are_exit_code_1(jlstm_at, tmp_path, monkey
     monkeypatch.setattr(compiled, "compile_one", lambda *_, **options: {"error": "no room"})
     code, out, _ = jlstm_at("bench", "mine.toml", "--compile-only")
     assert code == 1 and "v5e: compiled, not run" in out and out.count("no room") == 1
+    code, out, err = jlstm_at("bench", "mine.toml", "--compile-only", "--json")
+    assert code == 1 and err.count("no room") == 1
+    found = json.loads(out)
+    assert found["target"] == "v5e" and [p["error"] for p in found["programs"]] == ["no room"] * 4
 
 
 def test_records_that_cannot_be_written_are_refused_before_measuring(jlstm_at, tmp_path):

@@ -175,7 +175,7 @@ RANKS = {
         ("folder",),
     ],
     "train/command": [("loading", "train"), ("evaluate", "predict", "sample")],
-    "check": [("calls",), ("contracts",), ("command",)],
+    "check": [("calls", "timing", "trial"), ("contracts",), ("command",)],
     "modules": [
         ("carries", "networks", "parameters", "sources"),
         ("calls", "scopes", "variables"),
@@ -199,7 +199,8 @@ RANKS = {
         ("compare",),
         ("records", "tables"),
         ("regressions",),
-        ("command", "report"),
+        ("document",),
+        ("command", "compile_command", "report"),
     ],
     "bench/peers": [
         ("jax_program", "plain"),

@@ -8,8 +8,8 @@ import time
 
 import stage
 
-from jlstm.check.command import summary, tried
 from jlstm.check.contracts import CONTRACTS
+from jlstm.check.trial import summary, tried
 
 if __name__ == "__main__":
     asked = stage.arguments(__doc__, "implementation")

@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from jlstm import info, sizes, validation
-from jlstm.bench import cases, ceilings, records, regressions, tables
+from jlstm import info, sizes, terminal, validation
+from jlstm.bench import cases, ceilings, document, records, regressions, tables
 from jlstm.bench.compare import Pace, compare, started
 from jlstm.bench.contenders import CONTENDERS, Contender
 from jlstm.bench.record_fields import Record
@@ -30,6 +30,7 @@ def run(
     threads: int | None = None,
     only: Sequence[str] = (),
     old: pathlib.Path | None = None,
+    as_json: bool = False,
     contenders: Sequence[Contender] = CONTENDERS,
 ) -> None:
     """Measures the suite or the config in the TOML file at `path`, or the quick suite.
@@ -41,6 +42,7 @@ def run(
       threads: number of processors that every contender is pinned to; None for all.
       only: names of the contenders to time besides the first; empty for all.
       old: file of records of an earlier run to compare with.
+      as_json: print one line of JSON instead of tables, as `document.of_run` describes it.
       contenders: all known contenders.
 
     Raises:
@@ -57,7 +59,7 @@ def run(
         validation.known_name("--only", name, names)
     wanted = [c for n, c in enumerate(contenders) if n == 0 or not only or c.name in only]
     earlier = None if old is None else records.read(old)
-    console, errors = Console(), Console(stderr=True)
+    console, errors = Console(quiet=as_json), Console(stderr=True)
     made: list[Record] = []
     with contextlib.ExitStack() as stack:
         # Opened first, so that a path that cannot be written fails before the measurements.
@@ -98,7 +100,9 @@ def run(
                 tables.show(console, case, outcome, found)
     if out is not None:
         console.print(f"records appended to {out}", soft_wrap=True, markup=False, highlight=False)
-    if earlier is not None:
+    if as_json:
+        terminal.say_json(document.of_run(made, missing, earlier))
+    elif earlier is not None:
         regressions.show(console, made, earlier)
 
 

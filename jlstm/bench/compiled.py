@@ -12,11 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from jlstm.bench import launches, old_libtpu, targets
 from jlstm.bench.cases import Case
@@ -99,65 +95,6 @@ def cycles_a_step(
         return None if None in own else sum(n for n in own if n is not None) / steps
     own = [estimates[name] for name in found["in_loops"] if name in estimates]
     return sum(own) / unroll if own else None
-
-
-def run(suite: Sequence[Case], target: str) -> bool:
-    """Compiles every case with the scan and with the target's kernel, and prints the results.
-
-    Returns:
-      True if everything compiled.
-
-    Raises:
-      ValueError: the target is not known, a batch is not divisible by its number of devices, or
-        the compiler is not installed.
-    """
-    _require_divisible(suite, target)
-    if (reason := targets.missing(target)) is not None:
-        raise ValueError(reason)
-    console = Console()
-    gpu = target == "h100"
-    what = "launches are those in loops" if gpu else "cycles are the compiler's estimate"
-    table = Table(title=f"{target}: compiled, not run; {what}")
-    for column in ("case", "mode", "implementation", "compile", "memory", "collectives"):
-        table.add_column(column)
-    table.add_column("launches per step" if gpu else "estimated cycles per step", justify="right")
-    errors: set[str] = set()
-    for case in suite:
-        for mode in ("forward", "training"):
-            for name in ("scan", "gpu" if gpu else "tpu"):
-                found = compile_one(case, target, mode, name, estimate=True)
-                row = _row(case, mode, name, found)
-                line = ", ".join(filter(None, row))
-                if "error" in found:  # often the same for every program, and long
-                    line += ": as before" if found["error"] in errors else f": {found['error']}"
-                    errors.add(found["error"])
-                console.print(line, markup=False, highlight=False)
-                table.add_row(*row)
-    console.print(table)
-    return not errors
-
-
-def _require_divisible(suite: Sequence[Case], target: str) -> None:
-    devices = targets.device_count(target)
-    for case in suite:
-        if case.shape.batch_size % devices:
-            raise ValueError(
-                f"case {case.name!r} has batch_size {case.shape.batch_size}, which cannot be "
-                f"divided over the {devices} devices of {target}; expected a multiple of {devices}"
-            )
-
-
-def _row(case: Case, mode: str, name: str, found: dict[str, Any]) -> list[str]:
-    if "error" in found:
-        return [case.name, mode, name, "failed", "", "", ""]
-    if name == "tpu" and not found["kernels"]:
-        name = "tpu (runs the scan)"
-    collectives = ", ".join(f"{n} {k}" for k, n in found["collectives"].items() if n) or "none"
-    cost = found.get("cycles", found.get("launches"))
-    cost = "none given" if cost is None else f"{cost:.4g}"
-    size = found["temporary_bytes"]
-    memory = "not reported" if size is None else f"{size / 2**20:.1f} MiB"
-    return [case.name, mode, name, f"{found['seconds']:.1f} s", memory, collectives, cost]
 
 
 def _worker(asked: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:

@@ -1,84 +1,67 @@
 """The command `jlstm check`: contracts and timings of every implementation on this machine."""
 
-import statistics
-import time
-import traceback
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import jlstm
-from jlstm import info
+from jlstm import info, terminal
 from jlstm.check.contracts import CONTRACTS
+from jlstm.check.timing import Size, Time, times
+from jlstm.check.trial import Contract, Outcome, difference, summary, tried
 from jlstm.kernels import choice, scan
-from jlstm.kernels.choice import RefusedError
 
-Contract = Callable[[str], float]
-SIZES = ((100, 8, 256), (100, 32, 512), (50, 64, 1024))  # steps, batch, units and inputs
-_ROUNDS = 5
-
-
-class Outcome(NamedTuple):
-    """The result of one contract on one implementation.
-
-    Attributes:
-      held: True if the contract held, or if the implementation refused the call.
-      text: the largest difference, "refused", or a few words on the failure.
-      details: the reason for a refusal, or the traceback of an error; otherwise "".
-    """
-
-    held: bool
-    text: str
-    details: str
+Trials = list[tuple[Contract, float, dict[str, Outcome]]]
+Times = list[tuple[Size, str, dict[str, Time]]]
+SIZES = (Size(100, 8, 256), Size(100, 32, 512), Size(50, 64, 1024))
+MODES = ("forward", "training")
 
 
-def run() -> bool:
+def run(*, as_json: bool = False) -> bool:
     """Prints the contracts' results and the times. Returns True if all held and were timed.
 
     Progress goes to standard error: a bar in a terminal, otherwise a line for each contract.
+
+    Args:
+      as_json: print one line of JSON instead of tables.
     """
-    console, progress = Console(), _progress()
-    found = ", ".join(f"{name} {version}" for name, version in info.versions().items())
-    device = jax.devices()[0]
-    console.print(f"{found}\n{len(jax.devices())} x {device.device_kind} ({device.platform})")
+    console, progress = Console(quiet=as_json), _progress()
     plain = jlstm.Config.stack(5, [20])
     names = columns(plain)
-    for name, usable, reason in jlstm.implementations(plain):
-        if not usable:
-            console.print(f"{name} is not available here: {reason}", highlight=False)
-    table = Table(
-        "contract",
-        *names,
-        "allowed",
-        title="largest difference from the expected result",
-        caption="docs/semantics.md explains the contracts by their numbers.",
-    )
-    held = True
+    _head(console, plain)
+    trials: Trials = []
+    timings: Times = []
     with progress:
         bar = progress.add_task("", total=len(CONTRACTS) + len(SIZES))
         for contract, allowed in CONTRACTS:
             _begin(progress, bar, f"contract {summary(contract)}")
-            cells = [tried(contract, name, allowed) for name in names]
-            held = held and all(cell.held for cell in cells)
-            table.add_row(summary(contract), *(cell.text for cell in cells), difference(allowed))
+            of_each = {name: tried(contract, name, allowed) for name in names}
+            trials.append((contract, allowed, of_each))
             progress.advance(bar)
-        times, timed = _times(names, console, progress, bar)
-    console.print(table)
-    console.print(times)
+        for size in SIZES:
+            what = f"T {size.time_steps}, B {size.batch_size}, H {size.hidden_size}"
+            _begin(progress, bar, f"times of {what}")
+            for mode in MODES:
+                timings.append((size, mode, times(size, mode, names)))
+                _failures(console, *timings[-1])
+            progress.advance(bar)
+    held = all(each.held for _, _, of_each in trials for each in of_each.values())
+    timed = all(each.text != "failed" for _, _, of_each in timings for each in of_each.values())
+    if as_json:
+        terminal.say_json(
+            info.machine()
+            | {"contracts_hold": held, "all_timed": timed}
+            | {"contracts": _contract_records(trials), "times": _time_records(timings)}
+        )
+    console.print(_contract_table(names, trials))
+    console.print(_time_table(names, timings))
     console.print("All contracts hold." if held else "Some contracts do NOT hold; see above.")
     if not timed:
         console.print("Some calls could NOT be timed; see above.")
     return held and timed
-
-
-def summary(contract: Contract) -> str:
-    """The contract's promise, in one line."""
-    return (contract.__doc__ or "").strip()
 
 
 def columns(config: jlstm.Config) -> list[str]:
@@ -89,37 +72,6 @@ def columns(config: jlstm.Config) -> list[str]:
     names = [name for name, usable, _ in jlstm.implementations(config) if usable]
     whole = [i.name for i in choice.IMPLEMENTATIONS if not i.lacks and i.run is not scan.run]
     return names if names[0] in whole else ["auto", *names]
-
-
-def tried(contract: Contract, name: str, allowed: float) -> Outcome:
-    """Tests one contract on one implementation.
-
-    Args:
-      contract: one of CONTRACTS.
-      name: the name of the implementation.
-      allowed: the largest difference that rounding explains.
-    """
-    try:
-        # Low-precision matrix products would hide small faults.
-        with jax.default_matmul_precision("highest"):
-            off = contract(name)
-    except RefusedError as error:  # as cuDNN does resets; "auto" picks another for them
-        return Outcome(True, "refused", str(error))
-    except Exception as error:  # a platform's compiler may raise anything
-        said = (str(error).splitlines() or [""])[0][:80]
-        return Outcome(False, f"FAILED: {type(error).__name__}: {said}", traceback.format_exc())
-    if off <= allowed:
-        return Outcome(True, difference(off), "")
-    return Outcome(False, f"FAILED: {off:.1e} > {allowed:.0e}", "")
-
-
-def difference(off: float) -> str:
-    """A difference with one digit.
-
-    >>> difference(0.0), difference(1.2e-5)
-    ('0', '1e-05')
-    """
-    return f"{off:.0e}" if off else "0"
 
 
 def _progress() -> Progress:
@@ -134,48 +86,70 @@ def _begin(progress: Progress, bar: Any, what: str) -> None:
         progress.console.print(what, markup=False, highlight=False, soft_wrap=True)
 
 
-def _times(names: list[str], console: Console, progress: Progress, bar: Any) -> tuple[Table, bool]:
-    """The table of times, and True if nothing failed. A failure is printed; other calls go on."""
+def _head(console: Console, config: jlstm.Config) -> None:
+    packages = ", ".join(f"{name} {version}" for name, version in info.versions().items())
+    device = jax.devices()[0]
+    console.print(f"{packages}\n{len(jax.devices())} x {device.device_kind} ({device.platform})")
+    for name, usable, reason in jlstm.implementations(config):
+        if not usable:
+            console.print(f"{name} is not available here: {reason}", highlight=False)
+
+
+def _failures(console: Console, size: Size, mode: str, of_each: dict[str, Time]) -> None:
+    for name, time in of_each.items():
+        if time.text == "failed":
+            said = f"{name} {time.reason}"
+            console.print(*size, mode, said, sep=", ", markup=False, highlight=False)
+
+
+def _contract_table(names: list[str], found: Trials) -> Table:
+    table = Table(
+        "contract",
+        *names,
+        "allowed",
+        title="largest difference from the expected result",
+        caption="docs/semantics.md explains the contracts by their numbers.",
+    )
+    for contract, allowed, of_each in found:
+        cells = (of_each[name].text for name in names)
+        table.add_row(summary(contract), *cells, difference(allowed))
+    return table
+
+
+def _time_table(names: list[str], found: Times) -> Table:
     table = Table(
         "T, B, H", "mode", *names, title="milliseconds a call, median of interleaved rounds"
     )
-    good = True
-    for steps, batch, units in SIZES:
-        _begin(progress, bar, f"times of T {steps}, B {batch}, H {units}")
-        config = jlstm.Config.stack(units, [units])
-        params = jlstm.init(jax.random.key(0), config)
-        xs = jnp.ones((steps, batch, units))
-        for mode in ("forward", "training"):
-            row = f"{steps}, {batch}, {units}", mode
-            calls = {name: _call(config, mode, name) for name in names}
-            taken: dict[str, list[float]] = {name: [] for name in names}
-            cells: dict[str, str] = {}
-            for n in range(_ROUNDS + 1):
-                for name, call in tuple(calls.items()):
-                    start = time.perf_counter()
-                    try:
-                        jax.block_until_ready(call(params, xs))
-                    except RefusedError:  # for example, the layer does not fit the chip
-                        cells[name] = "refused"
-                    except Exception as error:  # as in `tried`
-                        cells[name], good = "failed", False
-                        said = f"{name} failed: {type(error).__name__}: {error}"
-                        console.print(*row, said, sep=", ", markup=False, highlight=False)
-                    if name in cells:
-                        del calls[name]
-                    elif n:  # the first round compiles
-                        taken[name].append(time.perf_counter() - start)
-            for name in calls:
-                cells[name] = f"{1e3 * statistics.median(taken[name]):.2f}"
-            table.add_row(*row, *(cells[name] for name in names))
-        progress.advance(bar)
-    return table, good
+    for size, mode, of_each in found:
+        row = ", ".join(map(str, size))
+        table.add_row(row, mode, *(of_each[name].text for name in names))
+    return table
 
 
-def _call(config: jlstm.Config, mode: str, name: str) -> Any:
-    def forward(params: Any, xs: jax.Array) -> jax.Array:
-        return jlstm.apply(config, params, None, xs, implementation=name)[1]
+def _contract_records(found: Trials) -> list[dict[str, Any]]:
+    return [
+        {
+            "contract": summary(contract),
+            "implementation": name,
+            "held": outcome.held,
+            "difference": outcome.difference,
+            "allowed": allowed,
+            "reason": outcome.reason,
+        }
+        for contract, allowed, of_each in found
+        for name, outcome in of_each.items()
+    ]
 
-    if mode == "forward":
-        return jax.jit(forward)
-    return jax.jit(jax.grad(lambda params, xs: jnp.sum(jnp.square(forward(params, xs))), (0, 1)))
+
+def _time_records(found: Times) -> list[dict[str, Any]]:
+    return [
+        {
+            **size._asdict(),
+            "mode": mode,
+            "implementation": name,
+            "milliseconds": time.milliseconds,
+            "reason": time.reason,
+        }
+        for size, mode, of_each in found
+        for name, time in of_each.items()
+    ]

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import io
+import json
 import os
 import pathlib
 import signal
@@ -400,6 +401,34 @@ def test_the_command_prints_tables_and_appends_records(run, tmp_path, capsys, mo
     lines = records.read(out)
     assert lines[:-2] == run
     assert [line["contender"] for line in lines[-2:]] == [OURS.name, "wrong"]
+
+
+def test_as_json_it_prints_the_records_with_ratios(faulty, tmp_path, capsys, monkeypatch):
+    outcomes = faulty[0]
+    monkeypatch.setattr(command, "_ceilings", lambda threads: CEILINGS)
+    monkeypatch.setattr(command, "started", lambda *_: ({}, {"gone": "needs: pip install gone"}))
+    monkeypatch.setattr(command, "compare", lambda *_: list(outcomes.values()))
+    suite, out = tmp_path / "suite.toml", tmp_path / "records.jsonl"
+    suite.write_text(
+        "[[case]]\nname = 'small'\ninput_size = 3\nhidden_sizes = [4, 5]\ntime_steps = 6\n"
+        "batch_size = 2\n"
+    )
+    command.run(suite, out=out, seconds=0.0, threads=1, as_json=True)
+    command.run(suite, seconds=0.0, threads=1, as_json=True, old=out)
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first.keys() == {"records", "did_not_take_part"}
+    assert first["did_not_take_part"] == {"gone": "needs: pip install gone"}
+    ratios = [record.pop("ratio", None) for record in first["records"]]
+    assert first["records"] == records.read(out)
+    for record, of_record in zip(first["records"], ratios, strict=True):
+        assert (of_record is None) == ("left_out" in record)
+        if record["contender"] == OURS.name:
+            assert of_record == {"median": 1.0, "low": 1.0, "high": 1.0}
+    slow = [
+        r for r, one in zip(ratios, first["records"], strict=True) if one["contender"] == "slow"
+    ]
+    assert slow[0]["median"] > 1
+    assert {change["verdict"] for change in second["changes"]} == {"within noise"}
 
 
 def test_contenders_never_see_ctrl_c():

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import json
 import pathlib
 
 import jax
@@ -12,7 +13,7 @@ from jax.sharding import SingleDeviceSharding
 
 import jlstm
 from jlstm import Config, Layer
-from jlstm.bench import compile_worker, compiled, launches, old_libtpu, targets
+from jlstm.bench import compile_command, compile_worker, compiled, launches, old_libtpu, targets
 from jlstm.bench.cases import Case, Shape
 from jlstm.kernels import choice
 from jlstm.kernels.cudnn import calls as cudnn
@@ -53,7 +54,7 @@ def test_a_kernel_runs_once_for_all_steps_and_an_estimate_of_nothing_is_none(est
 @pytest.mark.parametrize("target", ["v5", "", "v5:2x2", "h200", "a100"])
 def test_a_target_that_is_not_known_is_refused(target):
     with pytest.raises(ValueError, match=f"'{target}', which is not known") as refused:
-        compiled.run([], target)
+        compile_command.run([], target)
     assert "tpu7x, or h100, the only GPU" in str(refused.value)
     assert "did you mean" not in str(refused.value)
 
@@ -61,13 +62,13 @@ def test_a_target_that_is_not_known_is_refused(target):
 @pytest.mark.parametrize("shape", ["", "2", "2x", "0x2", "2x-2", "2X2", "2x2x2x2", "2x2 ", "two"])
 def test_a_slice_that_has_no_shape_is_refused(shape):
     with pytest.raises(ValueError, match=f"'v5e:{shape}'; expected the shape .* 'v5e:2x2'"):
-        compiled.run([], f"v5e:{shape}")
+        compile_command.run([], f"v5e:{shape}")
 
 
 @pytest.mark.parametrize("target", ["h100:", "h100:2x2"])
 def test_a_slice_of_an_h100_is_refused(target):
     with pytest.raises(ValueError, match=f"'{target}', but an H100 has no slices"):
-        compiled.run([], target)
+        compile_command.run([], target)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_compiled(t
         Case("odd", Config.stack(2, [3]), Shape(4, 6)),
     ]
     with pytest.raises(ValueError, match=f"'odd' has batch_size 6.* {devices} devices"):
-        compiled.run(suite, target)
+        compile_command.run(suite, target)
 
 
 def no_parent(name):
@@ -107,7 +108,7 @@ def no_parent(name):
 def test_without_libtpu_it_says_what_to_install(target, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs libtpu: pip install '\.\[tpu\]'$"):
-        compiled.run([], target)
+        compile_command.run([], target)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_without_ptxas_or_the_plugin_it_says_what_to_install(toolkit, find, monk
     monkeypatch.setattr(importlib.util, "find_spec", find)
     both = f"jax-cuda13-plugin=={jax.__version__} jax-cuda13-pjrt=={jax.__version__}"
     with pytest.raises(ValueError, match=f"pip install {both} nvidia-cuda-nvcc$"):
-        compiled.run([], "h100")
+        compile_command.run([], "h100")
 
 
 def test_what_cannot_be_compiled_is_told_once_and_the_others_go_on(monkeypatch, capsys):
@@ -132,12 +133,30 @@ def test_what_cannot_be_compiled_is_told_once_and_the_others_go_on(monkeypatch, 
     monkeypatch.setattr(targets, "missing", lambda target: None)
     monkeypatch.setattr(compiled, "compile_one", compile_one)
     suite = [Case(name, Config.stack(2, [3]), Shape(4, 2)) for name in ("large", "small")]
-    assert not compiled.run(suite, "v5e")
+    assert not compile_command.run(suite, "v5e")
     lines, table = capsys.readouterr().out.split("compiled, not run")
     assert lines.count(error) == 1 and lines.count("failed") == 4
     assert lines.count("1.5 s") == 4
     assert table.count("failed") == 4 and "Ran out" not in table
-    assert compiled.run(suite[1:], "v5e")
+    assert compile_command.run(suite[1:], "v5e")
+
+
+def test_programs_as_json_have_units(monkeypatch, capsys):
+    found = {"seconds": 1.5, "temporary_bytes": 2048, "collectives": {"all-reduce": 1}}
+    found |= {"kernels": ["run.1"], "cycles": 80.0}
+    monkeypatch.setattr(targets, "missing", lambda target: None)
+    monkeypatch.setattr(compiled, "compile_one", lambda *_, **__: found)
+    suite = [Case("small", Config.stack(2, [3]), Shape(4, 2))]
+    assert compile_command.run(suite, "v5e", as_json=True)
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    programs = json.loads(out)["programs"]
+    assert [(p["mode"], p["implementation"]) for p in programs] == [
+        (mode, name) for mode in ("forward", "training") for name in ("scan", "tpu")
+    ]
+    expected = {"compile_s": 1.5, "memory_bytes": 2048, "collectives": {"all-reduce": 1}}
+    assert expected.items() <= programs[0].items()
+    assert programs[0]["estimated_cycles_per_step"] == 80.0
 
 
 def test_what_a_turn_of_each_loop_launches():

@@ -1,11 +1,14 @@
 """jlstm check."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 import jlstm
 from jlstm.check import command, contracts
+from jlstm.check.timing import Size
 from jlstm.kernels import choice
 from tests.examples import mostly_full
 from tests.networks import require_kernel
@@ -192,7 +195,7 @@ def test_the_command_says_what_failed(faulty, monkeypatch, capsys):
         """4: it breaks."""
         raise RuntimeError(f"{name} has no such operation")
 
-    monkeypatch.setattr(command, "SIZES", ((3, 2, 4),))
+    monkeypatch.setattr(command, "SIZES", (Size(3, 2, 4),))
     monkeypatch.setattr(command, "CONTRACTS", ((breaks, 1e-5), (contracts.time_split, 1e-5)))
     assert not command.run()
     printed = capsys.readouterr()
@@ -204,6 +207,42 @@ def test_the_command_says_what_failed(faulty, monkeypatch, capsys):
     assert "allowed" in shown and "1e-05" in shown
     assert "Some contracts do NOT hold" in shown and "FAILED" in shown
     assert "tpu is not available here: layer 0: it runs on TPUs only, not on cpu" in shown
+
+
+def test_as_json_it_is_one_document_with_the_numbers_of_the_tables(faulty, monkeypatch, capsys):
+    def breaks(name):
+        """4: it breaks."""
+        raise RuntimeError(f"{name} has no such operation")
+
+    def endless(name):
+        """5: it never ends."""
+        return float("inf")
+
+    def picky(name):
+        """6: it is picky."""
+        raise choice.RefusedError("it takes no resets")
+
+    several = ((breaks, 1e-5), (endless, 1e-5), (picky, 0.0), (contracts.time_split, 1e-5))
+    monkeypatch.setattr(command, "SIZES", (Size(3, 2, 4),))
+    monkeypatch.setattr(command, "CONTRACTS", several)
+    monkeypatch.setattr(command, "columns", lambda _: ["scan"])
+    assert not command.run(as_json=True)
+    printed = capsys.readouterr()
+    assert printed.out.count("\n") == 1 and printed.err.startswith("contract 4: it breaks.\n")
+    found = json.loads(printed.out)
+    assert (found["contracts_hold"], found["all_timed"]) == (False, True)
+    assert {"versions", "devices", "implementations"} <= found.keys()
+    told = [(each["held"], each["difference"], each["reason"]) for each in found["contracts"]]
+    assert told[:3] == [
+        (False, None, "FAILED: RuntimeError: scan has no such operation"),
+        (False, None, "FAILED: inf > 1e-05"),
+        (True, None, "refused: it takes no resets"),
+    ]
+    last = found["contracts"][3]
+    assert last["held"] and 0 <= last["difference"] <= last["allowed"] == 1e-5
+    assert last["contract"].startswith("2: ") and last["implementation"] == "scan"
+    assert [each["mode"] for each in found["times"]] == ["forward", "training"]
+    assert found["times"][0]["milliseconds"] > 0 and found["times"][0]["hidden_size"] == 4
 
 
 def test_a_call_that_is_refused_has_not_failed(monkeypatch, capsys):

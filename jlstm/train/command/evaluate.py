@@ -1,6 +1,5 @@
 """The command `jlstm eval`."""
 
-import json
 import pathlib
 from typing import Any
 
@@ -8,7 +7,7 @@ import jax
 
 from jlstm import validation
 from jlstm.params import initial_carry
-from jlstm.terminal import say
+from jlstm.terminal import say, say_json
 from jlstm.train import loop, predicting, step
 from jlstm.train.command import loading
 from jlstm.train.data import sources
@@ -61,7 +60,7 @@ def evaluate(path: pathlib.Path, *, as_json: bool = False) -> None:
             name: {whose: run_metrics.plain(values) for whose, values in both.items()}
             for name, both in errors.items()
         }
-        print(json.dumps(run_metrics.plain(metrics) | ({"raw": raw} if errors else {})))
+        say_json(run_metrics.plain(metrics) | ({"raw": raw} if errors else {}))
         return
     say(f"test: {progress.words(metrics)}")
     for name, of_name in errors.items():

@@ -1,12 +1,11 @@
 """The command `jlstm train`."""
 
-import json
 import pathlib
 import sys
 from collections.abc import Sequence
 
 from jlstm import validation
-from jlstm.terminal import say
+from jlstm.terminal import say, say_json
 from jlstm.train import run as runs
 from jlstm.train import settings as run_settings
 from jlstm.train.data import sources
@@ -60,7 +59,7 @@ def train(
     if as_json:
         measured = {split: run_metrics.plain(found) for split, found in outcome.metrics.items()}
         values = outcome._asdict() | {"folder": str(outcome.folder), "metrics": measured}
-        print(json.dumps({name: value for name, value in values.items() if name != "exit_code"}))
+        say_json({name: value for name, value in values.items() if name != "exit_code"})
         return outcome.exit_code
     for split, metrics in outcome.metrics.items():
         say(f"{_WORDS[split]}: {progress.words(metrics)}")
