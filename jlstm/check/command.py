@@ -1,11 +1,13 @@
 """The command `jlstm check`: contracts and timings of every implementation on this machine."""
 
+import pathlib
 from typing import Any
 
 import jax
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 import jlstm
 from jlstm import info, terminal
@@ -16,6 +18,8 @@ from jlstm.kernels import choice, scan
 
 Trials = list[tuple[Contract, float, dict[str, Outcome]]]
 Times = list[tuple[Size, str, dict[str, Time]]]
+# The section of the documentation that explains the contracts: a file of the checkout, a heading.
+PAGE, SECTION = "docs/semantics.md", "the-contracts"
 SIZES = (Size(100, 8, 256), Size(100, 32, 512), Size(50, 64, 1024))
 MODES = ("forward", "training")
 
@@ -57,6 +61,7 @@ def run(*, as_json: bool = False) -> bool:
             | {"contracts": _contract_records(trials), "times": _time_records(timings)}
         )
     console.print(_contract_table(names, trials))
+    console.print(_explanation(), soft_wrap=True)
     console.print(_time_table(names, timings))
     console.print("All contracts hold." if held else "Some contracts do NOT hold; see above.")
     if not timed:
@@ -108,12 +113,21 @@ def _contract_table(names: list[str], found: Trials) -> Table:
         *names,
         "allowed",
         title="largest difference from the expected result",
-        caption="docs/semantics.md explains the contracts by their numbers.",
     )
     for contract, allowed, of_each in found:
         cells = (of_each[name].text for name in names)
         table.add_row(summary(contract), *cells, difference(allowed))
     return table
+
+
+def _explanation() -> Text:
+    """A line with the page of the contracts. In a terminal the page can be clicked, if it is there.
+
+    The page is there in a checkout. An installed wheel has no documentation.
+    """
+    file = pathlib.Path(jlstm.__file__).parents[1] / PAGE
+    link = f"link {file.as_uri()}" if file.exists() else ""
+    return Text.assemble((f"{PAGE}#{SECTION}", link), " explains the contracts by their numbers.")
 
 
 def _time_table(names: list[str], found: Times) -> Table:

@@ -1,10 +1,13 @@
 """jlstm check."""
 
+import io
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import pytest
+from rich.console import Console
 
 import jlstm
 from jlstm.check import command, contracts
@@ -253,3 +256,22 @@ def test_a_call_that_is_refused_has_not_failed(monkeypatch, capsys):
     monkeypatch.setattr(command, "CONTRACTS", ((contracts.resets, 1e-5),))
     assert command.run()
     assert "refused" in capsys.readouterr().out
+
+
+def test_it_names_the_section_that_explains_the_contracts(monkeypatch, capsys):
+    """As a link if the terminal and the installation have it; the heading is in the page."""
+    monkeypatch.setattr(command, "SIZES", ())
+    monkeypatch.setattr(command, "CONTRACTS", ())
+    said = "docs/semantics.md#the-contracts explains the contracts by their numbers."
+    command.run()
+    assert said in capsys.readouterr().out.splitlines() and len(said) <= 80
+    page = pathlib.Path(jlstm.__file__).parents[1] / command.PAGE
+    assert "## " + command.SECTION.replace("-", " ").capitalize() in page.read_text()
+
+    shown = Console(force_terminal=True, width=40, file=io.StringIO())
+    shown.print(command._explanation(), soft_wrap=True)
+    assert f";{page.as_uri()}\x1b" in shown.file.getvalue()
+    monkeypatch.setattr(jlstm, "__file__", "/site-packages/jlstm/__init__.py")
+    shown.file.truncate(0)
+    shown.print(command._explanation(), soft_wrap=True)
+    assert shown.file.getvalue().strip("\0\n") == said
