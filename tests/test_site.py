@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import re
 import runpy
+import warnings
 
 import pytest
 
@@ -12,9 +13,9 @@ import jlstm
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 # Pages whose blocks of Python run one by one, each without the names of the others.
-ALONE = ["index", "mathematics", "modules", "start"]
+ALONE = ["index", "mathematics", "modules", "porting", "start"]
 SOURCES = (".py", ".h", ".cc")
-OTHERS = ("torch", "keras", "haiku", "flax", "onnx")
+OTHERS = ("torch", "keras", "tensorflow", "haiku", "flax", "equinox", "onnxruntime")
 
 
 def blocks(page):
@@ -25,15 +26,17 @@ def blocks(page):
 
 
 def others(code):
-    """The frameworks that a block imports."""
-    return [name for name in OTHERS if re.search(rf"^(import|from) {name}\b", code, re.MULTILINE)]
+    """The frameworks that a block imports, and the package of TensorFlow 1's cells."""
+    found = [n for n in OTHERS if re.search(rf"^(import|from) {n}\b", code, re.MULTILINE)]
+    return [*found, "tf_keras"] if "tensorflow" in found else found
 
 
 def cases():
-    """A test for each block. With -m full: those of ten networks, or that import a framework."""
+    """A test for each block. With -m full: those that take seconds or import a framework."""
     for page in ALONE:
         for title, code in blocks(page):
-            marks = [pytest.mark.full] if others(code) or page == "mathematics" else []
+            slow = others(code) or page in ("mathematics", "porting")
+            marks = [pytest.mark.full] if slow else []
             yield pytest.param(code, id=f"{page}: {title}", marks=marks)
 
 
@@ -41,7 +44,10 @@ def cases():
 def test_the_python_of_a_page_runs(code):
     for name in others(code):
         pytest.importorskip(name)
-    exec(compile(code, "page", "exec"), {})
+    with warnings.catch_warnings():
+        if others(code):
+            warnings.simplefilter("ignore")  # those of the frameworks
+        exec(compile(code, "page", "exec"), {})
 
 
 def anchors(path):
