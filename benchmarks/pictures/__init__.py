@@ -1,0 +1,1 @@
+"""Pictures of speed, drawn from the recorded benchmarks: `python -m benchmarks.pictures`."""
