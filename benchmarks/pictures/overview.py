@@ -12,7 +12,7 @@ PANELS = {  # what is timed, and the suite and mode of its records
 }
 NAMES = ("lax.scan by hand", "Flax", "torch", "ONNX Runtime")
 DOT, ROW = "#1d5fa8", 27
-AXIS = Axis(left=168, right=560, ticks=(0.25, 0.5, 1, 2, 4, 8))
+AXIS = Axis(left=160, right=410, ticks=(0.25, 0.5, 1, 2, 4, 8))
 
 
 def picture() -> str:
@@ -35,9 +35,9 @@ def picture() -> str:
             ]
             at = AXIS.at(middle)
             parts.append(f'<path d="M{at:g} {y - 9} V{y + 9}" stroke="{INK}" stroke-width="3"/>')
-            parts.append(text(AXIS.right + 62, y + 5, f"{middle:.2f}", "end"))
+            parts.append(text(AXIS.right + 56, y + 5, f"{middle:.2f}", "end"))
         y += 34
     bottom = y - 20
-    parts.append(text(AXIS.right + 62, 30, "mean", "end", FAINT))
+    parts.append(text(AXIS.right + 56, 30, "mean", "end", FAINT))
     about = "Time of other LSTMs divided by the time of jlstm, on 2 CPU cores"
-    return frame(640, bottom + 52, about, [*axis_of(AXIS, 42, bottom), *parts])
+    return frame(480, bottom + 52, about, [*axis_of(AXIS, 42, bottom), *parts], 15)
