@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 import sys
 
 # The pages describe the checkout, not an installed version.
@@ -26,7 +27,8 @@ extensions = [
 # Pages
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"
+nb_execution_mode = "off"  # notebooks are shown with the outputs that they hold
+NOTEBOOKS = pathlib.Path(__file__).parent.parent / "notebooks"
 
 # Links in the sources lead to files of the checkout, so that they work where the checkout is read.
 # The site has pages for some of these files.
@@ -40,9 +42,21 @@ PAGES = {
     r"\.\./configs/": "../../configs/",  # from benchmarks/
     r"training\.jsonl": "../../benchmarks/training.jsonl",
     "LICENSE": "../LICENSE",
-    r"(\w+)\.ipynb\)": r"path:../notebooks/\1.ipynb)",  # from notebooks/
+    r"(\w+)\.ipynb\)": r"notebooks/\1.ipynb)",  # from notebooks/
     r"(\w+)\.py\)": r"#\1py)",  # from examples/, whose programs are sections of one page
 }
+
+
+def copy_notebooks(app):
+    """Brings the notebooks to the pages: Sphinx reads what lies below docs/ only."""
+    folder = pathlib.Path(app.srcdir) / "notebooks"
+    folder.mkdir(exist_ok=True)
+    sources = {path.name: path for path in NOTEBOOKS.glob("*.ipynb")}
+    for copy in folder.iterdir():
+        if copy.name not in sources:
+            copy.unlink()
+    for name, source in sources.items():
+        shutil.copy2(source, folder / name)  # with its time, so that Sphinx sees what changed
 
 
 def link_to_pages(app, name, *arguments):
@@ -78,6 +92,7 @@ def without_hidden_fields(app, what, name, value, options, signature, result):
 
 def setup(app):
     """Connects the changes of sources to the places where Sphinx reads them."""
+    app.connect("builder-inited", copy_notebooks)
     app.connect("source-read", link_to_pages)
     app.connect("include-read", link_to_pages)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import re
 import runpy
+import types
 import warnings
 
 import pytest
@@ -120,3 +121,21 @@ def test_the_page_of_examples_has_every_program():
         r"literalinclude\} \.\./examples/(\w+\.py)", (DOCS / "examples.md").read_text()
     )
     assert sorted(shown) == sorted(p.name for p in (DOCS.parent / "examples").glob("*.py"))
+
+
+def test_every_notebook_is_a_page_with_a_sentence_in_the_index():
+    folder = DOCS.parent / "notebooks"
+    index = re.findall(r"^- \[\w+\]\((\w+)\.ipynb\): \S", (folder / "README.md").read_text(), re.M)
+    pages = re.findall(r"^notebooks/(\w+)$", (DOCS / "notebooks.md").read_text(), re.M)
+    assert index == pages
+    assert sorted(pages) == sorted(path.stem for path in folder.glob("*.ipynb"))
+
+
+def test_the_site_copies_the_notebooks_and_forgets_those_that_are_gone(tmp_path):
+    copy_notebooks = runpy.run_path(str(DOCS / "conf.py"))["copy_notebooks"]
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "gone.ipynb").write_text("{}")
+    copy_notebooks(types.SimpleNamespace(srcdir=tmp_path))
+    copies = {path.name: path.read_bytes() for path in (tmp_path / "notebooks").iterdir()}
+    sources = (DOCS.parent / "notebooks").glob("*.ipynb")
+    assert copies == {path.name: path.read_bytes() for path in sources}
