@@ -1,5 +1,6 @@
 """Draws all pictures of speed from the recorded benchmarks: `python -m benchmarks.pictures`."""
 
+import pathlib
 from collections.abc import Callable
 from functools import partial
 
@@ -29,14 +30,14 @@ def times(panels: Callable[[str], shapes.Panels], mode: str) -> str:
     return shapes.rows(panels(mode), f"{OTHERS}, {mode}")
 
 
-CPU = records.HERE / "cpu"
+HERE = pathlib.Path(__file__).parent
 PICTURES = {
     records.HERE / "speed.svg": overview.picture,
-    records.HERE / "training.svg": training,
-    CPU / "shapes_forward.svg": partial(times, shapes.across_shapes, "forward"),
-    CPU / "shapes_training.svg": partial(times, shapes.across_shapes, "training"),
-    CPU / "calls_forward.svg": partial(times, shapes.other_calls, "forward"),
-    CPU / "calls_training.svg": partial(times, shapes.other_calls, "training"),
+    HERE / "training.svg": training,
+    HERE / "shapes_forward.svg": partial(times, shapes.across_shapes, "forward"),
+    HERE / "shapes_training.svg": partial(times, shapes.across_shapes, "training"),
+    HERE / "calls_forward.svg": partial(times, shapes.other_calls, "forward"),
+    HERE / "calls_training.svg": partial(times, shapes.other_calls, "training"),
 }
 
 if __name__ == "__main__":
