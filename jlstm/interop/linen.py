@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -39,7 +40,8 @@ def from_linen(
 
     Raises:
       TypeError: variables is something else, such as a module or a class.
-      ValueError: a variable is missing, or shapes do not fit each other.
+      ValueError: a variable is missing, as those of the second direction if both share one cell;
+        or shapes do not fit each other.
 
     >>> import jax
     >>> from flax import linen
@@ -119,9 +121,19 @@ def _directions(variables: Any, report: Report) -> list[Any]:
         raise TypeError(f'"params" holds {type(own).__name__}; expected the cell\'s variables')
     if {"cell", "forward_rnn", "backward_rnn"} & set(own):
         report.add("linen's RNN is batch-major by default: pass time_major=False to apply")
-    if "forward_rnn" in own or "backward_rnn" in own:
-        cells = [own.get(name) for name in ("forward_rnn", "backward_rnn")]
-        return [cell.get("cell") if isinstance(cell, Mapping) else cell for cell in cells]
+    ways = ("forward_rnn", "backward_rnn")
+    if set(ways) & set(own):
+        parts = [own.get(name) for name in ways]
+        cells = [part.get("cell") if isinstance(part, Mapping) else part for part in parts]
+        held = [name for name, cell in zip(ways, cells, strict=True) if jax.tree.leaves(cell)]
+        if len(held) == 1:
+            raise ValueError(
+                f"a Bidirectional's variables have a cell in {held[0]} alone, as when both "
+                "directions share it; a layer has weights for each direction: to start both from "
+                'the same, pass {"forward_rnn": own, "backward_rnn": own} with own = '
+                f'variables["params"]["{held[0]}"]'
+            )
+        return cells
     return [own.get("cell", own)]
 
 
@@ -142,9 +154,11 @@ def _array(cell: Any, dense: str, what: str, axes: int) -> np.ndarray:
     known = cell if isinstance(cell, Mapping) else {}
     own = known.get(dense)
     if not isinstance(own, Mapping) or what not in own or np.ndim(own[what]) != axes:
+        inner = [name for name, part in known.items() if isinstance(part, Mapping) and "hf" in part]
+        hint = f"; pass the part of one cell, such as {inner[0]!r}" if inner else ""
         raise ValueError(
             f"no {what} of {axes} axes for {dense} among the cell's variables "
             f"{sorted(map(str, known))[:10]}; expected those of linen.LSTMCell: kernels ii, if, "
-            "ig, io, and hi, hf, hg, ho with biases"
+            f"ig, io, and hi, hf, hg, ho with biases{hint}"
         )
     return np.asarray(own[what])

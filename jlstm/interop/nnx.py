@@ -88,6 +88,8 @@ def to_nnx(config: Config, params: Params, *, report: Report | None = None) -> l
             activation_fn=flax.function(layer.activation),
             param_dtype=jnp.dtype(config.param_dtype),
             dtype=jnp.dtype(config.dtype),
+            # JAX cannot draw the default, an orthogonal matrix, in bfloat16.
+            recurrent_kernel_init=jax.nn.initializers.zeros,
             rngs=nnx.Rngs(0),
         )
         for variable, array in (
@@ -123,6 +125,8 @@ def _layer(nnx: Any, own: Any, report: Report) -> tuple[list[Side], Layer]:
             needs.own_methods(rnn, nnx.RNN, "__call__")
     cells = [rnn.cell if isinstance(rnn, nnx.RNN) else rnn for rnn in rnns]
     sides = [_side(nnx, cell) for cell in cells]
+    if len(cells) == 2 and cells[0] is cells[1]:
+        report.add("both directions share one cell; the network has a copy for each of them")
     names = {(flax.named(cell.activation_fn), flax.named(cell.gate_fn)) for cell in cells}
     if len(names) > 1:
         raise ValueError(

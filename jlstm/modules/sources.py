@@ -30,6 +30,9 @@ def params_of(source: Any) -> Params:
 
 def _by_gate(source: Any) -> Any:
     """The variables that linen's LSTMCell would have, at the same level of a tree."""
+    if isinstance(source, nnx.Bidirectional):  # its state would hold a shared cell once
+        ways = ("forward_rnn", "backward_rnn")
+        return {name: _by_gate(getattr(source, name)) for name in ways}
     if isinstance(source, nnx.Module):
         source = nnx.state(source, nnx.Param)
     if isinstance(source, nnx.State):

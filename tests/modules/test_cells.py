@@ -155,6 +155,32 @@ def test_weights_of_nnxs_cells(kind):
         assert_close(ours_linen.LSTM(UNITS).apply({"params": params}, XS), wanted)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("apart", [True, False])
+def test_weights_of_a_cell_of_both_directions(apart):
+    both = Layer(UNITS, bidirectional=True)
+    own = cell()
+    rnn = nn.RNN(own)
+    theirs = nn.Bidirectional(rnn, nn.RNN(own) if apart else rnn)
+    variables = linen_variables(theirs)
+    with pytest.raises(ValueError, match="to start both from the same"):
+        ours_linen.params_from(variables)
+    part = variables["params"]["forward_rnn"]
+    params = ours_linen.params_from({"forward_rnn": part, "backward_rnn": part})
+    wanted = theirs.apply(variables, XS)
+    assert_close(ours_linen.LSTM(both).apply({"params": params}, XS), wanted)
+
+    of_nnx = nnx.OptimizedLSTMCell(FEATURES, UNITS, rngs=nnx.Rngs(0))
+    rnn = nnx.RNN(of_nnx)
+    theirs = nnx.Bidirectional(rnn, nnx.RNN(of_nnx) if apart else rnn)
+    new = ours_nnx.LSTM(FEATURES, both, rngs=nnx.Rngs(1))
+    ours_nnx.set_params(new, theirs)
+    assert_close(new(XS), theirs(XS))
+    # A state holds a shared cell once.
+    with pytest.raises(ValueError, match="a cell in backward_rnn alone"):
+        ours_nnx.set_params(new, nnx.state(theirs))
+
+
 def test_weights_pass_between_the_modules_and_the_library():
     new = ours_nnx.LSTM(FEATURES, (UNITS, Layer(2, peepholes=True)), rngs=nnx.Rngs(1))
     stack = ours_linen.LSTM((UNITS, Layer(2, peepholes=True)))

@@ -169,6 +169,10 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
     require_one_activation(config, "Keras")
     model = keras.Sequential([keras.Input((None, config.input_size), dtype=config.param_dtype)])
     merges = {ours: theirs for theirs, ours in MERGES.items()}
+    drawn = {}
+    if config.param_dtype == "bfloat16":
+        # JAX cannot draw the default, an orthogonal matrix, in bfloat16.
+        drawn["recurrent_initializer"] = "glorot_uniform"
     for n, (layer, own) in enumerate(zip(config.layers, params.layers, strict=True)):
         if layer.recurrent_dropout and not layer.held_masks:
             report.add(f"layer {n}: Keras uses the same recurrent_dropout mask at all steps")
@@ -184,6 +188,7 @@ def to_keras(config: Config, params: Params, *, report: Report | None = None) ->
             recurrent_dropout=layer.recurrent_dropout,
             return_sequences=True,
             dtype=config.param_dtype,
+            **drawn,
         )
         if layer.bidirectional:
             made = keras.layers.Bidirectional(

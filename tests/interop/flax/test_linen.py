@@ -104,6 +104,9 @@ def test_linens_own_weights_and_activations():
     [
         ({"params": {"kernel": np.zeros((3, 4))}}, "no kernel of 2 axes for ii .*kernels ii"),
         ({"params": {"forward_rnn": {"cell": {}}}}, "no kernel of 2 axes for ii"),
+        ({"params": {"forward_rnn": {"cell": 3}}}, "a cell in forward_rnn alone"),
+        ({"forward_rnn": {}, "backward_rnn": {"cell": 3}}, "a cell in backward_rnn alone"),
+        ({"params": {"LSTMCell_0": {"hf": {}}}}, "pass the part of one cell, such as 'LSTMCell_0'"),
         ({"params": {"cell": 3}}, "no kernel of 2 axes for ii"),
         ({"ii": {"kernel": np.float32(1)}}, "no kernel of 2 axes for ii"),
         ([], "list of variables is empty"),

@@ -143,6 +143,23 @@ def test_cells_that_compute_in_another_format_are_reported():
     assert "computes in bfloat16" in str(report)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_every_dtype_goes_there_and_back(dtype, x64):
+    config = Config(3, (Layer(4),), dtype=dtype, param_dtype=dtype)
+    params = jlstm.init(jax.random.key(0), config)
+    (own,) = to_nnx(config, params)
+    assert own.dense_h.kernel.dtype == dtype
+    assert_same(from_nnx(own)[1], params)
+
+
+def test_a_cell_of_both_directions_is_reported():
+    shared = nnx.RNN(cell(0))
+    report = Report()
+    _, params = from_nnx(nnx.Bidirectional(shared, shared), report=report)
+    assert "both directions share one cell" in str(report)
+    np.testing.assert_array_equal(*params.layers[0].w_x)
+
+
 @pytest.mark.parametrize("time_major", [True, False])
 def test_where_the_batch_stands_is_reported(time_major):
     rnn = nnx.RNN(cell(0), time_major=time_major)

@@ -304,6 +304,13 @@ def test_a_policy_of_mixed_formats_is_reported():
     assert "products are in bfloat16 in jlstm, but in float32 there" in str(report)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_every_dtype_goes_there_and_back(dtype, x64):
+    config = Config(5, (Layer(4), Layer(3)), dtype=dtype, param_dtype=dtype)
+    params = jlstm.init(jax.random.key(0), config)
+    assert_same(from_keras(to_keras(config, params))[1], params)
+
+
 def test_a_forward_layer_that_goes_backwards_is_refused():
     layer = L.Bidirectional(lstm(4, go_backwards=True), backward_layer=lstm(4))
     layer.build((None, None, 5))
