@@ -73,6 +73,8 @@ class Config:
     def stack(cls, input_size: int, hidden_sizes: Sequence[int], **layer_options: Any) -> "Config":
         """A config whose layers differ in size only; `layer_options` are options of Layer.
 
+        For options of the whole network write Config(6, (Layer(4), Layer(5)), dtype="bfloat16").
+
         >>> Config.stack(6, [4, 5], residual=False).output_size
         5
         """

@@ -1,6 +1,7 @@
 """Pages of the documentation link to files and headings that exist, and the site has every page."""
 
 import dataclasses
+import importlib
 import pathlib
 import re
 import runpy
@@ -16,7 +17,8 @@ PAGES = sorted(DOCS.rglob("*.md"))
 # Pages whose blocks of Python run one by one, each without the names of the others.
 ALONE = ["index", "mathematics", "modules", "porting", "start"]
 SOURCES = (".py", ".h", ".cc")
-OTHERS = ("torch", "keras", "tensorflow", "haiku", "flax", "equinox", "onnxruntime")
+LINEN = "jlstm.modules.linen"
+OTHERS = ("torch", "keras", "tensorflow", "haiku", "flax", "equinox", "onnxruntime", "onnx")
 
 
 def blocks(page):
@@ -66,6 +68,25 @@ def test_links_of_a_page_lead_to_files_and_headings(page):
         target = page.parent / file if file else page
         assert target.exists(), link
         assert not heading or heading in anchors(target), link
+
+
+def constructed():
+    """The configs, layers and modules that the tables of pages say stand for something else."""
+    for page in ALONE:
+        for row in re.findall(r"^\| .* \|$", (DOCS / f"{page}.md").read_text(), re.MULTILINE):
+            ours = row.strip("| ").split(" | ")[1:2]
+            for code in re.findall(r"`((?:jlstm\.modules|Config|Layer|LSTM)[^`]*\))`", *ours):
+                yield pytest.param(code, id=f"{page}: {code}")
+
+
+@pytest.mark.parametrize("code", list(constructed()))
+def test_what_a_table_constructs_can_be_constructed(code):
+    names = {"jlstm": jlstm, "Config": jlstm.Config, "Layer": jlstm.Layer, "features": 6}
+    if "LSTM(" in code:
+        nnx = pytest.importorskip("flax.nnx")
+        modules = importlib.import_module("jlstm.modules.nnx" if "rngs" in code else LINEN)
+        names |= {"rngs": nnx.Rngs(0), "LSTM": modules.LSTM}
+    eval(code, names)
 
 
 def test_every_page_is_in_the_table_of_contents():
