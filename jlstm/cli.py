@@ -160,7 +160,7 @@ def _run(command: object) -> int:
     elif isinstance(command, Eval):
         from jlstm.train.command import evaluate
 
-        evaluate.evaluate(command.model, as_json=command.json)
+        evaluate.evaluate(command.model, season=command.season, as_json=command.json)
     elif isinstance(command, Predict):
         from jlstm.train.command import predict
 

@@ -142,13 +142,15 @@ class Eval:
     """Print the metrics of a trained model on the test split of its data.
 
     For forecasts, errors are also printed in the units of the data, beside those of repeating the
-    last value.
+    last value and, with --season, those of repeating the last season.
 
-    Example: jlstm eval runs/forecast --json
+    Example: jlstm eval runs/forecast --season 24
     """
 
     model: Annotated[_Path, tyro.conf.Positional]
     """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
+    season: int | None = None
+    """For forecasts: number of steps of a season, such as 24 for hourly values of a daily cycle."""
     json: bool = False
     """Print one line of JSON."""
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlstm import validation
+from jlstm.train import naive
 from jlstm.train.data import batches
 from jlstm.train.data.split import Meaning, Split
 from jlstm.train.model import Batch
@@ -84,20 +85,25 @@ def _require_fitting(found: Trained, xs: np.ndarray) -> None:
 Errors = dict[str, dict[str, float]]
 
 
-def forecast_errors(found: Trained, split: Split) -> dict[str, Errors]:
-    """The errors of forecasts in the units of the data, beside those of repeating the last value.
+def forecast_errors(
+    found: Trained, split: Split, *, season: int | None = None
+) -> dict[str, Errors]:
+    """The errors of forecasts in the units of the data, beside those of naive forecasts.
 
     Args:
       found: a model whose task is Forecast.
       split: the sequences, with targets.
+      season: the steps of a season, such as 24 for hourly values with a daily cycle.
 
     Returns:
-      For each forecast value by name: "model" and "persistence", each with "mae" and "rmse".
-      Persistence forecasts the last value of the past for all steps. It is left out for a value
-      that is not among the inputs. Quantiles are those of `predicted`, which puts them in order.
+      For each forecast value by name: "model", "persistence" and, with `season`, "seasonal", each
+      with "mae" and "rmse". Persistence forecasts the last value of the past for all steps. The
+      seasonal forecast repeats the last season of the past. Both are left out for a value that is
+      not among the inputs. Quantiles are those of `predicted`, which puts them in order.
 
     Raises:
-      TypeError, ValueError: the split does not fit the model.
+      TypeError, ValueError: the split does not fit the model, a season is longer than the past, or
+        the inputs have no past to repeat.
 
     >>> from jlstm.config import Config
     >>> from jlstm.train.data import sources
@@ -112,20 +118,27 @@ def forecast_errors(found: Trained, split: Split) -> dict[str, Errors]:
     """
     task, meaning = found.task, found.meaning
     assert isinstance(task, Forecast)
+    naive_forecasts = {"persistence": 1}
+    if season is not None:
+        naive_forecasts["seasonal"] = validation.positive_int("season", season)
+    columns = [_column(meaning, task, n) for n in range(task.values)]
+    if season is not None and all(column is None for column in columns):
+        raise ValueError(
+            f"season is {season}, but the inputs do not hold the past of a forecast value; leave "
+            "it out"
+        )
     made = predicted(found, split.xs, split.lengths)[..., task.middle]
-    last = _last(split)
     found_errors = {}
-    for n, name in enumerate(_names(meaning, task)):
+    for n, (name, column) in enumerate(zip(_names(meaning, task), columns, strict=True)):
         scale = meaning.target_scale[n] if meaning.target_scale else 1.0
         mean = meaning.target_mean[n] if meaning.target_mean else 0.0
         wanted = np.asarray(split.targets[..., n], "float64")
         errors = {"model": _errors((made[..., n] - wanted) * scale)}
-        column = _column(meaning, task, n)
-        if column is not None:
-            past = np.asarray(last[:, column], "float64")
+        for whose, steps in naive_forecasts.items() if column is not None else ():
+            past = naive.repeated(split, column, task.horizon, steps)
             if meaning.input_scale:
                 past = past * meaning.input_scale[column] + meaning.input_mean[column]
-            errors["persistence"] = _errors(past[:, None] - (wanted * scale + mean))
+            errors[whose] = _errors(past - (wanted * scale + mean))
         found_errors[name] = errors
     return found_errors
 
@@ -135,13 +148,6 @@ def _errors(error: np.ndarray) -> dict[str, float]:
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt(np.square(error).mean())),
     }
-
-
-def _last(split: Split) -> np.ndarray:
-    """The inputs at the last step of each sequence [N, features]."""
-    if split.lengths is None:
-        return split.xs[:, -1]
-    return split.xs[np.arange(len(split.xs)), np.maximum(split.lengths - 1, 0)]
 
 
 def _names(meaning: Meaning, task: Forecast) -> tuple[str, ...]:

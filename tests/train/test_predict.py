@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from jlstm import Config
-from jlstm.train import predicting, trained
+from jlstm.train import naive, predicting, trained
 from jlstm.train.command.evaluate import evaluate
 from jlstm.train.command.predict import predict
 from jlstm.train.data import sources
-from jlstm.train.data.split import Meaning
+from jlstm.train.data.split import Meaning, Split
 from jlstm.train.model import Batch
 from jlstm.train.tasks import names
 from jlstm.train.tasks.ctc import Ctc
@@ -216,7 +216,8 @@ def test_forecasts_are_measured_in_raw_units_beside_the_last_value(
     model = task.new(jax.random.key(0), config)
     whole = trained.Trained(config, task, model, data.meaning, table, None)
     trained.save(tmp_path / "model.safetensors", whole)
-    evaluate(tmp_path / "model.safetensors", as_json=True)
+    season = 2 if "b" in inputs else None
+    evaluate(tmp_path / "model.safetensors", season=season, as_json=True)
     said = json.loads(capsys.readouterr().out)
     (mean,), (scale,) = data.meaning.target_mean, data.meaning.target_scale
     raw = np.asarray(data.test.targets[..., 0], "float64") * scale + mean
@@ -225,15 +226,44 @@ def test_forecasts_are_measured_in_raw_units_beside_the_last_value(
     errors = {"mae": np.abs(ours - raw).mean(), "rmse": np.sqrt(((ours - raw) ** 2).mean())}
     assert said["raw"]["b"]["model"] == pytest.approx(errors, rel=1e-4)
     assert said["mae"] * scale == pytest.approx(errors["mae"], rel=1e-4)
-    assert ("persistence" in said["raw"]["b"]) == ("b" in inputs)
+    assert set(said["raw"]["b"]) - {"model"} == set(
+        ["persistence", "seasonal"] if "b" in inputs else []
+    )
     if "b" in inputs:
         column = inputs.index("b")
-        last = np.asarray(data.test.xs)[:, -1, column] * scale + mean
-        error = last[:, None] - raw
-        persistence = {"mae": np.abs(error).mean(), "rmse": np.sqrt((error**2).mean())}
-        assert said["raw"]["b"]["persistence"] == pytest.approx(persistence, rel=1e-4)
-    evaluate(tmp_path / "model.safetensors")
-    assert "b, in its own units, the model: mae" in capsys.readouterr().out
+        past = np.asarray(data.test.xs)[:, :, column] * scale + mean
+        for whose, season in {"persistence": 1, "seasonal": 2}.items():
+            steps = [-season + step % season for step in range(raw.shape[1])]
+            error = past[:, steps] - raw
+            expected = {"mae": np.abs(error).mean(), "rmse": np.sqrt((error**2).mean())}
+            assert said["raw"]["b"][whose] == pytest.approx(expected, rel=1e-4)
+    evaluate(tmp_path / "model.safetensors", season=season)
+    said = capsys.readouterr().out
+    assert "b, in its own units, the model: mae" in said
+    assert ("b, in its own units, the last 2 values repeated: mae" in said) == ("b" in inputs)
+    if "b" not in inputs:
+        with pytest.raises(ValueError, match="the inputs do not hold the past"):
+            evaluate(tmp_path / "model.safetensors", season=2)
+
+
+def test_a_season_repeats_within_the_length_of_each_sequence():
+    past = np.array([[1, 2, 3, 0, 0], [1, 2, 3, 4, 5]], "float32")[..., None]
+    split = Split(past, past, np.array([3, 5]))
+    assert naive.repeated(split, 0, 5, season=2).tolist() == [[2, 3, 2, 3, 2], [4, 5, 4, 5, 4]]
+    assert naive.repeated(split, 0, 2).tolist() == [[3, 3], [5, 5]]
+    with pytest.raises(ValueError, match="season is 4, but a sequence has 3 steps"):
+        naive.repeated(split, 0, 2, season=4)
+
+
+def test_a_season_that_means_nothing_is_refused(tmp_path):
+    path, _, _ = setting(tmp_path, "forecast")
+    with pytest.raises(ValueError, match="--season is 0; expected"):
+        evaluate(path, season=0)
+    with pytest.raises(ValueError, match="season is 1000, but a sequence has"):
+        evaluate(path, season=1000)
+    path, _, _ = setting(tmp_path, "classify")
+    with pytest.raises(ValueError, match=r"--season is for forecasts, but .* 'classify'"):
+        evaluate(path, season=2)
 
 
 def test_data_that_changed_since_the_training_are_refused(tmp_path):
