@@ -5,6 +5,7 @@ pytest runs the examples, since it collects the doctests of every module.
 
 import dataclasses
 import inspect
+import pathlib
 import re
 
 import pytest
@@ -21,7 +22,16 @@ PLACES = {
     "jlstm.train.trained": ["Trained", "load", "save"],
     "jlstm.train.predicting": ["forecast_errors", "predicted"],
     "jlstm.train.data.sources": ["load"],
-    "jlstm.train.data.batches": ["training"],
+    "jlstm.train.sampling": ["sampled"],
+    "jlstm.train.data.split": ["Data", "Meaning", "Split", "Stream"],
+    "jlstm.train.data.batches": ["evaluation", "training"],
+    "jlstm.train.data.vocabulary": ["characters", "decode", "encode"],
+    "jlstm.train.tasks.classify": ["Classify"],
+    "jlstm.train.tasks.ctc": ["Ctc"],
+    "jlstm.train.tasks.forecast": ["Forecast"],
+    "jlstm.train.tasks.label": ["Label"],
+    "jlstm.train.tasks.language": ["Language"],
+    "jlstm.train.tasks.regress": ["Regress"],
 }
 NAMES = [f"{place}.{name}" for place, names in PLACES.items() for name in names]
 
@@ -98,3 +108,25 @@ def test_help_begins_with_every_public_name():
     for name in jlstm.__all__:
         assert re.search(rf"^  (.*, )?{name}(,|  )", text, re.MULTILINE), name
     assert text.index("  apply  ") < text.index("  Carry, Params,")
+
+
+def test_the_pages_of_the_api_have_every_public_name():
+    described = set()
+    for page in (pathlib.Path(__file__).parent.parent / "docs" / "api").glob("*.md"):
+        place = ""
+        lines = re.findall(r"^\.\. (\w+):: ([\w.]+)", page.read_text(), re.MULTILINE)
+        for directive, name in lines:
+            if directive == "currentmodule":
+                place = f"{name}."
+            elif directive.startswith("auto"):
+                described.add(name if name.startswith("jlstm.") else place + name)
+    assert set(NAMES) - described == set()
+
+
+def test_help_of_train_names_every_module_with_public_names():
+    text = inspect.getdoc(pytest.importorskip("jlstm.train"))
+    for place in PLACES:
+        if place.startswith("jlstm.train."):
+            assert re.search(
+                rf"^  (.*, )?{place.removeprefix('jlstm.train.')}(,|  |$)", text, re.M
+            ), place

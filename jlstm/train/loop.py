@@ -184,7 +184,8 @@ def evaluated(
       model: the parameters.
       split: the sequences, or the stream.
       batch_size: sequences in a batch.
-      carry: the carry of the first batch of a stream. None: each batch begins anew.
+      carry: for a stream, `jlstm.initial_carry(config, model.network, (batch_size,))`. Each batch
+        then goes on from the carry of the one before. None: each batch begins anew.
       unroll: the steps of each batch of a stream.
       share: the share of this process of each batch, as `batches.evaluation` takes it.
       place: puts a batch on the devices.

@@ -29,7 +29,9 @@ def predicted(
       batch_size: sequences that are read together.
 
     Returns:
-      float32 [N, ...]. The axes behind the first are those of the task's predictions.
+      float32 [N, ...]. The axes behind the first are those of the task's predictions. Values are
+      normalised: in the units of the data they are values * target_scale + target_mean, with the
+      fields of `found.meaning`, for each value.
 
     Raises:
       TypeError, ValueError: xs do not fit the model.

@@ -32,15 +32,28 @@ def sampled(
 
     Args:
       found: a model whose task is Language.
-      prompt: the tokens to go on from, at least one.
+      prompt: the tokens to go on from, at least one; `vocabulary.encode` turns a text into them.
       length: the number of tokens to add.
       temperature: the number that scores are divided by before a token is drawn. 0: the likeliest
         token is taken.
       top_k: draw among this many likeliest tokens. None: among all.
       seed: the seed of the draws.
 
+    Returns:
+      An iterator of tokens, which `vocabulary.decode` turns into a text.
+
     Raises:
       TypeError, ValueError: the model is for another task, or an option is out of range.
+
+    >>> from jlstm.config import Config
+    >>> from jlstm.train.data.split import Meaning
+    >>> known = vocabulary.characters("hello")
+    >>> config, task = Config.stack(4, [8]), Language(vocabulary=len(known))
+    >>> model = task.new(jax.random.key(0), config)
+    >>> found = Trained(config, task, model, Meaning(vocabulary=known), {}, None)
+    >>> tokens = sampled(found, vocabulary.encode("he", known), 3)
+    >>> len(vocabulary.decode(tokens, known))
+    3
     """
     if not isinstance(found.task, Language):
         raise ValueError(

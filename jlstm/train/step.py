@@ -59,8 +59,8 @@ def new_state(
       task: the task.
       optimizer: a gradient transformation of optax.
       average: whether to keep a moving average of the parameters.
-      batch_size: the sequences of a batch, if each batch goes on from the carry of the one before.
-        None: each begins anew.
+      batch_size: the sequences of a batch, if each batch goes on from the carry of the one before,
+        as those of a stream do. None: each begins anew.
 
     Returns:
       The State of step 0.

@@ -117,6 +117,9 @@ def evaluation(
       unroll: the steps of each batch of a stream.
       share: as for `training`.
 
+    Returns:
+      An iterator of Batch, in NumPy arrays with `batch_size` rows, divided among the processes.
+
     Raises:
       ValueError: a stream without `unroll`, or the processes cannot share a batch evenly.
 

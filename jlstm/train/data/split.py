@@ -21,6 +21,9 @@ class Split(NamedTuple):
         forecast: float32 [N, horizon, values];
         ctc: int32 [N, L], the classes in their order, padded with -1.
       lengths: int32 [N], the steps of each sequence. None: all have T.
+
+    >>> Split(np.zeros((3, 5, 2), "float32"), np.array([0, 1, 1])).lengths is None
+    True
     """
 
     xs: np.ndarray
@@ -47,6 +50,9 @@ class Stream(NamedTuple):
 
     Attributes:
       tokens: int32 [n]. The array may be a memory map of a file.
+
+    >>> Stream(np.array([3, 1, 2], "int32")).tokens.shape
+    (3,)
     """
 
     tokens: np.ndarray
@@ -62,6 +68,12 @@ class Meaning(NamedTuple):
       targets: the names of predicted values.
       input_mean, input_scale: inputs are (raw - mean) / scale, for each feature. Empty: raw.
       target_mean, target_scale: the same for the values to predict.
+
+    >>> meaning = Meaning(targets=("load",), target_mean=(50.0,), target_scale=(10.0,))
+    >>> predicted = np.array([[0.5], [-1.0]])
+    >>> predicted * meaning.target_scale + meaning.target_mean  # in the units of the data
+    array([[55.],
+           [40.]])
     """
 
     classes: tuple[str, ...] = ()
@@ -85,6 +97,10 @@ class Data(NamedTuple):
       meaning: what the numbers stand for.
       augment: a function that returns changed inputs xs for a key and the inputs of a training
         batch. It runs inside the compiled step, with another key at each step. None: no change.
+
+    >>> split = Split(np.zeros((3, 5, 2), "float32"), np.array([0, 1, 1]))
+    >>> Data(split, None, None).meaning.classes
+    ()
     """
 
     train: Split | Stream

@@ -21,23 +21,42 @@ _BLOCK = 1 << 22  # characters that are converted at a time
 
 
 def characters(text: str) -> tuple[str, ...]:
-    """The vocabulary of a text's characters: UNKNOWN first, then those of the text in their order.
+    """The vocabulary of a text's characters.
+
+    Args:
+      text: the text.
+
+    Returns:
+      UNKNOWN, then the characters of the text in their order.
+
+    Raises:
+      TypeError: `text` is not a text.
 
     >>> characters("hello")
     ('�', 'e', 'h', 'l', 'o')
     """
+    _require_text(text)
     return UNKNOWN, *sorted(set(text) - {UNKNOWN})
 
 
 def encode(text: str, vocabulary: tuple[str, ...]) -> np.ndarray:
-    """The tokens of a text, int32 [n].
+    """The tokens of a text.
+
+    Args:
+      text: the text.
+      vocabulary: the text of each token, by number.
+
+    Returns:
+      int32 [n].
 
     Raises:
+      TypeError: `text` is not a text.
       ValueError: a part of the text is not a token, and UNKNOWN is not in the vocabulary.
 
     >>> encode("hexe", characters("hello"))
     array([2, 1, 0, 1], dtype=int32)
     """
+    _require_text(text)
     if vocabulary == BYTES:
         return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8).astype("int32")
     if max(map(len, vocabulary), default=0) > 1:
@@ -57,14 +76,35 @@ def encode(text: str, vocabulary: tuple[str, ...]) -> np.ndarray:
 
 
 def decode(tokens: Iterable[int], vocabulary: tuple[str, ...]) -> str:
-    """The text of tokens. Bytes that are not UTF-8 become UNKNOWN.
+    """The text of tokens.
+
+    Args:
+      tokens: whole numbers.
+      vocabulary: the text of each token, by number.
+
+    Returns:
+      The text. Bytes that are not UTF-8 become UNKNOWN.
+
+    Raises:
+      ValueError: a token is not in the vocabulary.
 
     >>> decode([2, 1, 0], characters("hello"))
     'he�'
     """
+    numbers = [int(token) for token in tokens]
+    for number in numbers:
+        if not 0 <= number < len(vocabulary):
+            raise ValueError(
+                f"token {number} is not in the vocabulary; expected 0 to {len(vocabulary) - 1}"
+            )
     if vocabulary == BYTES:
-        return bytes(int(token) for token in tokens).decode("utf-8", "replace")
-    return "".join(vocabulary[int(token)] for token in tokens)
+        return bytes(numbers).decode("utf-8", "replace")
+    return "".join(vocabulary[number] for number in numbers)
+
+
+def _require_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"the text is {shown(text)}; expected a str")
 
 
 def _longest(text: str, vocabulary: tuple[str, ...]) -> Iterable[int]:

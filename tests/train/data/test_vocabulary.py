@@ -43,3 +43,16 @@ def test_bytes_that_are_no_text():
 def test_without_a_token_for_the_unknown_it_is_refused(text, known, message):
     with pytest.raises(ValueError, match=message):
         vocabulary.encode(text, known)
+
+
+@pytest.mark.parametrize("known", [("b", "a"), vocabulary.BYTES])
+def test_a_token_that_is_not_in_the_vocabulary_is_refused(known):
+    for token in (-1, len(known)):
+        with pytest.raises(ValueError, match=f"token {token} is not in the vocabulary; expected 0"):
+            vocabulary.decode([0, token], known)
+
+
+def test_what_is_no_text_is_refused():
+    for function in (vocabulary.characters, lambda text: vocabulary.encode(text, ("a",))):
+        with pytest.raises(TypeError, match="the text is b'a'; expected a str"):
+            function(b"a")
