@@ -1,5 +1,6 @@
 """The command line: `jlstm` and the commands of jlstm.commands."""
 
+import contextlib
 import os
 import re
 import sys
@@ -44,7 +45,8 @@ def main() -> None:
                 description=about,
                 config=(tyro.conf.DisallowNone,),
             )
-            with stopping.in_order(), stopping.raised_again():
+            shown = contextlib.nullcontext() if _traceback() else terminal.warning_lines()
+            with stopping.in_order(), stopping.raised_again(), shown:
                 code = _run(command)
         terminal.flush()
     except KeyboardInterrupt:
@@ -52,7 +54,7 @@ def main() -> None:
     except Exception as error:  # libraries raise anything for sizes that are too large
         if stopping.interrupted(error):
             stopping.exit_interrupted()
-        if os.environ.get(TRACEBACK):
+        if _traceback():
             raise
         if isinstance(error, BrokenPipeError) and error.filename is None:
             terminal.drop()  # whoever reads the output, such as `head`, has read enough
@@ -63,6 +65,10 @@ def main() -> None:
         sys.exit(2)
     if code:
         sys.exit(code)
+
+
+def _traceback() -> bool:
+    return bool(os.environ.get(TRACEBACK))
 
 
 def _said(error: Exception) -> str:

@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jlstm import validation
@@ -50,3 +51,17 @@ def drop() -> None:
     except OSError:
         with contextlib.suppress(OSError), open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def warning_lines() -> Iterator[None]:
+    """Prints Python's warnings as lines that begin with `warning:`, without a place in the code."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if sys.stderr is not None:
+            words = " ".join(str(message).split())
+            print(f"warning: {validation.fitting(words)}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

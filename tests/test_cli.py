@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import jax
 import numpy as np
@@ -374,6 +375,18 @@ def test_errors_of_other_libraries_are_one_line_and_can_be_seen_whole(
     assert ("out of memory" in err) == (isinstance(error, MemoryError) or "RESOURCE" in str(error))
     monkeypatch.setenv("JLSTM_TRACEBACK", "1")
     with pytest.raises(type(error)):
+        jlstm_at("info")
+
+
+@pytest.mark.filterwarnings("always:characters count")
+def test_a_warning_is_one_line_without_its_place(jlstm_at, monkeypatch):
+    def show():
+        warnings.warn("characters count\nas unknown: \x1b[31m", stacklevel=1)
+
+    monkeypatch.setattr(info, "show", show)
+    assert jlstm_at("info") == (0, "", "warning: characters count as unknown: \\x1b[31m\n")
+    monkeypatch.setenv("JLSTM_TRACEBACK", "1")
+    with pytest.warns(UserWarning, match="characters count\nas unknown"):
         jlstm_at("info")
 
 

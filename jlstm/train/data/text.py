@@ -118,8 +118,8 @@ def _warn_of_unknown(path: str, text: str, known: tuple[str, ...]) -> None:
     unknown = sorted(set(text) - set(known))
     if unknown:
         warnings.warn(
-            f"{path}: {sum(map(text.count, unknown))} characters after the training part do not "
-            "occur in it and count as unknown (U+FFFD): "
-            f"{validation.some([ascii(one) for one in unknown])}",
+            f"{path}: these characters do not occur in the training part and count as unknown "
+            f"(U+FFFD): {validation.some([ascii(one) for one in unknown])}. The other parts have "
+            f"{sum(map(text.count, unknown))} of them",
             stacklevel=4,
         )
