@@ -18,12 +18,7 @@ class Progress:
     """
 
     def update(
-        self,
-        step: int,
-        metrics: Mapping[str, float],
-        sequences_per_second: float | None = None,
-        *,
-        last: bool = False,
+        self, step: int, metrics: Mapping[str, float], sequences_per_second: float | None = None
     ) -> None:
         """Shows how far the training is.
 
@@ -31,7 +26,6 @@ class Progress:
           step: optimiser steps so far.
           metrics: values by name, such as {"loss": 0.3}. A bar shows two of them.
           sequences_per_second: the speed, where it is known.
-          last: print a plain line even if the previous one is recent.
         """
 
     def say(self, line: str) -> None:
@@ -91,15 +85,10 @@ class _Lines(Progress):
         self._printed = -every  # seconds after the beginning; the first report is printed
 
     def update(
-        self,
-        step: int,
-        metrics: Mapping[str, float],
-        sequences_per_second: float | None = None,
-        *,
-        last: bool = False,
+        self, step: int, metrics: Mapping[str, float], sequences_per_second: float | None = None
     ) -> None:
         now = time.monotonic() - self._began
-        if now - self._printed < self._every and not last and step < self._steps:
+        if now - self._printed < self._every and step < self._steps:
             return
         self._printed = now
         line = f"step {step} of {self._steps}  {words(metrics)}"
@@ -120,12 +109,7 @@ class _Bar(Progress):
         self._task = bar.add_task("", total=steps, completed=start, said="compiling")
 
     def update(
-        self,
-        step: int,
-        metrics: Mapping[str, float],
-        sequences_per_second: float | None = None,
-        *,
-        last: bool = False,
+        self, step: int, metrics: Mapping[str, float], sequences_per_second: float | None = None
     ) -> None:
         said = words(metrics, most=2)
         if sequences_per_second is not None:

@@ -61,15 +61,6 @@ def test_elsewhere_there_are_lines_now_and_then(monkeypatch):
     ]
 
 
-def test_the_last_report_of_a_run_that_ends_early_is_printed():
-    stream = io.StringIO()
-    with progress.shown(100, stream=stream, every=1e9) as shown:
-        shown.update(10, {"loss": 1.0})
-        shown.update(20, {"loss": 0.5})
-        shown.update(30, {"loss": 1e-9}, last=True)
-    assert [line.split()[1] for line in stream.getvalue().splitlines()] == ["10", "30"]
-
-
 def test_silence(capsys):
     with progress.shown(10, silent=True) as shown:
         shown.update(5, {"loss": 1.0})
