@@ -8,7 +8,6 @@ from jlstm.train.data import sources
 from tests.command_line.tables import DATA, NETWORK, TRAIN
 
 CASE = "[[case]]\nname = 'a'\ninput_size = 8\nhidden_size = 4\n"
-
 BAD = [
     ("train", NETWORK.replace("input_size", "input_sise") + TRAIN, "did you mean 'input_size'"),
     ("train", NETWORK.replace("hidden_size", "hiden_size") + TRAIN, "did you mean 'hidden_size'"),
@@ -61,7 +60,6 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(jlstm_at, tmp_path, command
 
 
 HUGE = (10**6, 10**9, 10**10, 10**19, 10**30)
-
 SIZED = [
     ("train", NETWORK.replace("= 4", "= {}") + TRAIN),
     ("train", NETWORK + TRAIN + "batch_size = {}"),
