@@ -26,12 +26,13 @@ Parameters and files:
   save, load  one .safetensors file
   load_extra, load_notes  further arrays and texts of such a file
   params_from_dict  parameters from a checkpoint of dictionaries
+  quantize, dequantize  int8 matrices for inference, and back
   decay_mask  which parameters weight decay applies to
   export  a program that runs with JAX alone
   register_kernels  before loading a compiled executable
 
 Values that these take and return:
-  Carry, Params, LayerParams, Norms, Affine, Highway, ConvParams  arrays under names
+  Carry, Params, LayerParams, Norms, Affine, Highway, Quantized, ConvParams  arrays under names
   Trace, LayerTrace, Packed  results of `trace` and `pack`
 
 jlstm.interop converts weights from and to torch, Keras, TensorFlow 1, Flax, Haiku, Equinox, cuDNN
@@ -54,6 +55,8 @@ with stopping.at_once(stopping.is_command()):
     from jlstm.network.step import lstm_cell, step
     from jlstm.packing import Packed, pack, unpack
     from jlstm.params import Affine, Carry, Highway, LayerParams, Norms, Params, init, initial_carry
+    from jlstm.quantization import dequantize, quantize
+    from jlstm.quantized import Quantized
     from jlstm.weight_decay import decay_mask
 
 __version__ = "0.1.0"
@@ -70,12 +73,14 @@ __all__ = [
     "Norms",
     "Packed",
     "Params",
+    "Quantized",
     "Trace",
     "apply",
     "apply_sharded",
     "apply_truncated",
     "conv_lstm",
     "decay_mask",
+    "dequantize",
     "export",
     "implementations",
     "init",
@@ -88,6 +93,7 @@ __all__ = [
     "lstm_cell",
     "pack",
     "params_from_dict",
+    "quantize",
     "register_kernels",
     "save",
     "step",

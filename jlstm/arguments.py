@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jlstm import quantized
 from jlstm.config import Config
 from jlstm.dtypes import require_floating, require_x64
 from jlstm.layer import Layer, require_joinable
-from jlstm.params import Carry, LayerParams, Params, hint, layer_shapes
+from jlstm.params import MATRICES, Carry, LayerParams, Params, hint, layer_shapes
 
 # The option of Layer that decides whether a layer has each of these parameters.
 OPTION_OF = {
@@ -203,7 +204,12 @@ def _shaped_like(what: str, value: Any, shape: Any, directions: tuple[int, ...])
             f"{', 2 directions first' if directions else ''}, from the sizes of the layer and of "
             "its input"
         )
-    require_floating(what, jnp.result_type(value))
+    if not quantized.is_quantized(value):
+        require_floating(what, jnp.result_type(value))
+    elif what.rpartition(".")[2] in MATRICES:
+        quantized.require_fitting(what, value)
+    else:
+        raise TypeError(f"{what} is int8; expected floating-point numbers: only matrices are int8")
 
 
 def layer_of(value: Any, layer: Layer | None) -> Layer:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jlstm import validation
+from jlstm import quantized, validation
 from jlstm.config import Config, require_config
 from jlstm.dtypes import require_floating
 from jlstm.params import Params, shaped
@@ -23,7 +23,8 @@ def params_from_dict(config: Config, tree: Any) -> Params:
 
     Orbax without a target, Flax's msgpack and pickled dictionaries give back such trees. Layers may
     be a list, or a dictionary with the keys "0", "1" and so on. Names may also be joined:
-    {"layers.0.w_x": ...}. None and empty dictionaries stand for absent parameters.
+    {"layers.0.w_x": ...}. None and empty dictionaries stand for absent parameters. A matrix of
+    `quantize` is a dictionary of its values and its scale.
 
     For a stacked ensemble, use jax.vmap(functools.partial(jlstm.params_from_dict, config))(tree).
 
@@ -56,7 +57,7 @@ def params_from_dict(config: Config, tree: Any) -> Params:
         if name in found:
             raise ValueError(f"the tree holds {name} twice, under keys that read the same")
         found[name] = leaf
-    expected = named(shapes := shaped(config))
+    expected = named(shapes := quantized.where_found(shaped(config), found))
     if differs := validation.difference(found, expected):
         raise ValueError(
             f"the tree does not hold the parameters of the config; {differs}"
@@ -69,7 +70,10 @@ def params_from_dict(config: Config, tree: Any) -> Params:
                 f"{name} has shape {shape}, but the config needs {wanted.shape}; the tree belongs "
                 "to another config, or to an ensemble: convert that within jax.vmap"
             )
-        require_floating(name, found[name].dtype)
+        if wanted.dtype != "int8":
+            require_floating(name, found[name].dtype)
+        elif found[name].dtype != "int8":
+            raise TypeError(f"{name} has dtype {found[name].dtype}; expected int8")
     leaves = [found[name] for name in expected]
     return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
 

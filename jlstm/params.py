@@ -19,6 +19,8 @@ from jlstm.keys import require_key
 Leaf = jax.Array | Any
 # An array that a call takes.
 Array = jax.Array | np.ndarray
+# The fields of LayerParams, Highway and ConvParams that hold matrices.
+MATRICES = frozenset({"w_x", "w_h", "projection", "w"})
 
 
 class Carry(NamedTuple):
@@ -100,9 +102,9 @@ class Highway(NamedTuple):
 class LayerParams(NamedTuple):
     """The parameters of one layer. The order of gates along the last axis is i, f, g, o.
 
-    `init` makes all arrays in config.param_dtype. The arrays of a bidirectional layer have a
-    leading axis of 2: forward, backward. Its `highway` does not, because it applies to the merged
-    output.
+    `init` makes all arrays in config.param_dtype. `quantize` replaces each matrix by a Quantized.
+    The arrays of a bidirectional layer have a leading axis of 2: forward, backward. Its `highway`
+    does not, because it applies to the merged output.
 
     Attributes:
       w_x: input weights [I, 4H].

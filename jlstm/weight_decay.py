@@ -5,11 +5,9 @@ from typing import Any, TypeVar
 import jax
 
 from jlstm.convolution import ConvParams
-from jlstm.params import LayerParams, Params, hint
+from jlstm.params import MATRICES, LayerParams, Params, hint
 
 _T = TypeVar("_T", Params, LayerParams, ConvParams)
-# The fields that hold matrices; w is that of a highway.
-_MATRICES = {"w_x", "w_h", "projection", "w"}
 
 
 def decay_mask(params: _T) -> _T:
@@ -49,6 +47,6 @@ def decay_mask(params: _T) -> _T:
         )
 
     def is_matrix(path: Any, _: Any) -> bool:
-        return any(getattr(key, "name", None) in _MATRICES for key in path)
+        return any(getattr(key, "name", None) in MATRICES for key in path)
 
     return jax.tree_util.tree_map_with_path(is_matrix, params)

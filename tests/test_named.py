@@ -168,3 +168,19 @@ CALLS = {
 def test_calls_name_the_conversion_to_those_who_pass_dictionaries(name):
     with pytest.raises(TypeError, match=r"jlstm\.params_from_dict\(config, tree\)"):
         CALLS[name](TREE)
+
+
+def test_int8_matrices_come_back_from_dictionaries():
+    small = jlstm.quantize(CONFIG, params())
+    assert "layers.0.highway.w.values" in named(small)
+    for tree in (named(small), plain(small), without_none(plain(small))):
+        again = params_from_dict(CONFIG, tree)
+        assert jax.tree.structure(again) == jax.tree.structure(small)
+        for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(small), strict=True):
+            assert a.dtype == b.dtype and np.array_equal(a, b)
+    tree = dict(named(small))
+    with pytest.raises(TypeError, match=r"layers.1.w_h.values has dtype float32; expected int8"):
+        params_from_dict(CONFIG, tree | {"layers.1.w_h.values": np.ones((3, 16), "float32")})
+    del tree["layers.1.w_h.scale"]
+    with pytest.raises(ValueError, match=r"layers\.1\.w_h\.scale"):
+        params_from_dict(CONFIG, tree)

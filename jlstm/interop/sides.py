@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jlstm import arguments
+from jlstm import arguments, quantized
 from jlstm.config import Config, Layer, require_config
 from jlstm.dtypes import require_x64
 from jlstm.files import aligned
@@ -159,11 +159,14 @@ def require(
 ) -> None:
     """ValueError naming the first option that `framework` does not support.
 
-    `can` holds the options that it supports. Options that act only in training, such as dropout,
-    are left out, and the report says so. TypeError or ValueError if params do not fit config.
+    `can` holds the options that it supports, and "int8" if it takes quantized parameters. Options
+    that act only in training, such as dropout, are left out, and the report says so. TypeError or
+    ValueError if params do not fit config.
     """
     require_config(config)
     arguments.params(config, params)
+    if "int8" not in can:
+        quantized.refuse(framework, params)
     if config.learn_initial_carry and "learn_initial_carry" not in can:
         raise ValueError(
             f"{framework} has no learned initial carry; convert a config with "

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jlstm import quantized
 from jlstm.config import Config
 from jlstm.modules import calls, networks, sources, variables
 from jlstm.modules.networks import Features
@@ -211,5 +212,7 @@ def set_params(module: LSTM | LSTMCell, source: Any) -> None:
     """
     own = isinstance(source, Mapping) and "layers" in source
     tree = source if own else nested(sources.params_of(source))
-    for name, array in named(params_from_dict(variables.config_of(module), tree)).items():
+    params = params_from_dict(variables.config_of(module), tree)
+    quantized.refuse("a module", params)
+    for name, array in named(params).items():
         variables.assign(module.layers, name.split(".")[1:], array)

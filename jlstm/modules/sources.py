@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from flax import linen, nnx
 
+from jlstm import quantized
 from jlstm.interop.linen import from_linen
 from jlstm.params import Params
 
@@ -20,9 +21,10 @@ def params_of(source: Any) -> Params:
         three, one per layer. RNN and Bidirectional may stand around the cells.
 
     Raises:
-      TypeError, ValueError: `source` holds no weights of an LSTM cell.
+      TypeError, ValueError: `source` holds no weights of an LSTM cell, or int8 ones.
     """
     if isinstance(source, Params):
+        quantized.refuse("a module", source)
         return source
     several = isinstance(source, (list, tuple, getattr(nnx, "List", list)))
     return from_linen([_by_gate(own) for own in source] if several else _by_gate(source))[1]

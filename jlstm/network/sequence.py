@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments, cell, masking, randomness
+from jlstm import arguments, cell, masking, quantized, randomness
 from jlstm.dtypes import state_dtype
 from jlstm.kernels import choice, scan
 from jlstm.kernels.primitives import device_types
@@ -147,9 +147,9 @@ def lstm(
         require_key(key)
     given = intake.arrays(xs, lengths, mask, resets, time_major=time_major)
     given = intake.checked(given, params.w_x.shape[-2], time_major=time_major)
-    params = gathered(params, given.xs)
     batch_shape = given.xs.shape[1:-1]
     dtype = cell.common_dtype(params, given.xs)
+    params = quantized.as_float(gathered(params, given.xs), dtype)
     draws = key is not None
     (run,) = choice.choose(
         implementation, (layer,), dtype.name, draws=draws, mask=mask, resets=resets

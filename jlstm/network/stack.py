@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments, cell
+from jlstm import arguments, cell, quantized
 from jlstm.config import Config, require_config
 from jlstm.dtypes import state_dtype
 from jlstm.kernels import choice, scan
@@ -275,8 +275,8 @@ def _run_network(
     """The compiled part of a call: checks the arguments, then runs all layers."""
     arguments.params(config, params)
     given = intake.checked(given, config.input_size, time_major=time_major)
-    params = gathered(params, given.xs)
     batch_shape, dtype = given.xs.shape[1:-1], jnp.dtype(config.dtype)
+    params = quantized.as_float(gathered(params, given.xs), dtype)
     if carry is None:
         data = jnp.sum(given.xs[:0], axis=0)
         layers = zip(config.layers, params.layers, strict=True)

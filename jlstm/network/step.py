@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments, cell, masking, randomness
+from jlstm import arguments, cell, masking, quantized, randomness
 from jlstm.config import Config, require_config
 from jlstm.keys import require_key
 from jlstm.layer import Layer
@@ -79,8 +79,8 @@ def _step(config: Config, params: Params, carry: Any, x: Any, reset: Any, keys: 
         arguments.nothing_held(config.layers)
     arguments.params(config, params)
     arguments.features("x", x, ("*batch", "I"), config.input_size)
-    params = gathered(params, x)
     batch_shape, dtype = x.shape[:-1], jnp.dtype(config.dtype)
+    params = quantized.as_float(gathered(params, x), dtype)
     layers = zip(config.layers, params.layers, strict=True)
     start = tuple(cell.started(layer, own.initial_carry, x, dtype) for layer, own in layers)
     carry = start if carry is None else carry
@@ -138,8 +138,8 @@ def lstm_cell(
     arguments.forward_in_time((layer,))
     x = jnp.asarray(arguments.as_array("x", x))
     arguments.features("x", x, ("*batch", "I"), params.w_x.shape[-2])
-    params = gathered(params, x)
     dtype = cell.common_dtype(params, x)
+    params = quantized.as_float(gathered(params, x), dtype)
     batch_shape = x.shape[:-1]
     if carry is None:
         carry = cell.started(layer, params.initial_carry, x, dtype)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jlstm import validation
+from jlstm import quantized, validation
 from jlstm.cell import product
 from jlstm.config import Config
 from jlstm.dtypes import state_dtype
@@ -197,7 +197,7 @@ def _by_token(config: Config, model: Model, tokens: jax.Array) -> tuple[Config, 
     The product of a token's vector with the input weights depends on the token alone. So one
     product of the embedding with these weights serves all steps, and vectors need no gradient.
     """
-    first = model.network.layers[0]
+    first = quantized.as_float(model.network.layers[0], config.dtype)
     w_x = model.embedding.astype(first.w_x.dtype) @ first.w_x  # [V, 4H] or [2, V, 4H]
     layers = (first._replace(w_x=w_x), *model.network.layers[1:])
     xs = jax.nn.one_hot(tokens, len(model.embedding), dtype=config.dtype)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jlstm import quantized
 from jlstm.config import Config
 from jlstm.masking import select
 from jlstm.params import initial_carry
@@ -113,7 +114,8 @@ def make_train_step(
       draw from the key. Without a key there is neither.
 
     Raises:
-      TypeError, ValueError: raised by the returned function, if a batch does not fit.
+      TypeError, ValueError: raised by the returned function, if a batch does not fit, or if
+        parameters are int8.
 
     >>> from jlstm.train.tasks.classify import Classify
     >>> config, task, optimizer = Config.stack(6, [4]), Classify(10), optax.adam(1e-2)
@@ -126,6 +128,7 @@ def make_train_step(
     """
 
     def train_step(state: State, batch: Batch, key: jax.Array | None) -> tuple[State, Metrics]:
+        quantized.refuse("training", state.model)
         k_dropout = None
         if key is not None:
             k_dropout, k_augment = jax.random.split(key)
