@@ -243,6 +243,9 @@ class Convert:
     network_only: bool = False
     """jlstm: leave out the readout of `jlstm train` and other arrays that the file holds beside the
     network. Only jlstm files have a place for these."""
+    quantize: bool = False
+    """Round the weights to int8, for serving. Only jlstm files hold int8 weights; in the others
+    they become float again."""
 
 
 @dataclasses.dataclass(frozen=True)

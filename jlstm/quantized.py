@@ -58,7 +58,7 @@ def is_quantized(value: Any) -> bool:
 def require_fitting(what: str, matrix: Quantized) -> None:
     """Raises TypeError or ValueError unless values and scale have dtypes and shapes that fit."""
     values, scale = (jnp.result_type(a) for a in matrix)
-    if values != jnp.int8 or not jnp.issubdtype(scale, jnp.floating):
+    if values != jnp.int8 or scale != jnp.float32:
         raise TypeError(
             f"{what} has values in {values} and a scale in {scale}; expected int8 and float32, as "
             "jlstm.quantize(config, params) returns them"

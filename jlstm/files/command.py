@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax import export as jax_export
 
-from jlstm import validation
+from jlstm import quantized, validation
 from jlstm.config import Config
 from jlstm.files import models
 from jlstm.files.export import BATCH, Pairs, export
@@ -44,14 +44,19 @@ def write(
 
     Raises:
       TypeError, ValueError: for the same reasons as `load` and `export`, or the file holds arrays
-        that are neither network nor readout, and `network_only` is not set, or `model` and `out`
-        are the same file.
+        that are neither network nor readout, and `network_only` is not set, or int8 weights and
+        `without_params` is set, or `model` and `out` are the same file.
       OSError: `out` cannot be written. This is found before the work.
     """
     require_apart(model, out, "its own program, from which it cannot be read back")
     try_by(out)
     replaces = out.is_file()
     config, params = models.load(model)
+    if without_params and quantized.names(params):
+        raise ValueError(
+            f"{model} holds int8 weights, but a program of --without-params takes float ones; "
+            "leave out --without-params: the program then holds the int8 weights"
+        )
     readout = None if network_only else _readout(model, config)
     exported = export(config, None if without_params else params, readout=readout, **options)
     content = bytes(exported.serialize())

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jlstm import arguments, validation
+from jlstm import arguments, quantized, validation
 from jlstm.config import Config, require_config
 from jlstm.files import sorted_metadata, tensor_file
 from jlstm.files.writing import try_by, write_by
@@ -33,7 +33,9 @@ def save(
       path: the file. An existing file is replaced, unless it is read-only. It keeps its owner and
         its permissions.
       config: the network, stored as TOML in the file's metadata.
-      params: its parameters, stored in their dtypes, with names like "layers.0.w_x" [I, 4H].
+      params: its parameters, stored in their dtypes, with names like "layers.0.w_x" [I, 4H]. An
+        int8 matrix of `quantize` becomes two arrays: "layers.0.w_x.values" [I, 4H] and
+        "layers.0.w_x.scale" [4H].
       extra: further arrays to store, such as those of a readout. Names must not begin with
         "layers.". `load_extra` reads them.
       notes: further texts to store in the metadata, by name. `load_notes` reads them.
@@ -117,7 +119,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
       path: the file.
 
     Returns:
-      config and params, such as layers[0].w_x [I, 4H], with the dtypes that were saved.
+      config and params, such as layers[0].w_x [I, 4H], with the dtypes that were saved, int8 too.
 
     Raises:
       ValueError: the file is missing, truncated, not a safetensors file, not written by this
@@ -140,7 +142,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Config, Params]:
                 f"{path} does not hold the tensors that its config needs: it has {len(found)} for "
                 f"{len(config.layers)} layers, each of which needs at least two"
             )
-        expected = named(shapes := shaped(config))
+        expected = named(shapes := quantized.where_found(shaped(config), found))
         if differs := validation.difference(found, expected):
             raise ValueError(f"{path} does not hold the tensors that its config needs; {differs}")
         for name, wanted in expected.items():

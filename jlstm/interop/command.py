@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jlstm import validation
+from jlstm import quantization, quantized, validation
 from jlstm.config import Config
-from jlstm.files import models, writing
+from jlstm.files import models, tensor_file, writing
 from jlstm.interop import formats, keras, needs, onnx, quiet, tensorflow, torch
 from jlstm.interop.keras import repeatable
 from jlstm.interop.report import Report
@@ -20,6 +20,9 @@ _OPTIONS = {"prefix": "torch", "node": "onnx", "layer": "keras"} | dict.fromkeys
     ("scope", "forget_bias", "cell_clip", "projection_clip", "activation"), "tensorflow"
 )
 
+# Formats of files that hold int8 weights.
+_INT8 = ("jlstm",)
+
 
 def convert(
     source: pathlib.Path,
@@ -27,6 +30,7 @@ def convert(
     from_: str | None = None,
     to: str | None = None,
     network_only: bool = False,
+    quantize: bool = False,
     **options: Any,
 ) -> None:
     """Reads a network from one file, writes it to another, and prints what was done.
@@ -39,6 +43,8 @@ def convert(
       from_, to: one of formats.FORMATS.
       network_only: leave out further arrays of a jlstm file, such as the readout of `jlstm train`.
         Otherwise a jlstm file becomes an equal jlstm file, and other formats raise ValueError.
+      quantize: round the network's matrices to int8. Only jlstm files hold these. A network that is
+        int8 becomes float in files of other formats, and the output says so.
       options: `prefix` of `from_torch`, `node` of `from_onnx`, `layer` of `from_keras`,
         and all options of `from_tensorflow`. None has the same effect as leaving the option out.
 
@@ -62,11 +68,21 @@ def convert(
             f"--network-only is an option for jlstm files, but {source} is a {read} file; leave it "
             "out"
         )
-    _require_apart(source, read, out, written)
+    if quantize and written not in _INT8:
+        raise ValueError(
+            f"--quantize writes int8 weights, for which {written} files have no place; expected "
+            f"a file of {' or '.join(_INT8)} to write"
+        )
+    _require_apart(source, read, out, written, quantize)
     writing.try_by(out)
     replaces = out.is_file()
     report = Report()
     config, params = _read(source, read, report, given)
+    if quantize:
+        params = quantization.quantize(config, params)
+    elif written not in _INT8 and quantized.names(params):
+        params = quantization.dequantize(config, params)
+        report.add(f"int8 weights became {config.param_dtype}: {written} files have none")
     extra = models.extra_names(source) if read == "jlstm" else []
     notes = models.load_notes(source) if read == "jlstm" else {}
     if extra and not network_only and written != "jlstm":
@@ -75,7 +91,9 @@ def convert(
             "have no place; add --network-only to leave that out"
         )
     copied = read == written == "jlstm" and not network_only
-    if copied:
+    if copied and quantize:
+        models.save(out, config, params, extra=_extra(source), notes=notes)
+    elif copied:
         writing.write_bytes(out, source.read_bytes())
     else:
         with quiet.without_tensorflow_log() if written == "keras" else contextlib.nullcontext():
@@ -95,12 +113,14 @@ def convert(
         say(f"  {line}")
 
 
-def _require_apart(source: pathlib.Path, read: str, out: pathlib.Path, written: str) -> None:
-    """ValueError if a file of another framework would be replaced by its own conversion.
+def _require_apart(
+    source: pathlib.Path, read: str, out: pathlib.Path, written: str, quantize: bool
+) -> None:
+    """ValueError if a file would be replaced by its own conversion, which may hold less.
 
-    Such a file may hold more than a network, which would be lost.
+    A file of another framework may hold more than a network, and one with floats more than int8.
     """
-    if not read == written == "jlstm":
+    if quantize or not read == written == "jlstm":
         what = "its own conversion, which may hold less than the file"
         writing.require_apart(source, out, what)
 
@@ -117,6 +137,13 @@ def _read(
         "torch": torch.from_torch,
     }
     return readers[kind](path, report=report, **options)
+
+
+def _extra(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The further arrays of a jlstm file. Unlike those of `load_extra`, they keep their 64 bits."""
+    names = models.extra_names(path)
+    with tensor_file.opened(path) as (_, file):
+        return {name: file.get_tensor(name) for name in names}
 
 
 def _write(path: pathlib.Path, kind: str, config: Config, params: Params, report: Report) -> None:
