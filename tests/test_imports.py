@@ -208,7 +208,12 @@ RANKS = {
         ("cudnn", "equinox", "flax_linen", "flax_nnx", "haiku", "keras", "ours", "pytorch", "scan"),
         ("onnx",),
     ],
-    "bench/report": [("escaping", "figures"), ("markdown", "pictures"), ("command",)],
+    "bench/report": [
+        ("escaping", "figures", "headings"),
+        ("measured", "pictures"),
+        ("markdown",),
+        ("command",),
+    ],
 }
 RANK = {
     folder: {name: n for n, names in enumerate(ranks) for name in names}

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from jlstm.bench import command, records, regressions
 from jlstm.bench.record_fields import checked
-from jlstm.bench.report import markdown
+from jlstm.bench.report import markdown, measured
 from jlstm.bench.statistics import Estimate
 from tests.bench.made_up import run
 from tests.examples import examples
@@ -244,7 +244,7 @@ def test_a_report_of_very_many_contenders_takes_linear_time(monkeypatch):
     """Comparing each record to all others took minutes."""
     found = [TIMED | {"contender": f"{who} {n}"} for n in range(500) for who in ("jlstm", "a")]
     compared = []
-    monkeypatch.setattr(markdown, "ratio", lambda *_: Estimate(1.0, 1.0, 1.0))
+    monkeypatch.setattr(measured, "ratio", lambda *_: Estimate(1.0, 1.0, 1.0))
     monkeypatch.setattr(regressions, "paired", lambda *_: Estimate(1.0, 1.0, 1.0))
 
     class Counted(dict):

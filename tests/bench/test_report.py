@@ -13,7 +13,7 @@ from rich.console import Console
 
 from jlstm.bench import records, regressions, statistics
 from jlstm.bench.cases import Shape
-from jlstm.bench.report import command, figures, pictures
+from jlstm.bench.report import command, figures, headings, markdown, pictures
 from tests.bench.made_up import CEILINGS, run
 
 
@@ -77,11 +77,31 @@ def report(tmp_path, request):
 def test_the_report_tells_losses_and_what_redoes_it(report):
     text = report.read_text()
     assert "`jlstm bench made-up.toml`" in text
-    assert "| H 16 | forward | torch | jlstm scan | 2.00 (2.00 to 2.00) |" in text
-    assert "Geometric means: forward 2.00; below 1, jlstm is faster." in text
+    assert "| [H 16](#h-16) | forward | torch | jlstm scan | 2.00 (2.00 to 2.00) |" in text
+    assert re.search(
+        r"^\| \[made-up.toml, [\d-]+\]\(#made-uptoml-[\d-]+\) \| 3 \| forward 2.00 \|$", text, re.M
+    )
+    assert "Geometric means of all cases: forward 2.00." in text
     assert "Not timed: gone (needs: pip install gone)." in text
     first, second, third = re.findall(r"^\| (torch|jlstm scan|slow) \|", text, re.MULTILINE)[:3]
     assert (first, second, third) == ("torch", "jlstm scan", "slow")
+
+
+def test_links_of_a_report_lead_to_its_headings(tmp_path):
+    """Also where two runs have cases of the same names."""
+    made = run({"jlstm scan": 1.0, "torch": 2.0}, sizes=(16, 32))
+    later = [r | {"started": "2026-01-02T03:04:05Z", "command": "jlstm bench"} for r in made]
+    text = markdown.write([*made, *later], {"a.png": "A."}, "a.jsonl", "a")
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    links = re.findall(r"\[([^]]+)\]\(#([^)]+)\)", text)
+    assert [shown for shown, _ in links] == [titles[2], titles[5], "H 16", "H 32", "H 16", "H 32"]
+    assert titles[5] == "run, 2026-01-02"
+    assert [name for _, name in links][2:] == ["h-16", "h-32", "h-16-1", "h-32-1"]
+
+
+def test_names_of_headings_are_those_of_github():
+    titles = ["A", "a", "a-1", "T 1, B 2: x", "名", "a"]
+    assert headings.anchors(titles) == ["a", "a-1", "a-1-1", "t-1-b-2-x", None, "a-2"]
 
 
 def test_every_picture_of_the_report_is_there_and_shown(report):
