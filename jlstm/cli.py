@@ -31,20 +31,12 @@ TRACEBACK = "JLSTM_TRACEBACK"
 
 def main() -> None:
     """Runs the command line. Bad input prints one line on standard error and exits with code 2."""
-    about = (
-        f"The LSTM for JAX. With {TRACEBACK}=1 in the environment, errors show where they arose."
-    )
     try:
         code = 0
         if (answer := usage.answer(sys.argv[1:], COMMANDS)) is not None:
             print(answer)
         else:
-            command = tyro.cli(
-                Command,  # type: ignore[arg-type]
-                prog="jlstm",
-                description=about,
-                config=(tyro.conf.DisallowNone,),
-            )
+            command = parsed(sys.argv[1:])
             shown = contextlib.nullcontext() if _traceback() else terminal.warning_lines()
             with stopping.in_order(), stopping.raised_again(), shown:
                 code = _run(command)
@@ -69,6 +61,23 @@ def main() -> None:
 
 def _traceback() -> bool:
     return bool(os.environ.get(TRACEBACK))
+
+
+def parsed(words: Sequence[str]) -> object:
+    """The command that the words behind `jlstm` name, with its options.
+
+    Wrong words print what is wrong with them and exit with code 2, and --help exits with code 0.
+    """
+    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
+    if words[0] not in COMMANDS:  # completion, which needs all commands
+        return tyro.cli(Command, prog="jlstm", args=words, config=config)  # type: ignore[arg-type]
+    # The command by itself, so that hints name its options and its help, not those of others.
+    name, *options = words
+    if {"-h", "--help"} & set(options):
+        print(usage.description(COMMANDS[name]))  # tyro would break its lines in mid-word
+    return tyro.cli(
+        COMMANDS[name], prog=f"jlstm {name}", description="", args=options, config=config
+    )
 
 
 def _said(error: Exception) -> str:

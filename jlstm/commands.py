@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import operator
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -26,8 +26,23 @@ _AS_PATH = tyro.constructors.PrimitiveConstructorSpec(
 )
 _Path = Annotated[pathlib.Path, _AS_PATH]
 _PathOrNone = Annotated[pathlib.Path | None, _AS_PATH]
+
+
+def _shown_as(metavar: str | None, *, default: bool = False) -> Any:
+    """How help shows an option: its value, and its default only if the text does not tell it."""
+    if default:
+        return tyro.conf.arg(metavar=metavar)
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+_Flag = Annotated[bool, _shown_as(None)]
+_CountOrNone = Annotated[int | None, _shown_as("N")]
+_NumberOrNone = Annotated[float | None, _shown_as("NUMBER")]
 # Names after one flag, or after several of them: --scope a b, --scope a --scope b.
-_Names = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
+_Lists = Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
+_Names = Annotated[_Lists, _shown_as("NAME [NAME ...]", default=True)]
+_Model = Annotated[_Path, tyro.conf.Positional, _shown_as("MODEL")]
+_Out = Annotated[_Path, tyro.conf.Positional, _shown_as("OUT")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +52,7 @@ class Info:
     Example: jlstm info --json
     """
 
-    json: bool = False
+    json: _Flag = False
     """Print one line of JSON."""
 
 
@@ -51,7 +66,7 @@ class Check:
     Example: jlstm check --json
     """
 
-    json: bool = False
+    json: _Flag = False
     """Print one line of JSON: each contract's largest differences, and times in milliseconds."""
 
 
@@ -66,26 +81,26 @@ class Bench:
     Example: jlstm bench benchmarks/field.toml --only torch "flax nnx" --out runs.jsonl
     """
 
-    suite: Annotated[_PathOrNone, tyro.conf.Positional] = None
+    suite: Annotated[_PathOrNone, tyro.conf.Positional, _shown_as("[SUITE]")] = None
     """TOML file: a suite of [[case]] tables, or a config with [network] and optionally [bench]."""
-    out: _PathOrNone = None
+    out: Annotated[_PathOrNone, _shown_as("PATH")] = None
     """File to append records to, one JSON line per measurement; compressed if it ends in .gz.
-    By default nothing is saved."""
-    seconds: float | None = None
+    By default, nothing is saved."""
+    seconds: Annotated[float | None, _shown_as("SECONDS")] = None
     """Seconds to measure each case and mode; 1 by default. At least five rounds are measured."""
-    threads: int | None = None
+    threads: _CountOrNone = None
     """Number of processors each contender may use; all by default."""
     only: _Names = ()
     """Names of the contenders to time jlstm against, such as "flax nnx"; all by default."""
-    compare: _PathOrNone = None
+    compare: Annotated[_PathOrNone, _shown_as("PATH")] = None
     """Records file of an earlier run. The output ends with what became slower or faster."""
-    json: bool = False
+    json: _Flag = False
     """Print one line of JSON: the records that --out would append, and ratios. No tables."""
-    compile_only: bool = False
+    compile_only: _Flag = False
     """Compile for --target and run nothing. The exit code is 1 if anything does not compile.
     Prints compile time, memory, collectives and the cost of a step.
     The cost is the estimated cycles on a TPU, or the kernel launches on a GPU."""
-    target: str | None = None
+    target: Annotated[str | None, _shown_as("CHIP")] = None
     """Chip that --compile-only compiles for; v5e by default. This machine need not have it.
     One of v4, v5e, v5p, v6e, tpu7x, a slice of these such as v5e:2x2, or h100."""
 
@@ -97,9 +112,9 @@ class Report:
     Example: jlstm report runs.jsonl
     """
 
-    records: Annotated[_Path, tyro.conf.Positional]
+    records: Annotated[_Path, tyro.conf.Positional, _shown_as("RECORDS")]
     """Records file to read (.jsonl or .jsonl.gz)."""
-    out: _PathOrNone = None
+    out: Annotated[_PathOrNone, _shown_as("PATH")] = None
     """Markdown file to write (.md); by default the path of the records with the extension .md.
     Pictures go to a folder of the same name without the extension. Existing files are replaced."""
 
@@ -112,28 +127,28 @@ class Train:
     Progress is shown on standard error. After Ctrl-C, or if the process is killed, --resume goes
     on.
 
-    Example: jlstm train configs/digits.toml --set train.steps=500 optimizer.learning_rate=1e-3
+    Example: jlstm train configs/digits.toml --set train.steps=500 train.seed=1
     """
 
-    config: Annotated[_Path, tyro.conf.Positional]
+    config: Annotated[_Path, tyro.conf.Positional, _shown_as("CONFIG")]
     """TOML file with the tables [data], [task], [network], [optimizer] and [train]."""
-    out: _PathOrNone = None
+    out: Annotated[_PathOrNone, _shown_as("PATH")] = None
     """Folder of the run; by default `out` of the table [train]."""
-    resume: bool = False
+    resume: _Flag = False
     """Go on with the run that the folder holds. Begin one if it holds none."""
-    overwrite: bool = False
+    overwrite: _Flag = False
     """Remove the run that the folder holds, and begin anew."""
-    set: Annotated[_Names, tyro.conf.arg(metavar="TABLE.KEY=VALUE")] = ()
+    set: Annotated[_Lists, _shown_as("TABLE.KEY=VALUE ...", default=True)] = ()
     """Values to replace in the config. TABLE.KEY= without a value removes the key: data.time="""
-    json: bool = False
+    json: _Flag = False
     """Print one line of JSON at the end, and no progress."""
-    distributed: bool = False
+    distributed: _Flag = False
     """Train with several processes that JAX finds: Slurm, Open MPI, Kubernetes, Cloud TPU."""
-    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    coordinator: Annotated[str | None, _shown_as("HOST:PORT")] = None
     """Train with several processes: the address of process 0, the same in all of them."""
-    processes: int | None = None
+    processes: _CountOrNone = None
     """Number of processes."""
-    process: int | None = None
+    process: _CountOrNone = None
     """Number of this process, from 0."""
 
 
@@ -147,11 +162,11 @@ class Eval:
     Example: jlstm eval runs/forecast --season 24
     """
 
-    model: Annotated[_Path, tyro.conf.Positional]
+    model: _Model
     """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
-    season: int | None = None
+    season: _CountOrNone = None
     """For forecasts: number of steps of a season, such as 24 for hourly values of a daily cycle."""
-    json: bool = False
+    json: _Flag = False
     """Print one line of JSON."""
 
 
@@ -165,12 +180,12 @@ class Predict:
     Example: jlstm predict runs/forecast new.csv -o out.csv
     """
 
-    model: Annotated[_Path, tyro.conf.Positional]
+    model: _Model
     """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
-    file: Annotated[_Path, tyro.conf.Positional]
-    """File of new sequences: .csv, .parquet or .npz, with the inputs that the model was trained
-    on. It needs no labels and no targets."""
-    out: Annotated[_Path, tyro.conf.arg(aliases=["-o"])]
+    file: Annotated[_Path, tyro.conf.Positional, _shown_as("FILE")]
+    """File of new sequences: .csv, .parquet or .npz, with the inputs of the training data.
+    It needs no labels and no targets."""
+    out: Annotated[_Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
     """File to write: .csv or .parquet. An existing file is replaced."""
 
 
@@ -181,17 +196,17 @@ class Sample:
     Example: jlstm sample runs/language --prompt "In the beginning" --length 500
     """
 
-    model: Annotated[_Path, tyro.conf.Positional]
+    model: _Model
     """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
-    prompt: str
+    prompt: Annotated[str, _shown_as("TEXT")]
     """Text to go on from."""
-    length: int = 500
+    length: Annotated[int, _shown_as("N", default=True)] = 500
     """Number of tokens to add, such as characters."""
-    temperature: float = 1.0
+    temperature: Annotated[float, _shown_as("TEMPERATURE", default=True)] = 1.0
     """Below 1, likely characters are chosen more often; 0 always chooses the likeliest."""
-    top_k: int | None = None
+    top_k: _CountOrNone = None
     """Choose among this many likeliest characters; among all by default."""
-    seed: int = 0
+    seed: Annotated[int, _shown_as("N", default=True)] = 0
     """Seed of the choices. The same seed gives the same text."""
 
 
@@ -213,39 +228,41 @@ class Convert:
     Example: jlstm convert model.pt model.safetensors --prefix encoder.
     """
 
-    source: Annotated[_Path, tyro.conf.Positional]
+    source: Annotated[_Path, tyro.conf.Positional, _shown_as("SOURCE")]
     """File to read."""
-    out: Annotated[_Path, tyro.conf.Positional]
+    out: _Out
     """File to write. An existing file is replaced."""
-    from_: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    from_: Annotated[
+        str | None, tyro.conf.arg(name="from", metavar="FORMAT", help_behavior_hint="")
+    ] = None
     """Format of the file to read, if its extension does not tell.
     One of jlstm, keras, onnx, tensorflow, torch."""
-    to: str | None = None
+    to: Annotated[str | None, _shown_as("FORMAT")] = None
     """Format of the file to write, if its extension does not tell.
     One of jlstm, keras, onnx, tensorflow, torch."""
     prefix: _Names = ()
     """torch: prefix of the LSTM's weight names in the state dict, such as "encoder.".
     Several prefixes form one stack, lowest first."""
-    node: str | None = None
+    node: Annotated[str | None, _shown_as("NAME")] = None
     """onnx: name of an LSTM node; the stack with that node is read."""
     layer: _Names = ()
     """keras: name of an LSTM layer. Several names form one stack, lowest first."""
     scope: _Names = ()
     """tensorflow: variable scope of the cells. Several scopes form one stack, lowest first."""
-    forget_bias: float | None = None
+    forget_bias: _NumberOrNone = None
     """tensorflow: forget_bias of the cells; by default 1, or 0 for CudnnLSTM."""
-    cell_clip: float | None = None
+    cell_clip: _NumberOrNone = None
     """tensorflow: cell_clip of the cells."""
-    projection_clip: float | None = None
+    projection_clip: _NumberOrNone = None
     """tensorflow: proj_clip of the cells."""
-    activation: str | None = None
+    activation: Annotated[str | None, _shown_as("NAME")] = None
     """tensorflow: activation of the cells; tanh by default."""
-    network_only: bool = False
-    """jlstm: leave out the readout of `jlstm train` and other arrays that the file holds beside the
-    network. Only jlstm files have a place for these."""
-    quantize: bool = False
-    """Round the weights to int8, for serving. Only jlstm files hold int8 weights; in the others
-    they become float again."""
+    network_only: _Flag = False
+    """jlstm: write the network alone, without the readout of `jlstm train` and other arrays.
+    Only jlstm files have a place for these."""
+    quantize: _Flag = False
+    """Round the weights to int8, for serving.
+    Only jlstm files hold int8 weights; in the others they become float again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,26 +274,24 @@ class Export:
     Example: jlstm export model.safetensors program.bin --lengths
     """
 
-    model: Annotated[_Path, tyro.conf.Positional]
+    model: _Model
     """Model file to read (.safetensors)."""
-    out: Annotated[_Path, tyro.conf.Positional]
+    out: _Out
     """File to write. An existing file is replaced."""
-    streaming: bool = False
+    streaming: _Flag = False
     """Run one step per call instead of whole sequences."""
-    network_only: bool = False
-    """Return the network's outputs, without the readout or other arrays that the file holds beside
-    the network."""
-    without_params: bool = False
+    network_only: _Flag = False
+    """Return the network's outputs, without the readout that `jlstm train` adds."""
+    without_params: _Flag = False
     """Leave the parameters out of the file. Each call takes them as its first argument."""
-    lengths: bool = False
+    lengths: _Flag = False
     """Add an argument for the lengths of the sequences."""
-    resets: bool = False
+    resets: _Flag = False
     """Add an argument for reset flags. A true flag resets the carry before its step."""
-    batch_major: bool = False
+    batch_major: _Flag = False
     """Use sequences of shape [batch, time, features] instead of [time, batch, features]."""
-    input_dtype: str | None = None
-    """Floating-point format of the input, such as float32; by default the one that the network
-    computes in."""
+    input_dtype: Annotated[str | None, _shown_as("DTYPE")] = None
+    """Floating-point format of the input, such as float32; by default the network's dtype."""
     platforms: _Names = ()
     """Platforms to export the program for; by default cpu, cuda, rocm and tpu."""
 

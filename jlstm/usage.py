@@ -1,5 +1,8 @@
 """What the command line answers without running a command: an overview, its version, a hint."""
 
+import inspect
+import re
+import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -11,6 +14,12 @@ EXAMPLES = (
     ("train on your own sequences", "jlstm train configs/forecast.toml"),
     ("change the format", "jlstm convert model.keras model.safetensors"),
 )
+_MORE = (
+    "`jlstm COMMAND --help` shows the options of a command.",
+    "docs/command_line.md describes output, exit codes and environment variables.",
+)
+# Lines longer than this are hard to read.
+_WIDEST = 100
 # Options that tyro answers: completion of commands in a shell.
 COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
 
@@ -41,6 +50,29 @@ def answer(words: Sequence[str], commands: Mapping[str, type]) -> str | None:
     )
 
 
+def description(command: type, width: int | None = None) -> str:
+    """What a command does: its docstring, wrapped, with the example on a line of its own.
+
+    Args:
+      command: the command's class.
+      width: columns; None for those of the terminal, but at most 100.
+    """
+    width = min(shutil.get_terminal_size().columns, _WIDEST) if width is None else width
+    text, _, example = inspect.cleandoc(command.__doc__ or "").partition("Example: ")
+    lines: list[str] = []
+    for paragraph in text.strip().split("\n\n"):
+        for item in re.split(r"\n(?=- )", paragraph):
+            lines += textwrap.wrap(
+                " ".join(item.split()),
+                width,
+                subsequent_indent="  " if item.startswith("- ") else "",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        lines.append("")
+    return "\n".join([*lines, "example:", f"  {' '.join(example.split())}", ""])
+
+
 def overview(commands: Mapping[str, type], width: int = 80) -> str:
     """What each command does, in a line or two, and examples."""
     indent = max(map(len, commands)) + 4
@@ -52,4 +84,4 @@ def overview(commands: Mapping[str, type], width: int = 80) -> str:
     lines += ["", "examples:"]
     wide = max(len(example) for _, example in EXAMPLES) + 4
     lines += [f"  {example}".ljust(wide) + f"# {what}" for what, example in EXAMPLES]
-    return "\n".join([*lines, "", "`jlstm COMMAND --help` shows the options of a command."])
+    return "\n".join([*lines, "", *_MORE])
