@@ -1,7 +1,7 @@
-"""A character model: it reads a text, and then writes on from a prompt.
+"""A character model: it learns from a text, then continues a prompt.
 
 The text is the language reference that comes with Python, 460,000 characters, or a file of yours.
-Each batch goes on where the one before ended, with the carry that was reached there.
+Each batch continues where the previous one ended, and starts from its last carry.
 
     python examples/character_model.py --steps 3000 --prompt "The statement"
 """

@@ -1,8 +1,8 @@
-"""Checkpoints with orbax: training that is cut off goes on as if nothing had happened.
+"""Checkpoints with Orbax: interrupted training resumes with the same result, bit for bit.
 
-One training runs through. Another one is cut off in the middle, and a third begins with what orbax
-saved. All that training goes on from is one pytree, and each batch and each key is a function of
-the step's number, so the parameters at the end are the same, bit for bit.
+One run trains without a break. A second run stops in the middle, and a third resumes from its
+newest checkpoint. The whole training state is one pytree. Batches and keys depend on the number of
+the step alone, so both ways end with the same parameters.
 
     python examples/checkpoints.py --steps 600
 """
@@ -26,13 +26,13 @@ TASK, OPTIMIZER = Classify(10), optax.adam(3e-3)
 
 
 def train(folder: str, steps: int, until: int | None = None, every: int = 50) -> step.State:
-    """Trains from the newest checkpoint in a folder, if there is one, and saves on the way.
+    """Trains from the newest checkpoint in a folder, if there is one, and saves checkpoints.
 
     Args:
       folder: where the checkpoints are.
-      steps: the steps of the whole training.
-      until: the step at which it is cut off. None: it is not.
-      every: the steps between checkpoints.
+      steps: the number of steps of the whole run.
+      until: the step to stop at; None for the last one.
+      every: the number of steps between checkpoints.
     """
     data = sources.load(DATA)
     state = step.new_state(jax.random.key(0), CONFIG, TASK, OPTIMIZER)

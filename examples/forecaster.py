@@ -1,8 +1,7 @@
-"""A forecaster that says how sure it is: three quantiles of the next 20 values of noisy series.
+"""A forecaster of quantiles: three for each of the next 20 values of noisy series.
 
-It reads 60 values of a sum of two sines and noise. It is compared with repeating the last value,
-and 80 % of the true values should lie between its outer quantiles. The model becomes one file,
-which is read back.
+It reads 60 values of a sum of two sines and noise. The baseline repeats the last value. 80 % of the
+true values should be between the outer quantiles. The model is saved to one file and loaded again.
 
     python examples/forecaster.py --steps 2000
 """

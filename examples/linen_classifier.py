@@ -1,7 +1,7 @@
 """A Flax model with an LSTM inside, in linen: it reads scikit-learn's digits row by row.
 
-`LSTM(64)` stands where `nn.RNN(nn.OptimizedLSTMCell(64))` would. Weight decay goes to matrices
-alone, which a mask finds by the names of the parameters.
+`LSTM(64)` replaces `nn.RNN(nn.OptimizedLSTMCell(64))`. Weight decay applies to matrices alone. A
+mask selects them by the names of the parameters.
 
     python examples/linen_classifier.py --steps 600
 """
@@ -21,7 +21,7 @@ DATA = {"source": "digits"}
 
 
 class Classifier(nn.Module):
-    """Classes of sequences [N, T, I], from the carry behind the last step."""
+    """Classes of sequences [N, T, I], from the last hidden state."""
 
     hidden_size: int = 64
 

@@ -1,7 +1,7 @@
-"""A Flax model with an LSTM inside, in nnx: it says at each bracket whether all are closed.
+"""A Flax model with an LSTM inside, in nnx: it tells after each bracket whether all are closed.
 
-Texts of brackets have different lengths, so the LSTM gets `seq_lengths` and padding does not count.
-Then the weights are taken out of the module, and jlstm runs the network one bracket at a time.
+Texts of brackets have different lengths. With `seq_lengths`, padding has no effect. At the end,
+`jlstm.step` runs the trained network one bracket at a time.
 
     python examples/nnx_tagger.py --steps 600
 """

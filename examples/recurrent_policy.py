@@ -1,8 +1,9 @@
 """A policy that must remember: the first step of a corridor shows which way to turn at its end.
 
-64 corridors of random length run at once. Where one ends, the next begins in the same row, and the
-carry is reset inside the scan. Advantage actor-critic (Mnih et al. 2016) turns right half the time
-at first, and nearly always at the end. With a 0 after the updates, every step resets the carry.
+64 corridors of random length run at once. When one ends, the next begins in the same row, and the
+carry is reset inside the scan. The policy learns by advantage actor-critic (Mnih et al. 2016). At
+first half of its turns are right, at the end nearly all. With 0 as the second argument, every step
+resets the carry.
 
     python examples/recurrent_policy.py 400
 """
@@ -21,7 +22,7 @@ CONFIG = jlstm.Config.stack(3, [32])
 OPTIMIZER = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(3e-3))
 
 
-def begun(key):
+def corridors(key):
     """New corridors: the way to turn, the step at the end, the present step; each [ROWS]."""
     way, end = jax.random.randint(
         key, [2, ROWS], jnp.array([[0], [3]]), jnp.array([[2], [LONGEST]])
@@ -30,7 +31,7 @@ def begun(key):
 
 
 def advance(params, state, key, memory):
-    """One step of all corridors: the policy looks, acts and is rewarded at the end."""
+    """One step of all corridors: observation, action and reward."""
     carry, (way, end, at), resets = state
     k_act, k_new = jax.random.split(key)
     done = at == end
@@ -38,12 +39,12 @@ def advance(params, state, key, memory):
     carry, y = jlstm.step(CONFIG, params[0], carry, x, reset=resets)
     action = jax.random.categorical(k_act, (y @ params[1])[:, :2])
     reward = jnp.where(done, jnp.where(action == way, 1.0, -1.0), 0.0)
-    world = jax.tree.map(lambda a, b: jnp.where(done, a, b), begun(k_new), (way, end, at + 1))
+    world = jax.tree.map(lambda a, b: jnp.where(done, a, b), corridors(k_new), (way, end, at + 1))
     return (carry, world, done | (not memory)), (x, resets, action, reward, done)
 
 
 def loss(params, carry, xs, resets, actions, rewards, done):
-    """The loss of actor and critic over what was seen [STEPS, ROWS, ...]."""
+    """The loss of actor and critic over a rollout [STEPS, ROWS, ...]."""
     _, ys = jlstm.apply(CONFIG, params[0], carry, xs, resets=resets)
     log_p, values = jax.nn.log_softmax((ys @ params[1])[..., :2]), (ys @ params[1])[..., 2]
 
@@ -61,7 +62,7 @@ def main(updates: int = 400, memory: int = 1) -> float:
     """Trains a policy; returns the share of right turns in the last tenth of the updates."""
     key, *keys = jax.random.split(jax.random.key(0), 4)
     params = (jlstm.init(keys[0], CONFIG), 0.1 * jax.random.normal(keys[1], [32, 3]))
-    state = (jlstm.initial_carry(CONFIG, None, (ROWS,)), begun(keys[2]), jnp.ones(ROWS, bool))
+    state = (jlstm.initial_carry(CONFIG, None, (ROWS,)), corridors(keys[2]), jnp.ones(ROWS, bool))
 
     def update(training, key):
         params, moments, state = training

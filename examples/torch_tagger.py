@@ -1,7 +1,7 @@
-"""A torch tagger, trained in torch, ported and exported whole: embedding, both directions, head.
+"""A tagger trained in torch, then ported and exported: embedding, bidirectional LSTM and head.
 
-It tags each character of a line of Python: name, number, text, comment or operator. The program
-that is exported gives torch's scores for padded lines of every length, and runs with JAX alone.
+It tags each character of a line of Python: name, number, text, comment or operator. The exported
+program returns torch's scores for padded lines of every length, and runs with JAX alone.
 
     python examples/torch_tagger.py 300
 """

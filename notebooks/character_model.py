@@ -4,12 +4,11 @@
 # %% [markdown]
 # # A character model
 #
-# Can a network learn to write by reading one character after the other? It is asked a single
-# question, again and again: which character comes next? Nothing tells it what a word is, or a
-# sentence.
+# Can a network learn to write by reading one character after the other? Its only task is to predict the
+# next character. Nothing tells it what a word is, or a sentence.
 #
-# We train a model of one layer on the language reference that comes with Python, look at what it finds
-# surprising, and let it write. It takes one minute on two CPU cores.
+# We train a model of one layer on the language reference that comes with Python, look at which characters
+# surprise it, and let it write. It takes one minute on two CPU cores.
 
 # %%
 # Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
@@ -64,11 +63,11 @@ print(f"{len(text)} characters, {len(known)} different ones")
 print(text[200_000:200_400])
 
 # %% [markdown]
-# ## Training, with a carry that runs on
+# ## Training, with a carry from batch to batch
 #
-# The text is divided into 32 rows. A batch is the next 64 characters of every row. It begins with the
-# carry that the batch before ended with, so the network has seen the whole row up to there. Gradients
-# reach back 64 steps. This is truncated backpropagation through time.
+# The text is divided into 32 rows. A batch is the next 64 characters of every row. It starts from the last
+# carry of the previous batch, so the network has seen the whole row up to there. Gradients reach back 64
+# steps. This is truncated backpropagation through time.
 
 # %%
 config = jlstm.Config.stack(64, [32 if SMALL else 192])
@@ -99,9 +98,9 @@ axis.set(xlabel="step", ylabel="bits a character", ylim=(0, 7.2))
 plt.show()
 
 # %% [markdown]
-# A bit is one question that must be answered by yes or no to guess the character. A model that knows
-# nothing needs more than six. The first fall is quick: some characters are far more frequent than
-# others. The slow part after it is words.
+# One bit is one yes-or-no question about the next character. A model that knows nothing needs more than
+# six. The loss falls quickly at first, because some characters are far more frequent than others. Words
+# take longer to learn.
 #
 # On text that it has never seen:
 
@@ -130,8 +129,8 @@ axis.set(ylabel="bits", xlim=(-1, len(sentence)))
 plt.show()
 
 # %% [markdown]
-# The first letter of a word is expensive, and the rest of it is nearly free. The model has found out
-# where words begin and end, although nobody told it that there are words.
+# The first letter of a word costs many bits, and the rest of it few. The model has learned where words
+# begin and end, although nothing told it that there are words.
 #
 # ## Letting it write
 #

@@ -6,9 +6,9 @@
 #
 # Nine men say two Japanese vowels, /ae/. Some take 7 steps for it, others 29. Which of them speaks?
 #
-# Arrays have one length, so short sequences are padded. What does the padding do to the answer? In this
-# chapter we train a classifier that never sees it, prove that, and watch how its opinion forms step by
-# step. It takes half a minute on a CPU.
+# Arrays have one length, so short sequences are padded. How does the padding change the answer? In this
+# chapter we train a classifier that ignores it, prove that it does, and watch how its prediction changes
+# from step to step. It takes half a minute on a CPU.
 
 # %%
 # Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
@@ -82,13 +82,13 @@ for axis in axes[1]:
 plt.show()
 
 # %% [markdown]
-# A picture is a recording: 12 coefficients of the sound in each of up to 26 steps. A column of pictures
-# is one man. The dashed line is the end, and what follows is padding.
+# Each picture is one recording: 12 coefficients of the sound in each of up to 26 steps. Each column of
+# pictures is one speaker. The dashed line is the end of the recording. Padding follows it.
 #
-# ## Lengths go in, padding stays out
+# ## The layer takes lengths and ignores padding
 #
-# `apply` takes the length of each sequence. A layer of both directions needs it most: its backward
-# direction starts at the *last valid step*, not in the padding. The classifier averages the outputs of
+# `apply` takes the length of each sequence. A bidirectional layer needs it most: its backward direction
+# starts at the *last valid step*, not in the padding. The classifier averages the outputs of
 # the valid steps.
 
 # %%
@@ -116,7 +116,7 @@ accuracy = loop.evaluated(eval_step, state.model, data.test, 64)["accuracy"]
 print(f"{accuracy:.1%} of {len(data.test.xs)} recordings of the test are recognised")
 
 # %% [markdown]
-# Does padding really not matter? We fill it with NaN, the value that spoils everything it touches, and
+# Does padding really not matter? We fill it with NaN, which spreads to every result that it enters, and
 # make it three times as long:
 
 # %%
@@ -157,10 +157,10 @@ plt.show()
 # %% [markdown]
 # The shorter half of the recordings suffers most, because most of what the model averages is padding.
 #
-# ## How an opinion forms
+# ## How the prediction changes
 #
-# Lengths have another use. The same recording, cut after 1, 2, 3 ... steps, is a batch. One call shows
-# what the model believes after each of them.
+# Lengths have another use. Copies of one recording, cut after 1, 2, 3 ... steps, make a batch. One call
+# returns the prediction after each step.
 
 # %%
 n = int(np.argmax(data.test.lengths))
@@ -177,5 +177,5 @@ axis.set(xlabel="steps heard", ylabel="probability", ylim=(0, 1), title="red: th
 plt.show()
 
 # %% [markdown]
-# Whether padding leaks is one of the library's numbered guarantees: outputs, carry and gradients beyond
-# a length are exact zeros or unchanged. `jlstm check` tests it on the machine at hand.
+# That padding has no effect is one of the library's numbered contracts. Beyond the length, outputs and
+# gradients are exact zeros, and the carry does not change. `jlstm check` tests this on your machine.

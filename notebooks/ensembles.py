@@ -4,9 +4,9 @@
 # %% [markdown]
 # # Many networks at once, and a gradient for each example
 #
-# What if one function could train sixteen networks in one call, or tell which example pulls hardest at
-# the weights? Both are one word in JAX: `vmap`. This chapter puts it over parameters, and then over
-# examples. It takes half a minute on a CPU.
+# Can one call train sixteen networks? Can another one tell which example has the largest gradient? Both
+# take one word in JAX: `vmap`. This chapter maps over parameters, and then over examples. It takes half a
+# minute on a CPU.
 
 # %%
 # Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
@@ -40,8 +40,8 @@ import optax
 # %% [markdown]
 # ## A task with a gap
 #
-# A network reads 12 noisy values of a wave and predicts the next one. It has seen slow waves and fast
-# waves, but none in between. What does it say about those?
+# A network reads 12 noisy values of a wave and predicts the next one. The training data have slow waves
+# and fast waves, but none in between. What does the network predict for those?
 
 
 # %%
@@ -79,8 +79,8 @@ def loss(params, wave):
 
 
 # %% [markdown]
-# All functions are written for **one** network and **one** wave. `vmap` adds the axes. It is worth
-# noting what does not appear below: a loop, or a class of an ensemble.
+# All functions are written for **one** network and **one** wave. `vmap` adds the axes. Nothing below needs
+# a loop over networks, or a class for an ensemble.
 #
 # ## Sixteen networks
 
@@ -112,8 +112,8 @@ print("the recurrent weights of all members:", members[0].layers[0].w_h.shape)
 members, _ = train(members, jax.vmap(optimizer.init)(members), jax.random.key(2))
 
 # %% [markdown]
-# Each member is asked about waves of every frequency. Where they agree, the data decided. Where they
-# differ, chance did.
+# Each member predicts waves of every frequency. Where they agree, the data determine the prediction.
+# Where they differ, the random start and batches do.
 
 # %%
 asked = jnp.linspace(0.1, 2.2, 80)
@@ -132,8 +132,8 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# Nobody told the members about the gap, and yet they disagree there. The spread is a warning, but not
-# a measure of the error: beyond the fastest waves all members are wrong together, and agree too much.
+# The members do not know about the gap, and yet they disagree there. The spread is a warning, but not a
+# measure of the error: beyond the fastest waves all members are wrong in the same way.
 #
 # How much do sixteen networks cost?
 
@@ -158,12 +158,13 @@ all_ms = 1e3 * seconds(together, members, tests[:256, :12])
 print(f"one network {alone_ms:.2f} ms, sixteen together {all_ms:.2f} ms")
 
 # %% [markdown]
-# It is sixteen times the work. A chip with room to spare needs less than sixteen times as long.
+# It is sixteen times the work. A chip that one network does not fill needs less than sixteen times as
+# long.
 #
 # ## A gradient for each example
 #
-# A batch hides its members: only the mean of their gradients remains. `vmap` of `grad` keeps them all.
-# Here we plant ten wrong targets among the waves, and look at the length of each example's gradient.
+# The gradient of a batch is only the mean over its examples. `vmap` of `grad` returns all of them. Here we
+# give ten waves wrong targets, and look at the norm of each example's gradient.
 
 # %%
 wrong = jnp.arange(0, 500, 50)
@@ -195,4 +196,4 @@ for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(whole), strict=True)
 # %% [markdown]
 # Training with differential privacy clips each of these gradients before it takes their mean.
 #
-# `vmap` over examples folds into the batch, so it uses the same fast kernels as a batch.
+# `vmap` over examples becomes a batch axis, so it uses the same fast kernels as a batch.

@@ -4,9 +4,9 @@
 # %% [markdown]
 # # Inside a Flax model
 #
-# A model in Flax has an `nn.RNN` over an LSTM cell. What happens if one line of it changes, and the
-# LSTM of jlstm stands there? This chapter checks three things: that the numbers stay, that training
-# stays, and what a step costs before and after. It takes one minute on a CPU.
+# A model in Flax has an `nn.RNN` over an LSTM cell. What happens if the LSTM of jlstm replaces it, which
+# changes one line? This chapter checks that outputs and training stay the same, and measures what a step
+# costs before and after. It takes one minute on a CPU.
 
 # %%
 # Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
@@ -70,7 +70,7 @@ xs = jnp.asarray(data.test.xs[:5])
 old = before.init(jax.random.key(0), xs)["params"]
 
 # %% [markdown]
-# ## The same numbers
+# ## The same outputs
 #
 # `params_from` takes the weights of Flax's cell. The readout is used as it is.
 
@@ -83,9 +83,9 @@ print(f"largest difference of the scores: {apart:.1e}")
 assert apart < 1e-5
 
 # %% [markdown]
-# Flax keeps eight matrices and four vectors for its cell. Here the four gates lie side by side in `w_x`,
-# `w_h` and `b`, in the order i, f, g, o. Each is a leaf with a path, so masks of optax and partitioning
-# rules find it by name.
+# Flax's cell has eight matrices and four vectors. Here the four gates are side by side in `w_x`, `w_h`
+# and `b`, in the order i, f, g, o. Each is a leaf with a path, so masks of optax and partitioning rules
+# find it by name.
 #
 # ## The same training
 #
@@ -126,13 +126,13 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# The two curves lie on each other at first. Rounding differs in the last digit, and training makes such
+# At first the two curves coincide. Rounding differs in the last digit, and training makes such
 # differences grow, so the last steps need not agree.
 #
 # ## What a step costs
 #
-# A longer sequence shows more than eight steps do. The calls alternate, so that a slow moment of the
-# machine meets both, and the medians are compared.
+# Longer sequences show more than eight steps do. The calls alternate, so that a slow moment of the
+# machine affects both. The medians are compared.
 
 
 # %%
@@ -167,7 +167,7 @@ figure.suptitle("one gradient, 128 units")
 plt.show()
 
 # %% [markdown]
-# ## What else the layer can do
+# ## More options
 #
 # `LSTM` takes what `nn.RNN` takes, and more: several layers, both directions, every option of
 # `jlstm.Layer`, and resets in the middle of a sequence.
@@ -182,4 +182,4 @@ print("outputs:", ys.shape, "- behind the length of a sequence:", float(jnp.abs(
 
 # %% [markdown]
 # `jlstm.modules.nnx` has the same layer for nnx. [The page on modules](../docs/modules.md) lists what
-# differs from Flax: among others, outputs behind the length of a sequence are zero.
+# differs from Flax. For example, outputs past the length of a sequence are zero.

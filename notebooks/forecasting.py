@@ -4,9 +4,9 @@
 # %% [markdown]
 # # Forecasting
 #
-# What comes next, and how sure can one be of it? We draw an hourly load with the rhythm of days and
-# weeks, learn its next day from the last three, and let the model say a range instead of one number.
-# The chapter takes half a minute on a CPU.
+# What comes next, and how certain is it? We draw an hourly load with daily and weekly rhythms. The model
+# learns to predict the next day from the last three, as a range instead of one number. The chapter takes
+# half a minute on a CPU.
 
 # %%
 # Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
@@ -45,7 +45,7 @@ from jlstm.train.tasks.forecast import Forecast
 # ## A series with habits
 #
 # The load is high by day, lower at weekends, rises with cold, and has noise that is larger at noon.
-# So a good forecast must find two rhythms, and a good *range* must be wider by day than by night.
+# A good forecast must find both rhythms, and a good *range* must be wider by day than by night.
 
 # %%
 rng = np.random.default_rng(0)
@@ -90,8 +90,9 @@ print("xs", train.xs.shape, "targets", train.targets.shape, "test", len(test.xs)
 # %% [markdown]
 # ## Quantiles in place of one number
 #
-# The task asks for three quantiles of each hour. The loss of a quantile punishes an error on one side
-# more than on the other: 9 to 1 for the quantile 0.9. Its minimum has one tenth of the values above it.
+# The task predicts three quantiles of each hour. The loss of a quantile weighs errors on one side more
+# than on the other: 9 to 1 for the quantile 0.9. At its minimum, one tenth of the values are above the
+# prediction.
 # `relative=True` predicts the change from the last value.
 
 # %%
@@ -133,7 +134,7 @@ print(f"of repeating the last value             {errors['persistence']['mae']:.1
 print(f"of repeating yesterday                  {np.abs(yesterday).mean():.1f}")
 
 # %% [markdown]
-# Repeating the last value is a weak rival for a series with rhythms. Repeating yesterday is a serious
+# Repeating the last value is a weak baseline for a series with rhythms. Repeating yesterday is a better
 # one. It fails on Mondays and Saturdays.
 
 # %%
@@ -154,8 +155,8 @@ axes[1].legend(loc="upper left")
 plt.show()
 
 # %% [markdown]
-# The range is narrow at night and wide at noon, as the noise is. Is it honest? Eight of ten true values
-# should be inside.
+# The range is narrow at night and wide at noon, like the noise. Is it calibrated? Eight of ten true
+# values should be inside.
 
 # %%
 inside = (quantiles[..., 0] <= true) & (true <= quantiles[..., 2])
@@ -181,5 +182,5 @@ with tempfile.TemporaryDirectory() as folder:
 assert (predicting.predicted(again, test.xs[:5]) == predicting.predicted(model, test.xs[:5])).all()
 
 # %% [markdown]
-# For a series in a CSV file, `jlstm train configs/forecast.toml` does all of this, with your columns
-# in place of ours: see docs/training.md.
+# For a series in a CSV file, `jlstm train configs/forecast.toml` does all of this with your columns: see
+# docs/training.md.

@@ -4,10 +4,10 @@
 # %% [markdown]
 # # From torch and Keras to JAX, and to ONNX
 #
-# A network was trained in torch, or in Keras. Can it go on living in JAX, with the same numbers? And can
-# it leave JAX again, for a server that has none of the three?
+# A network was trained in torch, or in Keras. Does it give the same results in JAX? And can it leave JAX
+# again, for a server that has none of the three?
 #
-# This chapter carries one network through all of them, and measures the difference at each stop.
+# This chapter converts networks from each to the next, and measures the difference each time.
 
 # %%
 # Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
@@ -52,8 +52,8 @@ differences = {}
 # %% [markdown]
 # ## Why copying weights is not enough
 #
-# All frameworks compute the same four gates, and each keeps them in another order. A matrix that is
-# copied without care gives a network that runs, and is wrong.
+# All frameworks compute the same four gates, but store them in different orders. If a matrix is copied
+# unchanged, the network runs, and its results are wrong.
 
 # %%
 orders = {"torch": "ifgo", "Keras": "ifgo", "TensorFlow 1": "igfo", "Haiku": "igfo", "ONNX": "iofg"}
@@ -70,8 +70,8 @@ axis.set(xticks=[], xlim=(0, 4), title="the four gates in one weight matrix")
 plt.show()
 
 # %% [markdown]
-# They differ in more: torch has two biases and no forget bias, ONNX has two biases too, and Keras keeps
-# inputs in rows where torch keeps them in columns. A conversion function knows all of this.
+# There are other differences. torch and ONNX have two biases, and torch has no forget bias. Inputs are
+# rows of a matrix in Keras and columns in torch. A conversion function handles all of this.
 #
 # ## From torch
 #
@@ -113,7 +113,7 @@ axis.set(xlabel="step of the input", ylabel="influence on the last output", ysca
 plt.show()
 
 # %% [markdown]
-# The influence falls with the distance, step by step. A network that has learned to remember falls less.
+# The influence falls with the distance. In a network that has learned to remember, it falls less.
 #
 # ## From Keras, out of a file
 #
@@ -140,7 +140,7 @@ print("layers:", [(layer.hidden_size, layer.bidirectional) for layer in config_k
 # ## To ONNX
 #
 # `to_onnx` writes one native LSTM node for each layer. The model takes a batch of any size and
-# sequences of any length. ONNX Runtime has no idea where it came from.
+# sequences of any length. ONNX Runtime needs neither JAX nor jlstm to run it.
 
 # %%
 model = to_onnx(config, params, lengths=True)
@@ -183,6 +183,6 @@ axis.invert_yaxis()
 plt.show()
 
 # %% [markdown]
-# What is left is the rounding of float32, and the torch module at the end gives exactly the numbers of
-# the one at the beginning. On the command line the same is
-# `jlstm convert weights.pt model.onnx`, for files of torch, Keras, TensorFlow, Flax and ONNX.
+# The remaining differences are the rounding of float32. The torch module at the end returns exactly the
+# numbers of the one at the beginning. On the command line, `jlstm convert weights.pt model.onnx` does the
+# same for files of torch, Keras, TensorFlow, Flax and ONNX.

@@ -4,12 +4,12 @@
 # %% [markdown]
 # # An agent that must remember
 #
-# At the start of a corridor a sign points left or right. At its end the agent must turn. In between,
-# every step looks the same. Can an agent without a memory do it? Can one with an LSTM?
+# At the start of a corridor a sign points left or right. At its end the agent must turn that way. In
+# between, every step looks the same. Can an agent without a memory do it? Can one with an LSTM?
 #
 # We write the corridors, the agent and proximal policy optimisation (PPO, Schulman et al. 2017) in pure
-# JAX. Two things need care: the carry must begin anew **within** a rollout where an episode ends, and
-# training must see the same carries as acting did. It takes half a minute on a CPU.
+# JAX. Two things need care. The carry must be reset **within** a rollout when an episode ends. Training
+# must use the same carries as acting. It takes half a minute on a CPU.
 
 # %%
 # Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
@@ -43,7 +43,7 @@ import optax
 # %% [markdown]
 # ## The corridors
 #
-# 64 corridors run at once. Each has 4 to 25 steps, drawn at random, so that counting does not help. The
+# 64 corridors run at once. Each has a random length of 4 to 25 steps, so that counting does not help. The
 # agent sees three numbers: sign left, sign right, and whether this is the end. A right turn gives +1, a
 # wrong one -1. Then the next corridor begins in the same row.
 
@@ -77,11 +77,11 @@ def walked(world, action, key):
 # %% [markdown]
 # ## The agent
 #
-# Both agents have the same layer and the same number of parameters. The only difference: the one without
-# a memory gets a reset at *every* step, which replaces its carry by zeros: a feed-forward network.
+# Both agents have the same layer and the same number of parameters. The one without a memory gets a reset
+# at *every* step, which replaces its carry by zeros. It is a feed-forward network.
 #
-# `step` acts, one step at a time. `apply` reads a whole rollout again for training. `resets` says for
-# each step whether its row begins anew there, and no gradient crosses a reset.
+# `step` computes one step, for acting. `apply` computes a whole rollout again, for training. `resets`
+# marks the steps at which a row starts a new episode. No gradient crosses a reset.
 
 # %%
 config = jlstm.Config.stack(3, [32])
@@ -122,8 +122,8 @@ def act(agent, state, key, memory):
 
 
 # %% [markdown]
-# Acting and training must agree. We check it once, before any training: the log-probabilities that
-# `step` gave one by one, and those of `apply` over the whole rollout.
+# Acting and training must agree. Before any training, we compare the log-probabilities of single calls of
+# `step` with those of `apply` over the whole rollout.
 
 
 # %%
@@ -244,7 +244,7 @@ last = [curves[:, -10:].mean() for curves in (with_memory, without)]
 print(f"at the end: LSTM {last[0]:.0%}, no memory {last[1]:.0%}")
 
 # %% [markdown]
-# Without a memory the turn stays a coin toss, however long one trains. With one, the agent learns to
+# Without a memory the turn stays a coin toss, however long the training. With one, the agent learns to
 # carry a single bit through the corridor.
 #
 # ## Where is the bit?
@@ -267,5 +267,5 @@ figure.colorbar(image, ax=axes, label="cell state c")
 plt.show()
 
 # %% [markdown]
-# Most units have opposite signs in the two pictures. They build up over the first five steps and then
-# stay: a forget gate near 1 keeps them. The agent holds its one bit in many places.
+# Most units have opposite signs in the two pictures. They grow over the first five steps. After that, a
+# forget gate near 1 keeps them constant. The agent stores its one bit in many units.

@@ -5,12 +5,12 @@
 # # How fast is it on this machine?
 #
 # An LSTM is a loop: a step needs the one before it. On a TPU, each step of a loop waits for weights to
-# come from memory. Can a kernel that keeps them on the chip do better than `lax.scan`? And what does Flax
-# give?
+# come from memory. Can a kernel that keeps them on the chip be faster than `lax.scan`? And how fast is
+# Flax?
 #
-# The chapter runs on every machine. The pictures that are stored here are of one CPU that other programs
-# used too, so run it on yours. It is written for a TPU, where `auto` chooses a Pallas kernel. On a
-# CPU it chooses a C++ kernel, and the sizes are smaller.
+# The chapter runs on every machine. Run it on yours: the stored pictures were made on a CPU that other
+# programs used too. It is written for a TPU, where `auto` chooses a Pallas kernel. On a CPU, `auto`
+# chooses a C++ kernel, and the sizes are smaller.
 
 # %%
 # Installs jlstm if it is missing, as in Colab, and keeps the installed JAX.
@@ -46,7 +46,7 @@ import matplotlib.pyplot as plt
 # %% [markdown]
 # ## What is available
 #
-# `implementations` says for a network what can run here, and why the others cannot.
+# `implementations` lists the implementations of a network, and says why some cannot run here.
 
 # %%
 for name, usable, why in jlstm.implementations(jlstm.Config.stack(256, [256])):
@@ -55,8 +55,8 @@ for name, usable, why in jlstm.implementations(jlstm.Config.stack(256, [256])):
 # %% [markdown]
 # ## First: is it right?
 #
-# Speed means nothing if the numbers differ. We compare every implementation with the plain scan, outputs
-# and gradients, at full precision.
+# Speed means nothing if the results differ. We compare the outputs and gradients of every implementation
+# with those of the plain scan, at full precision.
 
 # %%
 config = jlstm.Config.stack(64, [128])
@@ -81,9 +81,9 @@ for name, value in found.items():
 # %% [markdown]
 # ## Timing
 #
-# Three traps: the first call compiles; calls return before the device is done; and a loaded machine
-# disturbs single measurements. So we call once before, block, let the rivals take turns, and take the
-# least time of each.
+# There are three traps. The first call compiles. Calls return before the device is done. Other programs
+# disturb single measurements. So we call each function once before, block, alternate the functions, and
+# take the least time of each.
 
 
 # %%
@@ -158,13 +158,13 @@ last = results[True, sizes[-1]]
 print(f"training, {sizes[-1]} units: {last['Flax'] / last['auto']:.1f} times as fast as Flax")
 
 # %% [markdown]
-# Lower is better. Where the lines of `scan` and `auto` meet, the products of matrices take most of the
-# time, and no kernel makes them cheaper. Where they part, the loop itself was the cost.
+# Lower is better. Where the lines of `scan` and `auto` meet, matrix products take most of the time, and
+# no kernel makes them cheaper. Where the lines differ, the loop itself took the time.
 #
 # ## The batch
 #
-# The weights come from memory once a step, whatever the batch is. So more sequences cost little until
-# the units that multiply are busy.
+# Each step reads the weights from memory once, whatever the size of the batch. More sequences therefore
+# cost little until the matrix units of the chip are busy.
 
 # %%
 batches = (8, 32, 128, 512) if on_tpu else (1, 4) if SMALL else (1, 4, 16, 64)
@@ -208,8 +208,8 @@ print({name: f"{1e3 * value:.2f} ms" for name, value in taken.items()}, f"error 
 # %% [markdown]
 # ## All guarantees, on this chip
 #
-# `jlstm check` runs every implementation against the documented guarantees, and times it. On a TPU that
-# nobody has tried before, run it first, and send its output with any report. It takes a minute or more.
+# `jlstm check` tests every implementation against the documented guarantees, and times it. On a TPU that
+# nobody has tried before, run it first, and add its output to any bug report. It takes a minute or more.
 
 # %%
 if not SMALL:
@@ -220,5 +220,5 @@ if not SMALL:
     print(check.stdout or check.stderr)
 
 # %% [markdown]
-# For more rivals and recorded results, `jlstm bench` times torch, Keras, Haiku, Equinox and ONNX Runtime
-# as well, each in its own process. `docs/performance.md` explains what was measured and what was tried.
+# `jlstm bench` also times torch, Keras, Haiku, Equinox and ONNX Runtime, each in a separate process.
+# `docs/performance.md` has recorded results, and lists what was tried.
