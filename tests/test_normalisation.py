@@ -12,6 +12,9 @@ from jlstm.normalisation import standardised
 from tests.examples import mostly_full
 from tests.networks import apply, assert_close, expected, loss, make_call, random_like
 
+# Slow tests of every form: one of them runs by default.
+FORMS = pytest.mark.parametrize("form", mostly_full(list(NORMS), default=["products_and_cell"]))
+
 
 def plain(a, epsilon):
     centred = a - jnp.mean(a, axis=-1, keepdims=True)
@@ -83,7 +86,7 @@ def total(call, implementation="auto"):
     return of
 
 
-@pytest.mark.parametrize("form", NORMS)
+@FORMS
 @pytest.mark.parametrize("bias", mostly_full([True, False], default=[True]))
 @pytest.mark.parametrize("implementation", mostly_full(["auto", "scan"], default=["auto"]))
 def test_zeros_in_front_leave_gradients_bounded(form, bias, implementation):
@@ -97,7 +100,8 @@ def test_zeros_in_front_leave_gradients_bounded(form, bias, implementation):
         assert np.abs(found[0].layers[0].w_x).max() > 1e-3
 
 
-@pytest.mark.parametrize("form", mostly_full(list(NORMS), default=["products_and_cell"]))
+@pytest.mark.full
+@FORMS
 def test_second_derivatives_are_bounded_too(form):
     """In both modes."""
     call = silence(form, time=8)
@@ -115,7 +119,7 @@ def test_second_derivatives_are_bounded_too(form):
     assert max(np.abs(a).max() for a in jax.tree.leaves(forward)) < 1e4
 
 
-@pytest.mark.parametrize("form", NORMS)
+@FORMS
 def test_a_learned_initial_carry_leaves_zero(form):
     config = Config(3, (Layer(4, layer_norm=form),), learn_initial_carry=True)
     call = make_call(config, 3, (2,), 0)

@@ -66,13 +66,8 @@ PACKAGES = {"frameworks": ("torch", "keras", "onnxruntime")}
 SMALL = "import os\nos.environ['JLSTM_SMALL'] = '1'"
 
 
-def marked(path):
-    """The first notebook runs always, the others under the marker `full`."""
-    marks = [] if path.stem == "lstm_basics" else [pytest.mark.full]
-    return pytest.param(path, id=path.stem, marks=marks)
-
-
-@pytest.mark.parametrize("path", [marked(path) for path in NOTEBOOKS])
+@pytest.mark.full
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore")
 def test_a_notebook_runs(path, tmp_path):
     for package in PACKAGES.get(path.stem, ()):

@@ -27,6 +27,7 @@ def test_a_thousand_steps_stay_close_to_the_reference():
     assert_close(apply(call), expected(call._replace(params=numbers)), atol=1e-5)
 
 
+@pytest.mark.full
 def test_gradients_over_a_thousand_steps_stay_close_to_those_in_float64():
     """Contract 9: relative to the largest of each array."""
     call = keras_call(CONFIG, 1000, 2)

@@ -35,11 +35,10 @@ def others(code):
 
 
 def cases():
-    """A test for each block. With -m full: those that take seconds or import a framework."""
+    """A test for each block. Those of most pages are marked `full`."""
     for page in ALONE:
         for title, code in blocks(page):
-            slow = others(code) or page in ("mathematics", "porting")
-            marks = [pytest.mark.full] if slow else []
+            marks = [] if page == "index" else [pytest.mark.full]
             yield pytest.param(code, id=f"{page}: {title}", marks=marks)
 
 

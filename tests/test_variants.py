@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import jlstm
 from jlstm import Config, Layer, cell, randomness
 from jlstm.layer import COUPLINGS, DROPPED, MERGES, NORMS
-from tests.examples import examples
+from tests.examples import examples, mostly_full
 from tests.networks import (
     EXAMPLES,
     apply,
@@ -86,7 +86,9 @@ def test_the_networks_have_every_option():
     assert {layer.recurrent_dropout_on for layer in layers} == set(DROPPED)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", mostly_full(list(NETWORKS), default=[n for n in NETWORKS if n != "norms"])
+)
 def test_every_option_is_that_of_the_reference(name):
     """Contracts 4 to 6 and 8: values, and the slope of the loss along one direction."""
     call, step = network(name), 1e-6
@@ -115,7 +117,12 @@ def test_every_option_is_that_of_the_reference(name):
     np.testing.assert_allclose(sum(jax.tree.leaves(products)), wanted, rtol=2e-3, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "directions"])
+@pytest.mark.parametrize(
+    "name",
+    mostly_full(
+        [n for n in NETWORKS if n != "directions"], default=["projections and clips", "random"]
+    ),
+)
 def test_every_option_takes_steps(name):
     """Contract 1, and 11 where something is drawn; the layers that can, one way in time."""
     layers = [
@@ -145,6 +152,7 @@ def test_every_combination_is_that_of_the_reference(call):
     assert_close(apply(call), expected(call), atol=3e-4)
 
 
+@pytest.mark.full
 @MANY
 @given(variant_calls(streams=True, given=("resets",)))
 def test_steps_and_a_whole_sequence_agree(call):
@@ -165,6 +173,7 @@ def test_steps_and_a_whole_sequence_agree(call):
     assert_close(*slopes, atol=2e-3)
 
 
+@pytest.mark.full
 @MANY
 @given(variant_calls(streams=True, noisy=True, given=("resets",)), st.integers(0, 9))
 def test_steps_draw_what_a_whole_sequence_draws(call, seed):
@@ -194,6 +203,7 @@ def test_time_may_be_split_anywhere(call, at):
     assert_close((carry, jnp.concatenate([first, second])), apply(call), atol=1e-4)
 
 
+@pytest.mark.full
 @MANY
 @given(variant_calls(noisy=True), st.integers(0, 9))
 def test_the_same_key_gives_the_same_and_no_key_drops_nothing(call, seed):
@@ -206,6 +216,7 @@ def test_the_same_key_gives_the_same_and_no_key_drops_nothing(call, seed):
     assert_close(apply(call), apply(call._replace(config=quiet)), atol=0)
 
 
+@pytest.mark.full
 @MANY
 @given(variant_calls(noisy=True), st.integers(0, 9))
 def test_what_is_drawn_goes_where_the_papers_say(call, seed):
@@ -242,6 +253,7 @@ def assert_drawn(call, seed):
     assert_close(seen, expected(call._replace(params=jlstm.Params(tuple(dropped))), masks), 3e-4)
 
 
+@pytest.mark.full
 @MANY
 @given(variant_calls(given=("lengths", "mask")))
 def test_padding_never_leaks(call):
@@ -274,6 +286,7 @@ def waves(a, dtype="float32"):
     return np.cos(np.arange(a.size, dtype=dtype)).reshape(a.shape)
 
 
+@pytest.mark.full
 @settings(max_examples=examples(10))
 @given(variant_calls())
 def test_derivatives_of_both_modes_agree(call):
@@ -294,12 +307,15 @@ def test_derivatives_of_both_modes_agree(call):
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {"layer_norm": "products_and_cell"},
-        {"layer_norm": "gates_and_cell", "projection_size": 3},
-        {"layer_norm": "products_and_output", "recurrent_dropout": 0.3},
-        {"projection_size": 3, "peepholes": True},
-    ],
+    mostly_full(
+        [
+            {"layer_norm": "products_and_cell"},
+            {"layer_norm": "gates_and_cell", "projection_size": 3},
+            {"layer_norm": "products_and_output", "recurrent_dropout": 0.3},
+            {"projection_size": 3, "peepholes": True},
+        ],
+        default=[{"layer_norm": "products_and_cell"}, {"projection_size": 3, "peepholes": True}],
+    ),
     ids=str,
 )
 def test_gradients_are_those_of_plain_differentiation(options):
@@ -355,7 +371,7 @@ def plain_step(layer, params, z, carry, masks):
     return gates, *cell.update(gates, carry.c)
 
 
-@pytest.mark.parametrize("times", [(), ("lengths", "mask", "resets")])
+@pytest.mark.parametrize("times", [pytest.param((), marks=pytest.mark.full), ALL])
 def test_a_plain_network_pays_nothing_for_the_variants(times, monkeypatch):
     """Its compiled program has as many instructions with their code in its path as without."""
     call = make_call(Config(3, (Layer(4, bidirectional=True), Layer(5))), 6, (2,), 0, times)

@@ -6,7 +6,6 @@ import pytest
 
 from jlstm.bench import compare
 from tests.bench.comparing import CASE, FORWARD, PACE, measured
-from tests.examples import mostly_full
 from tests.planted import OURS, planted
 
 FAULTS = {
@@ -43,17 +42,19 @@ def in_training(faulty):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("fault", mostly_full(list(FAULTS), FEW_FAULTS))
+@pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_caught_and_not_timed(in_training, fault):
     outcome = in_training(fault)
     assert fault not in outcome.timings
     assert FAULTS[fault] in outcome.left_out[fault]
 
 
+@pytest.mark.full
 def test_what_is_missing_says_what_to_install(faulty):
     assert faulty[1] == {"missing": "needs: pip install planted"}
 
 
+@pytest.mark.full
 def test_a_slow_contender_is_seen_to_be_slow_by_at_least_what_it_sleeps(faulty):
     timings = faulty[0]["forward"].timings
     assert {OURS.name, "slow"} <= set(timings)

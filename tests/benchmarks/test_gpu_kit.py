@@ -69,6 +69,7 @@ def stages(kit, monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.full
 def test_a_stage_that_hangs_or_crashes_costs_only_itself(stages):
     begun = time.monotonic()
     code, ended, out = stages(
@@ -86,6 +87,7 @@ def test_a_stage_that_hangs_or_crashes_costs_only_itself(stages):
     assert "| hangs | stopped" in (out / "summary.md").read_text()
 
 
+@pytest.mark.full
 def test_a_stopped_stage_takes_its_own_processes_with_it(stages, tmp_path):
     child = "import subprocess; p = subprocess.Popen([sys.executable, '-c', 'import time; "
     child += "time.sleep(60)']); pathlib.Path(sys.argv[2], 'child').write_text(str(p.pid)); "
@@ -162,6 +164,7 @@ def test_a_summary_that_cannot_be_written_stops_no_stage(stages, kit, monkeypatc
     assert "KeyError: 'median_s'" in (out / "summary.md").read_text()
 
 
+@pytest.mark.full
 def test_stages_at_the_same_time_are_timed_apart(stages):
     _, ended, _ = stages({"slow": ("time.sleep(3)", 30.0), "fast": ("", 30.0)})
     seconds = {name: int(text.split()[-2]) for name, text in ended.items()}

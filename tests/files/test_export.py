@@ -34,7 +34,7 @@ def again(exported):
     return deserialize(exported.serialize())
 
 
-@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("inside", mostly_full([True, False], default=[False]))
 @given(call=calls(batch=False, given=("lengths", "resets")))
 @settings(max_examples=examples(8))
 def test_the_artefact_gives_what_apply_gives(inside, call):
@@ -54,6 +54,7 @@ def test_the_artefact_gives_what_apply_gives(inside, call):
     assert_close((carry, ys), (pairs(apply(call)[0]), apply(call)[1]))
 
 
+@pytest.mark.full
 @given(variant_calls(given=()))
 @settings(max_examples=examples(8))
 def test_every_variant_is_exported(call):
@@ -62,6 +63,7 @@ def test_every_variant_is_exported(call):
     assert_close((carry, ys), (pairs(apply(call)[0]), apply(call)[1]))
 
 
+@pytest.mark.full
 def test_batch_and_time_are_free_and_batch_may_come_first():
     params = jlstm.init(jax.random.key(0), STACK)
     exported = again(jlstm.export(STACK, params, time_major=False, platforms=[PLATFORM]))

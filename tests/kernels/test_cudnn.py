@@ -82,7 +82,9 @@ def runs(monkeypatch):
 
 
 @pytest.mark.parametrize("lengths", mostly_full([None, [6, 1, 0, 4]], default=[[6, 1, 0, 4]]))
-@pytest.mark.parametrize("config", [PLAIN, WAYS, Config(3, (Layer(4, bias=False),))])
+@pytest.mark.parametrize(
+    "config", mostly_full([PLAIN, WAYS, Config(3, (Layer(4, bias=False),))], default=[PLAIN])
+)
 def test_cudnn_gives_what_the_scan_does(runs, config, lengths):
     """Contracts 5 and 9, sequences without a step among them."""
     call = make_call(config, 6, (4,), 0)

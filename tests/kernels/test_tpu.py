@@ -38,7 +38,7 @@ GIVEN = [(), ("valid",), ("resets",), ("valid", "resets")]
     ("way", "given"),
     mostly_full(
         list(itertools.product(WAYS, GIVEN)),
-        default=[("forward", ()), ("backward", ("valid", "resets"))],
+        default=[("forward", ())],
     ),
 )
 def test_the_kernels_give_what_the_scans_do(way, given):
@@ -46,9 +46,10 @@ def test_the_kernels_give_what_the_scans_do(way, given):
     assert_kernels_agree(forward(WAYS[way], 11, 5, 3, 7, given), WAYS[way])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("time", "batch", "units"),
-    mostly_full([(1, 1, 1), (8, 8, 128), (9, 17, 130)], default=[(9, 17, 130)]),
+    [(1, 1, 1), (8, 8, 128), (9, 17, 130)],
 )
 def test_sizes_at_and_beyond_a_tile(time, batch, units):
     assert_kernels_agree(forward((False,), time, batch, 2, units), (False,))
@@ -60,11 +61,13 @@ def test_groups_of_either_direction_share_a_call(ways):
     assert_kernels_agree(forward(ways, 4, 2, 3, 5, ("valid", "resets")), ways)
 
 
+@pytest.mark.full
 def test_a_batch_divided_into_blocks(monkeypatch):
     monkeypatch.setattr(vmem, "_LARGEST_BATCH", 8)
     assert_kernels_agree(forward((False,), 3, 20, 2, 4, ("valid", "resets")), (False,))
 
 
+@pytest.mark.full
 def test_steps_in_a_loop_are_the_steps_written_out(monkeypatch):
     monkeypatch.setattr(vmem, "_WRITTEN_OUT", 0)
     assert_kernels_agree(forward((True,), 11, 3, 2, 4, ("valid", "resets")), (True,))
@@ -77,6 +80,7 @@ def test_a_run_that_keeps_nothing_gives_the_same():
     assert_close((made.carry, made.hs), (kept.carry, kept.hs), atol=0)
 
 
+@pytest.mark.full
 def test_bfloat16_rounds_what_products_read_and_nothing_else():
     run = forward((False,), 9, 4, 3, 6)
     rounded = (fused_as_scans.round_to_bfloat16(a) for a in (run.w_x, run.w_h, run.xs))
@@ -105,14 +109,16 @@ def program(config, platforms, gradient, time=6):
     return exported, whole, (params, xs)
 
 
-@pytest.mark.parametrize(("gradient", "kernels"), [(False, 3), (True, 6)])
+@pytest.mark.parametrize(
+    ("gradient", "kernels"), mostly_full([(False, 3), (True, 6)], default=[(True, 6)])
+)
 def test_a_program_for_tpu_holds_the_kernels(gradient, kernels):
     """One a direction of each layer, and as many again for the gradient."""
     exported, *_ = program(CONFIG, ["tpu"], gradient)
     assert exported.mlir_module().count("tpu_custom_call") == kernels
 
 
-@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("gradient", mostly_full([False, True], default=[False]))
 def test_one_program_for_all_platforms_runs_here(gradient):
     exported, run, given = program(CONFIG, ["cpu", "cuda", "tpu", "rocm"], gradient)
     assert "tpu_custom_call" in exported.mlir_module()

@@ -10,14 +10,18 @@ from jax.sharding import PartitionSpec as P
 
 import jlstm
 from jlstm import Config, Layer
+from tests.examples import mostly_full
 from tests.networks import make_call
 
 CONFIG = Config(5, (Layer(6, bidirectional=True), Layer(4)), learn_initial_carry=True)
 CALL = make_call(CONFIG, 7, (16,), 0, ("lengths", "resets"))
 COLLECTIVES = r"\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\("
 SPECS = (P(), P(None, "data"), P("data"), P(None, "data"))
-KINDS = pytest.mark.parametrize(
-    "kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name
+_KINDS = [AxisType.Auto, AxisType.Explicit]
+KINDS = pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.name)
+# For slow tests: the explicit mesh is marked `full`.
+AUTO_MESH = pytest.mark.parametrize(
+    "kind", mostly_full(_KINDS, [AxisType.Auto]), ids=lambda kind: kind.name
 )
 
 

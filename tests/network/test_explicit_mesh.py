@@ -13,7 +13,7 @@ from tests.network.eight_devices import ARGS, fetched, gradients, mesh, outputs,
 from tests.networks import assert_close, make_call
 
 
-@pytest.mark.parametrize("jitted", [False, True])
+@pytest.mark.parametrize("jitted", mostly_full([False, True], default=[True]))
 def test_the_sharding_of_the_batch_is_kept(jitted):
     """Contract 14, with shardings in the types."""
     explicit = mesh(AxisType.Explicit)
@@ -26,7 +26,7 @@ def test_the_sharding_of_the_batch_is_kept(jitted):
         assert_close(fetched(run_gradients(*args)), fetched(gradients(*ARGS)), atol=1e-5)
 
 
-@pytest.mark.parametrize("implementation", ["auto", "scan"])
+@pytest.mark.parametrize("implementation", mostly_full(["auto", "scan"], default=["auto"]))
 def test_the_last_carry_may_have_no_part_in_gradients(implementation):
     """Contract 14; its gradient is a zero that JAX makes, which must be sharded as the batch is."""
     call = make_call(Config.stack(5, [4, 3]), 3, (8,), 0, ("lengths",))
@@ -72,7 +72,7 @@ BATCH_AXES = {
 
 
 @pytest.mark.parametrize("bidirectional", mostly_full([False, True], default=[True]))
-@pytest.mark.parametrize("over", BATCH_AXES)
+@pytest.mark.parametrize("over", mostly_full(list(BATCH_AXES), ["the first sharded"]))
 def test_several_batch_axes_may_be_sharded(over, bidirectional):
     """Contract 14: reshapes of sharded axes are not allowed under an explicit mesh."""
     devices = mesh(AxisType.Explicit)

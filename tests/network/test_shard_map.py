@@ -8,6 +8,7 @@ from jax.sharding import PartitionSpec as P
 
 import jlstm
 from jlstm import Carry, Config, Layer
+from tests.examples import mostly_full
 from tests.network.eight_devices import ARGS, SPECS, fetched, gradients, loss, mesh, outputs
 from tests.networks import assert_close, make_call, require_kernel
 
@@ -29,12 +30,15 @@ def test_shard_map_runs_the_batch_in_parts():
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({"projection_size": 2}, marks=pytest.mark.full),
+        {"projection_size": 2},
         pytest.param({"layer_norm": "products_and_cell"}, marks=pytest.mark.full),
-        {"layer_norm": "gates_and_cell", "peepholes": True, "projection_size": 2},
+        pytest.param(
+            {"layer_norm": "gates_and_cell", "peepholes": True, "projection_size": 2},
+            marks=pytest.mark.full,
+        ),
     ],
 )
-@pytest.mark.parametrize("implementation", ["auto", "scan"])
+@pytest.mark.parametrize("implementation", mostly_full(["auto", "scan"], default=["scan"]))
 def test_gradients_of_variants_within_shard_map(options, implementation):
     config = Config(3, (Layer(4, **options),))
     params = jlstm.init(jax.random.key(0), config)

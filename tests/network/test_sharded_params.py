@@ -28,7 +28,7 @@ def over_last_axis(params, mesh, name):
 
 
 @pytest.mark.parametrize("implementation", mostly_full(["auto", "scan"], default=["auto"]))
-@pytest.mark.parametrize("name", FSDP)
+@pytest.mark.parametrize("name", mostly_full(list(FSDP), ["a learned carry"]))
 def test_parameters_sharded_over_the_axis_of_the_batch(name, implementation):
     """Contract 14: fully sharded data parallelism under an explicit mesh."""
     devices = mesh(AxisType.Explicit)
@@ -49,7 +49,9 @@ def test_parameters_sharded_over_the_axis_of_the_batch(name, implementation):
     assert_close(fetched((value, grads)), fetched(expected), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [n for n in FSDP if "both" not in n])
+@pytest.mark.parametrize(
+    "name", mostly_full([n for n in FSDP if "both" not in n], ["a projection without a bias"])
+)
 def test_steps_take_parameters_sharded_over_the_axis_of_the_batch(name):
     """Contract 14."""
     devices = mesh(AxisType.Explicit)

@@ -89,6 +89,7 @@ evaluate_every = 2
 """
 
 
+@pytest.mark.full
 def test_eval_of_a_text_measures_the_same_rows(tmp_path, capsys):
     """The first characters of each row have none before them, so more rows make other figures."""
     (tmp_path / "mine.txt").write_text("the quick brown fox jumps over the lazy dog. " * 40)
@@ -286,6 +287,7 @@ def test_the_digits_are_read(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["metrics"]["test"]["accuracy"] >= 0.97
 
 
+@pytest.mark.full
 def test_a_run_does_not_go_on_with_changed_data(tmp_path):
     """The new rows have another mean, which the model's file would have held."""
     rows = "".join(f"{n % 7}\n" for n in range(60))

@@ -157,6 +157,7 @@ def test_bfloat16_trains_float32_parameters():
     assert losses[-5:].mean() < losses[:5].mean() / 2
 
 
+@pytest.mark.full
 def test_bfloat16_parameters_have_the_loss_and_the_gradient_norm_of_float32():
     narrow = Config(3, CONFIG.layers, param_dtype="bfloat16")
     task, optimizer, batch = Classify(3), optax.sgd(0.1), Batch(SPLIT.xs, SPLIT.targets)
@@ -176,6 +177,7 @@ def test_an_average_of_bfloat16_parameters_is_refused():
         new_state(KEY, narrow, Classify(3), optax.sgd(0.1), average=True)
 
 
+@pytest.mark.full
 def test_metrics_of_a_batch_in_which_nothing_counts_are_small_and_finite():
     task, optimizer = Ctc(2), optax.sgd(0.1)
     split = Split(SPLIT.xs[:2], np.full((2, 3), -1))
@@ -271,6 +273,7 @@ def float64():
     jax.config.update("jax_enable_x64", False)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("float64")
 def test_a_float64_network_has_a_float64_loss():
     config = Config(3, CONFIG.layers, dtype="float64", param_dtype="float64")

@@ -18,6 +18,7 @@ from jlstm.train.tasks.forecast import Forecast
 from jlstm.train.tasks.label import Label
 from jlstm.train.tasks.language import Language
 from jlstm.train.tasks.regress import Regress
+from tests.examples import mostly_full
 from tests.networks import assert_close
 
 CONFIG = Config.stack(3, [5])
@@ -41,7 +42,7 @@ def measured(task, model, batch):
     return task.measure(task.predict(CONFIG, model, batch)[1], batch)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", mostly_full(list(TASKS), ["attention", "label"]))
 def test_padding_and_filling_change_no_sum(name):
     task, targets = TASKS[name]
     model, batch = task.new(jax.random.key(0), CONFIG), batch_of(targets)
@@ -60,7 +61,7 @@ def test_padding_and_filling_change_no_sum(name):
             assert_close(got[metric], pair)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", mostly_full(list(TASKS), ["mean", "label"]))
 def test_sums_of_parts_are_the_sums_of_the_whole(name):
     task, targets = TASKS[name]
     model, batch = task.new(jax.random.key(1), CONFIG), batch_of(targets)
@@ -71,7 +72,7 @@ def test_sums_of_parts_are_the_sums_of_the_whole(name):
         assert_close(tuple(map(jnp.add, sums[0][metric], sums[1][metric])), pair)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", mostly_full(list(TASKS), ["attention", "label"]))
 def test_every_parameter_gets_a_finite_gradient(name):
     task, targets = TASKS[name]
     model, batch = task.new(jax.random.key(2), CONFIG), batch_of(targets)
@@ -108,6 +109,7 @@ def test_losses_are_those_of_torch():
     assert weight == 2
 
 
+@pytest.mark.full
 def test_ctc_of_short_and_empty_sequences_is_that_of_torch():
     torch = pytest.importorskip("torch")
     scores = RANDOM.normal(size=(5, 4, 5)).astype("float32")
@@ -145,7 +147,7 @@ MANY = {
 }
 
 
-@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("name", mostly_full(list(MANY), ["label", "quantiles"]))
 def test_losses_of_bfloat16_predictions_are_computed_in_float32(name):
     task, shape, targets = MANY[name]
     rounded = jnp.asarray(RANDOM.normal(size=shape), "bfloat16")
@@ -157,7 +159,7 @@ def test_losses_of_bfloat16_predictions_are_computed_in_float32(name):
 
 
 @pytest.mark.parametrize("readout", models.READOUTS)
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("tied", mostly_full([False, True], default=[True]))
 def test_a_head_of_bfloat16_reads_in_float32(readout, tied):
     def draw(*shape):
         return jnp.asarray(RANDOM.normal(size=shape), "bfloat16")
@@ -206,7 +208,7 @@ def test_the_best_path_loses_blanks_and_repetitions():
     assert collapsed(jax.nn.one_hot(path, 4), valid).tolist() == [[2, 2, 1, 0, 0, 0, 0, 0]]
 
 
-@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("relative", mostly_full([False, True], default=[True]))
 def test_a_rollout_is_a_network_that_reads_its_own_predictions(relative):
     config, task = Config.stack(2, [4]), Forecast(4, 2, strategy="rollout", relative=relative)
     model, xs = task.new(jax.random.key(0), config), RANDOM.normal(size=(3, 6, 2)).astype("float32")
@@ -226,10 +228,10 @@ DROPPED = {
 }
 
 
-@pytest.mark.parametrize("options", DROPPED.values(), ids=DROPPED)
-def test_a_rollout_drops_what_the_network_drops_in_one_sequence(options):
+@pytest.mark.parametrize("name", mostly_full(list(DROPPED), ["held"]))
+def test_a_rollout_drops_what_the_network_drops_in_one_sequence(name):
     """The steps of the future are dropped from like those of the past, while training."""
-    layers = (jlstm.Layer(6, **options), jlstm.Layer(5, dropout=0.3))
+    layers = (jlstm.Layer(6, **DROPPED[name]), jlstm.Layer(5, dropout=0.3))
     config, task = Config(2, layers), Forecast(4, 2, strategy="rollout")
     model, xs = task.new(jax.random.key(0), config), RANDOM.normal(size=(3, 6, 2)).astype("float32")
     key = jax.random.key(3)
@@ -239,6 +241,7 @@ def test_a_rollout_drops_what_the_network_drops_in_one_sequence(options):
     assert_close(made[..., 0], ys[:, 5:] @ model.head.w + model.head.b)
 
 
+@pytest.mark.full
 def test_a_tied_head_scores_with_the_embedding():
     config, task = Config.stack(4, [4]), Language(9, tied=True)
     model, tokens = task.new(jax.random.key(0), config), RANDOM.integers(0, 9, (2, 5))
@@ -301,15 +304,24 @@ def test_a_network_whose_last_output_saw_one_step_alone_is_refused(task):
         task.new(jax.random.key(0), config)
 
 
-FIRST = [{}, {"bidirectional": True}, {"layer_norm": "gates_and_cell"}, {"projection_size": 3}]
-OTHERS = [{"residual": True}, {"highway": True}, {"dropout": 0.5}, {"skip": True}]
+# Options of the lower layer, those of the upper, and whether products are looked up by token.
+TOKENS = {
+    "plain": ({}, {}, True),
+    "bidirectional": ({"bidirectional": True}, {}, True),
+    "norm": ({"layer_norm": "gates_and_cell"}, {}, True),
+    "projection": ({"projection_size": 3}, {}, True),
+    "residual": ({"residual": True}, {}, False),
+    "highway": ({"highway": True}, {}, False),
+    "dropout": ({"dropout": 0.5}, {}, False),
+    "skip": ({}, {"skip": True}, False),
+}
 
 
-@pytest.mark.parametrize("options", FIRST + OTHERS, ids=str)
-def test_tokens_give_what_their_vectors_give(options):
+@pytest.mark.parametrize("name", mostly_full(list(TOKENS), ["bidirectional", "dropout"]))
+def test_tokens_give_what_their_vectors_give(name):
     """A small vocabulary is multiplied with the input weights once, where the layer allows it."""
-    above = {"skip": True} if options.pop("skip", False) else {}
-    config = Config(8, (jlstm.Layer(8, **options), jlstm.Layer(8, **above)))
+    lower, upper, by_token = TOKENS[name]
+    config = Config(8, (jlstm.Layer(8, **lower), jlstm.Layer(8, **upper)))
     task, lengths = Label(4, vocabulary=6), np.array([7, 2, 0], "int32")
     model, tokens = task.new(jax.random.key(0), config), RANDOM.integers(0, 6, (3, 7))
     batch = Batch(tokens, RANDOM.integers(0, 4, (3, 7)), lengths)
@@ -328,4 +340,4 @@ def test_tokens_give_what_their_vectors_give(options):
 
     got, wanted = (jax.value_and_grad(loss)(model, vectors) for vectors in (False, True))
     assert_close(got, wanted)
-    assert models._reads_by_token(config, model) == (not above and options in FIRST)
+    assert models._reads_by_token(config, model) == by_token

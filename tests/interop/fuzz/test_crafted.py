@@ -22,7 +22,7 @@ DEFAULT += [("model.keras", "zeros, less"), ("model.keras", "chain")]
 DEFAULT += [("arrays.npz", name) for name in ("lzma", "deflate", "twice")]
 DEFAULT += [("model.onnx", name) for name in ("nodes", "nested", "long numbers", "doubled")]
 DEFAULT += [("only.weights.h5", name) for name in ("texts at one place", "layers again", "ring")]
-DEFAULT += [("keras.index", "variables"), ("external.onnx", "device"), ("suite.toml", "layers")]
+DEFAULT += [("external.onnx", "device"), ("suite.toml", "layers")]
 DEFAULT += [("records.jsonl", "mode above the folder"), ("records.jsonl.gz", "records")]
 
 

@@ -9,6 +9,7 @@ import pytest
 import jlstm
 from jlstm.interop import Report, from_keras
 from jlstm.interop.command import convert
+from tests.examples import mostly_full
 from tests.interop.frameworks import assert_close, assert_same, run
 from tests.interop.keras.test_keras import distinct, lstm
 
@@ -54,7 +55,7 @@ def found(model, name):
     return model
 
 
-@pytest.mark.parametrize("ending", ["", *ENDINGS])
+@pytest.mark.parametrize("ending", mostly_full(["", *ENDINGS], default=[".keras"]))
 def test_lstms_are_chosen_by_name(ending, tmp_path):
     model = branches()
     source = saved(model, tmp_path / f"a{ending}") if ending else model
@@ -83,7 +84,7 @@ def test_what_stands_around_an_lstm_is_reported(ending, tmp_path):
     assert "deep, both were stacked in this order as you chose" in str(report)
 
 
-@pytest.mark.parametrize("ending", ["", ".keras"])
+@pytest.mark.parametrize("ending", mostly_full(["", ".keras"], default=[".keras"]))
 def test_a_stack_between_other_layers_is_read(ending, tmp_path):
     model, report = words(), Report()
     source = saved(model, tmp_path / f"a{ending}") if ending else model
@@ -192,7 +193,7 @@ def test_an_lstm_that_is_used_twice_is_no_stack():
 
 
 @pytest.mark.parametrize("library", ["keras", "tf_keras"])
-@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("nested", mostly_full([False, True], default=[True]))
 def test_an_lstm_that_is_applied_twice_must_be_chosen(nested, library):
     library = pytest.importorskip(library)
     layers = library.layers
@@ -206,7 +207,7 @@ def test_an_lstm_that_is_applied_twice_must_be_chosen(nested, library):
 
 
 @pytest.mark.parametrize("library", ["keras", "tf_keras"])
-@pytest.mark.parametrize("between", [False, True])
+@pytest.mark.parametrize("between", mostly_full([False, True], default=[False]))
 def test_an_lstm_that_starts_from_the_state_of_one_below_it_must_be_chosen(between, library):
     library = pytest.importorskip(library)
     layers = library.layers

@@ -77,6 +77,7 @@ def test_networks_go_there_and_back_bit_for_bit(call):
     assert_goes_there_and_back(call, to_keras, from_keras)
 
 
+@pytest.mark.full
 @given(ANY)
 @random_networks
 def test_keras_gives_what_a_network_gives(call):
@@ -121,18 +122,7 @@ SOURCES = {
 }
 
 
-# What runs by default: the quick ones, and each option in one of them.
-FEW = (
-    "no bias",
-    "activations",
-    "both ways, sum",
-    "both ways, two layers given",
-    "stacked cells",
-    "backwards twice",
-)
-
-
-@pytest.mark.parametrize("source", mostly_full(list(SOURCES), FEW))
+@pytest.mark.parametrize("source", mostly_full(list(SOURCES), ["activations", "backwards twice"]))
 def test_kerass_own_networks(source):
     model = SOURCES[source]()
     assert_agrees(model, model, xs_for(5))
@@ -147,6 +137,7 @@ def test_files(source, tmp_path):
     assert_same(found[1], wanted[1])
 
 
+@pytest.mark.full
 def test_weights_files(tmp_path):
     model = sequences(*(lstm(units) for units in range(2, 14)))
     model.save_weights(tmp_path / "model.weights.h5")
@@ -227,7 +218,7 @@ def test_dropout_behind_the_last_layer_is_left_out_and_reported():
     assert "a dropout of 0.5 after the last LSTM was left out" in str(report)
 
 
-@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("held", mostly_full([True, False], default=[True]))
 def test_dropout_goes_there_and_back(held):
     layers = (Layer(4), Layer(3, dropout=0.25, held_masks=held))
     config = Config(5, layers)
@@ -326,7 +317,7 @@ def test_two_outputs_above_go_backwards_are_refused():
         from_keras(layers)
 
 
-@pytest.mark.parametrize("way", ["forward", "backwards", "both"])
+@pytest.mark.parametrize("way", mostly_full(["forward", "backwards", "both"], default=["forward"]))
 def test_the_last_output_is_where_the_report_says(way):
     layer = L.LSTM(4, go_backwards=way == "backwards")
     model = sequences(lstm(3), L.Bidirectional(layer) if way == "both" else layer)

@@ -64,7 +64,7 @@ def test_torch_gives_what_a_network_gives(call):
     ("layers", "bidirectional", "proj_size", "bias"),
     mostly_full(
         list(itertools.product([1, 2, 3], [False, True], [0, 3], [True, False])),
-        default=[(1, False, 0, True), (2, True, 3, True), (3, True, 0, False)],
+        default=[(1, False, 0, False), (2, True, 3, True)],
     ),
 )
 def test_torchs_own_weights_give_what_torch_gives(layers, bidirectional, proj_size, bias):

@@ -16,6 +16,7 @@ import pytest
 
 import jlstm
 from jlstm.train.runs import checkpoints, fingerprints
+from tests.examples import mostly_full
 
 pytest.importorskip("orbax.checkpoint")
 optax = pytest.importorskip("optax")
@@ -112,7 +113,9 @@ def largest(folder):
     return max((f for f in folder.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
 
 
-@pytest.mark.parametrize("how", ["changed", "truncated", "removed", "emptied"])
+@pytest.mark.parametrize(
+    "how", mostly_full(["changed", "truncated", "removed", "emptied"], default=["changed"])
+)
 def test_a_damaged_newest_falls_back_to_the_one_before(folder, how):
     damage(largest(folder / "20" / "state" / "ocdbt.process_0"), how)
     found = checkpoints.restore(folder, state_at(0))
@@ -185,6 +188,7 @@ def test_a_new_run_removes_old_checkpoints(folder):
         assert list(folder.iterdir()) == []
 
 
+@pytest.mark.full
 def test_donated_arrays_are_saved_as_they_were(tmp_path):
     @jax.jit
     def new(step):
@@ -204,6 +208,7 @@ def test_donated_arrays_are_saved_as_they_were(tmp_path):
         shutil.rmtree(tmp_path / str(5 - n))
 
 
+@pytest.mark.full
 def test_checkpoints_resume_on_another_number_of_devices(tmp_path):
     def on(count, spec):
         mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), ("data",))
