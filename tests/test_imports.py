@@ -18,7 +18,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "jlstm"
 RANKS = {
     "": [
         ("commands", "dtypes", "initializers", "keys", "normalisation", "stopping", "validation"),
-        ("activations", "terminal", "usage"),
+        ("activations", "progress", "terminal", "usage"),
         ("layer",),
         ("config",),
         ("params", "sizes"),

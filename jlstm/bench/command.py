@@ -7,12 +7,10 @@ import os
 import pathlib
 import shlex
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from jlstm import info, sizes, terminal, validation
+from jlstm import info, progress, sizes, terminal, validation
 from jlstm.bench import cases, ceilings, document, records, regressions, tables
 from jlstm.bench.compare import Pace, compare, started
 from jlstm.bench.contenders import CONTENDERS, Contender
@@ -59,45 +57,49 @@ def run(
         validation.known_name("--only", name, names)
     wanted = [c for n, c in enumerate(contenders) if n == 0 or not only or c.name in only]
     earlier = None if old is None else records.read(old)
-    console, errors = Console(quiet=as_json), Console(stderr=True)
+    console = Console(quiet=as_json)
     made: list[Record] = []
     with contextlib.ExitStack() as stack:
         # Opened first, so that a path that cannot be written fails before the measurements.
         write = None if out is None else stack.enter_context(records.appending(out))
         stack.enter_context(pinned(threads))
-        progress = stack.enter_context(_progress(errors))
-        bar = progress.add_task("measuring the speed of this machine", total=len(suite))
+        bar = stack.enter_context(progress.shown(2 + len(suite)))
+        bar.begin("measuring the speed of this machine")
         found = _ceilings(threads)
+        bar.advance()
         common = records.of_run(_command(path, seconds, threads, only), threads, found)
-        console.print(
-            f"{common['processor']}, {threads} threads; ceilings: matrix product "
-            f"{found['product_gflops_per_s']:.0f} GFLOP/s, copy "
-            f"{found['copy_gbytes_per_s']:.0f} GB/s\n",
-            markup=False,
-            highlight=False,
-        )
-        console.print(tables.legend())
-        console.print()
-        progress.update(bar, description="starting each library in a process")
+        with bar.cleared():
+            console.print(
+                f"{common['processor']}, {threads} threads; ceilings: matrix product "
+                f"{found['product_gflops_per_s']:.0f} GFLOP/s, copy "
+                f"{found['copy_gbytes_per_s']:.0f} GB/s\n",
+                markup=False,
+                highlight=False,
+            )
+            console.print(tables.legend())
+            console.print()
+        bar.begin("starting each library in a process")
         workers, missing = started(wanted, threads)
+        bar.advance()
         for worker in workers.values():
             stack.callback(worker.stop)
-        for name, reason in missing.items():
-            console.print(f"{name} does not take part: {reason}", markup=False, highlight=False)
+        with bar.cleared():
+            for name, reason in missing.items():
+                console.print(f"{name} does not take part: {reason}", markup=False, highlight=False)
         if wanted[0].name in missing:
             raise ValueError(f"{wanted[0].name} cannot run, but the others are compared with it")
         for case in suite:
+            bar.begin(f"case {case.name}")
 
             def show(done: str, share: float, case: cases.Case = case) -> None:
-                progress.update(
-                    bar, advance=share, description=f"{validation.printable(case.name)}, {done}"
-                )
+                bar.update(f"{case.name}, {done}", share)
 
             for outcome in compare(case, workers, threads, Pace(seconds), show):
                 made += (lines := records.of_case(common, case, outcome))
                 if write is not None:
                     write(lines)
-                tables.show(console, case, outcome, found)
+                with bar.cleared():
+                    tables.show(console, case, outcome, found)
     if out is not None:
         console.print(f"records appended to {out}", soft_wrap=True, markup=False, highlight=False)
     if as_json:
@@ -125,14 +127,3 @@ def _ceilings(threads: int) -> dict[str, float]:
 def _measured(threads: int) -> dict[str, float]:
     info.devices()  # raises a one-line error if JAX cannot start
     return ceilings.measure(threads)
-
-
-def _progress(console: Console) -> Any:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(20), TaskProgressColumn())
-    return Progress(
-        *columns,
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )

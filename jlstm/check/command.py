@@ -5,12 +5,11 @@ from typing import Any
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 import jlstm
-from jlstm import info, terminal
+from jlstm import info, progress, terminal
 from jlstm.check.contracts import CONTRACTS
 from jlstm.check.timing import Size, Time, times
 from jlstm.check.trial import Contract, Outcome, difference, summary, tried
@@ -32,26 +31,26 @@ def run(*, as_json: bool = False) -> bool:
     Args:
       as_json: print one line of JSON instead of tables.
     """
-    console, progress = Console(quiet=as_json), _progress()
+    console = Console(quiet=as_json)
     plain = jlstm.Config.stack(5, [20])
     names = columns(plain)
     _head(console, plain)
     trials: Trials = []
     timings: Times = []
-    with progress:
-        bar = progress.add_task("", total=len(CONTRACTS) + len(SIZES))
+    with progress.shown(len(CONTRACTS) + len(SIZES)) as bar:
         for contract, allowed in CONTRACTS:
-            _begin(progress, bar, f"contract {summary(contract)}")
+            bar.begin(f"contract {summary(contract)}")
             of_each = {name: tried(contract, name, allowed) for name in names}
             trials.append((contract, allowed, of_each))
-            progress.advance(bar)
+            bar.advance()
         for size in SIZES:
             what = f"T {size.time_steps}, B {size.batch_size}, H {size.hidden_size}"
-            _begin(progress, bar, f"times of {what}")
+            bar.begin(f"times of {what}")
             for mode in MODES:
                 timings.append((size, mode, times(size, mode, names)))
-                _failures(console, *timings[-1])
-            progress.advance(bar)
+                with bar.cleared():
+                    _failures(console, *timings[-1])
+            bar.advance()
     held = all(each.held for _, _, of_each in trials for each in of_each.values())
     timed = all(each.text != "failed" for _, _, of_each in timings for each in of_each.values())
     if as_json:
@@ -77,18 +76,6 @@ def columns(config: jlstm.Config) -> list[str]:
     names = [name for name, usable, _ in jlstm.implementations(config) if usable]
     whole = [i.name for i in choice.IMPLEMENTATIONS if not i.lacks and i.run is not scan.run]
     return names if names[0] in whole else ["auto", *names]
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (BarColumn(16), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _begin(progress: Progress, bar: Any, what: str) -> None:
-    progress.update(bar, description=what)
-    if not progress.console.is_terminal:
-        progress.console.print(what, markup=False, highlight=False, soft_wrap=True)
 
 
 def _head(console: Console, config: jlstm.Config) -> None:

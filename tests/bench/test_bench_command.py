@@ -1,5 +1,6 @@
 """`jlstm bench` as a command: what it prints and appends, and that it stops at Ctrl-C."""
 
+import json
 import os
 import pathlib
 import signal
@@ -46,7 +47,7 @@ def test_stopping_in_the_middle_leaves_valid_records_of_what_was_done(tmp_path):
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=30)[1]
-    assert process.returncode == 130 and said == "jlstm: stopped\n"
+    assert process.returncode == 130 and said.endswith("case second\njlstm: stopped\n")
     assert {line["case"] for line in records.read(out)} == {"first"}
 
 
@@ -75,3 +76,32 @@ def test_the_command_prints_tables_and_appends_records(tmp_path, capsys, monkeyp
     lines = records.read(out)
     assert lines[:-2] == earlier
     assert [line["contender"] for line in lines[-2:]] == [OURS.name, "wrong"]
+
+
+def test_as_json_it_prints_the_records_with_ratios(tmp_path, capsys, monkeypatch):
+    outcomes = [outcome(mode, {OURS.name: 1e-3, "slow": 3e-3}) for mode in ("forward", "training")]
+    monkeypatch.setattr(command, "_ceilings", lambda threads: CEILINGS)
+    monkeypatch.setattr(command, "started", lambda *_: ({}, {"gone": "needs: pip install gone"}))
+    monkeypatch.setattr(command, "compare", lambda *_: outcomes)
+    suite, out = tmp_path / "suite.toml", tmp_path / "records.jsonl"
+    suite.write_text(
+        "[[case]]\nname = 'small'\ninput_size = 3\nhidden_sizes = [4, 5]\ntime_steps = 6\n"
+        "batch_size = 2\n"
+    )
+    command.run(suite, out=out, seconds=0.0, threads=1, as_json=True)
+    command.run(suite, seconds=0.0, threads=1, as_json=True, old=out)
+    printed = capsys.readouterr()
+    stages = ["measuring the speed of this machine", "starting each library in a process"]
+    assert printed.err.splitlines() == [*stages, "case small"] * 2
+    first, second = map(json.loads, printed.out.splitlines())
+    assert first.keys() == {"records", "did_not_take_part"}
+    assert first["did_not_take_part"] == {"gone": "needs: pip install gone"}
+    ratios = [record.pop("ratio", None) for record in first["records"]]
+    assert first["records"] == records.read(out)
+    for record, of_record in zip(first["records"], ratios, strict=True):
+        assert (of_record is None) == ("left_out" in record)
+        if record["contender"] == OURS.name:
+            assert of_record == {"median": 1.0, "low": 1.0, "high": 1.0}
+        if record["contender"] == "slow":
+            assert 2.9 < of_record["low"] <= of_record["median"] < 3.1
+    assert {change["verdict"] for change in second["changes"]} == {"within noise"}

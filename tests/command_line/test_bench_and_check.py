@@ -6,6 +6,7 @@ import pytest
 
 from jlstm.bench import compiled, targets
 from jlstm.check import command as check
+from jlstm.check.timing import Size
 from jlstm.kernels import choice
 from tests.command_line.tables import NETWORK
 
@@ -24,7 +25,7 @@ def test_check_goes_on_when_a_call_cannot_be_timed(jlstm_at, monkeypatch):
     brittle = only_small("brittle", RuntimeError("no [room]"))
     shy = only_small("shy", choice.RefusedError("too large"))
     monkeypatch.setattr(choice, "IMPLEMENTATIONS", (brittle, shy, choice.IMPLEMENTATIONS[-1]))
-    monkeypatch.setattr(check, "SIZES", ((3, 2, 8), (3, 2, 4)))
+    monkeypatch.setattr(check, "SIZES", (Size(3, 2, 8), Size(3, 2, 4)))
     monkeypatch.setattr(check, "CONTRACTS", ())
     code, out, _ = jlstm_at("check")
     assert code == 1 and "All contracts hold." in out and "could NOT be timed" in out
@@ -33,7 +34,7 @@ def test_check_goes_on_when_a_call_cannot_be_timed(jlstm_at, monkeypatch):
     cells = [[cell.strip() for cell in row[2:]] for row in rows]
     assert [row[:2] for row in cells[:2]] == [["failed", "refused"]] * 2
     assert all(float(cell) for cell in (cells[0][2], cells[1][2], *cells[2], *cells[3]))
-    monkeypatch.setattr(check, "SIZES", ((3, 2, 4),))
+    monkeypatch.setattr(check, "SIZES", (Size(3, 2, 4),))
     assert jlstm_at("check")[0] == 0
 
 
@@ -82,6 +83,10 @@ def test_programs_that_do_not_compile_are_exit_code_1(jlstm_at, tmp_path, monkey
     monkeypatch.setattr(compiled, "compile_one", lambda *_, **options: {"error": "no room"})
     code, out, _ = jlstm_at("bench", "mine.toml", "--compile-only")
     assert code == 1 and "v5e: compiled, not run" in out and out.count("no room") == 1
+    code, out, err = jlstm_at("bench", "mine.toml", "--compile-only", "--json")
+    assert code == 1 and err.count("no room") == 1
+    found = json.loads(out)
+    assert found["target"] == "v5e" and [p["error"] for p in found["programs"]] == ["no room"] * 4
 
 
 def test_records_that_cannot_be_written_are_refused_before_measuring(jlstm_at, tmp_path):

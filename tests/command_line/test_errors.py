@@ -37,6 +37,8 @@ def test_jax_that_cannot_start_is_one_line_with_what_to_do(
 def test_bench_says_so_too_though_jax_starts_in_other_processes(jlstm_at, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "nowhere")
     code, _, err = jlstm_at("bench", "--seconds", "0")
+    stage, err = err.split("\n", 1)
+    assert stage == "measuring the speed of this machine"
     assert code == 2 and err.startswith("jlstm: JAX cannot start: ") and err.count("\n") == 1
     assert "which is 'nowhere'" in err
 
@@ -65,7 +67,7 @@ def test_a_process_speaks_without_a_traceback():
 def test_errors_of_other_libraries_are_one_line_and_can_be_seen_whole(
     jlstm_at, monkeypatch, error, said
 ):
-    def show():
+    def show(**_):
         raise error
 
     monkeypatch.setattr(info, "show", show)
@@ -80,6 +82,6 @@ def test_errors_of_other_libraries_are_one_line_and_can_be_seen_whole(
 
 
 def test_a_refusal_of_the_library_does_not_offer_a_traceback(jlstm_at, monkeypatch):
-    monkeypatch.setattr(info, "show", lambda: jlstm.Layer(0))
+    monkeypatch.setattr(info, "show", lambda **_: jlstm.Layer(0))
     code, _, err = jlstm_at("info")
     assert code == 2 and err == ("jlstm: hidden_size is 0; expected a whole number of at least 1\n")

@@ -1,12 +1,15 @@
 """What commands print, and what happens where it cannot be printed."""
 
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
+import jlstm
 from jlstm import info
 from jlstm.bench import records
 
@@ -16,6 +19,17 @@ def test_info_prints_versions_devices_and_implementations(jlstm_at):
     assert code == 0
     for words in ("jax", "scan", "device 0", "yes"):
         assert words in out
+
+
+def test_info_as_json_is_one_document(jlstm_at):
+    code, out, err = jlstm_at("info", "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    found = json.loads(out)
+    assert found["versions"]["jlstm"] == jlstm.__version__
+    assert found["devices"][0] == {"id": 0, "platform": "cpu", "kind": "cpu"}
+    usable = {each["name"]: each["usable"] for each in found["implementations"]}
+    assert usable["scan"] and not usable["tpu"]
+    assert all(bool(each["reason"]) != each["usable"] for each in found["implementations"])
 
 
 def test_versions_name_what_drives_a_chip_where_it_is_installed(monkeypatch):
@@ -39,7 +53,7 @@ OUTPUT = """
 import sys
 from jlstm import cli, info
 
-info.show = lambda: print("versions")
+info.show = lambda **_: print("versions")
 sys.argv = ["jlstm", "info"]
 cli.main()
 """
@@ -74,3 +88,15 @@ def test_help_names_every_command(jlstm_at):
     assert code == 0
     for name in ("bench", "train", "eval", "info"):
         assert name in out
+
+
+@pytest.mark.filterwarnings("always:characters count")
+def test_a_warning_is_one_line_without_its_place(jlstm_at, monkeypatch):
+    def show(**_):
+        warnings.warn("characters count\nas unknown: \x1b[31m", stacklevel=1)
+
+    monkeypatch.setattr(info, "show", show)
+    assert jlstm_at("info") == (0, "", "warning: characters count as unknown: \\x1b[31m\n")
+    monkeypatch.setenv("JLSTM_TRACEBACK", "1")
+    with pytest.warns(UserWarning, match="characters count\nas unknown"):
+        jlstm_at("info")

@@ -56,7 +56,7 @@ def test_ctrl_c_in_a_callback_is_not_lost(jlstm_at, monkeypatch):
         def __del__(self):
             raise KeyboardInterrupt
 
-    def show():
+    def show(**_):
         Collected()
         end = time.monotonic() + 5
         while time.monotonic() < end:
@@ -74,7 +74,7 @@ def test_ctrl_c_in_a_callback_is_not_lost(jlstm_at, monkeypatch):
 def test_an_error_that_comes_of_ctrl_c_is_no_error(jlstm_at, monkeypatch):
     """C++ that called Python raises another one, and only quotes the first."""
 
-    def show():
+    def show(**_):
         raise RuntimeError("INTERNAL: CpuCallback error: KeyboardInterrupt: ")
 
     monkeypatch.setattr("jlstm.info.show", show)
@@ -98,7 +98,7 @@ def test_sigterm_ends_a_command_in_order(jlstm_at, tmp_path, monkeypatch):
 
 
 def test_sigterm_stays_ignored_where_it_was(jlstm_at, monkeypatch):
-    monkeypatch.setattr(info, "show", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(info, "show", lambda **_: os.kill(os.getpid(), signal.SIGTERM))
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         assert jlstm_at("info") == (0, "", "")
