@@ -7,8 +7,12 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
+from rich.text import Text
 
 from jlstm import validation
+
+_BAR = 16
+_BESIDE = _BAR + 1 + len("0:00:00") + 1  # columns of the terminal, beside the text
 
 
 class Progress:
@@ -28,7 +32,10 @@ class Progress:
     def update(self, said: str, share: float = 0.0) -> None:
         """Says more on the bar, and moves it by a share of a stage. Prints no line."""
         if self._bar is not None:
-            self._bar.update(self._task, advance=share, description=validation.fitting(said))
+            text = Text(validation.fitting(said))
+            # rich would make room for a long text by leaving out the bar.
+            text.truncate(max(self._console.width - _BESIDE, 1), overflow="ellipsis")
+            self._bar.update(self._task, advance=share, description=text.plain)
 
     def advance(self) -> None:
         """Moves the bar by a stage."""
@@ -58,11 +65,7 @@ def shown(stages: int, console: Console | None = None) -> Iterator[Progress]:
         yield Progress(console, None, TaskID(0))
         return
     # The bar has one line. Removing more would remove results too.
-    text = TextColumn(
-        "{task.description}",
-        markup=False,
-        table_column=Column(no_wrap=True, overflow="ellipsis"),
-    )
-    columns = (BarColumn(16), TimeElapsedColumn(), text)
+    text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+    columns = (BarColumn(_BAR), TimeElapsedColumn(), text)
     with Bar(*columns, console=console, transient=True) as bar:
         yield Progress(console, bar, bar.add_task("", total=stages))

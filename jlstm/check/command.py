@@ -44,8 +44,8 @@ def run(*, as_json: bool = False) -> bool:
             trials.append((contract, allowed, of_each))
             bar.advance()
         for size in SIZES:
-            what = f"T {size.time_steps}, B {size.batch_size}, H {size.hidden_size}"
-            bar.begin(f"times of {what}")
+            steps, batch, units = size
+            bar.begin(f"times of {steps} steps, batch {batch}, {units} units")
             for mode in MODES:
                 timings.append((size, mode, times(size, mode, names)))
                 with bar.cleared():
@@ -118,9 +118,7 @@ def _explanation() -> Text:
 
 
 def _time_table(names: list[str], found: Times) -> Table:
-    table = Table(
-        "T, B, H", "mode", *names, title="milliseconds a call, median of interleaved rounds"
-    )
+    table = Table("steps, batch, units", "mode", *names, title="median milliseconds per call")
     for size, mode, of_each in found:
         row = ", ".join(map(str, size))
         table.add_row(row, mode, *(of_each[name].text for name in names))
