@@ -64,9 +64,9 @@ def _traceback() -> bool:
 
 
 def parsed(words: Sequence[str]) -> object:
-    """The command that the words behind `jlstm` name, with its options.
+    """The command that the arguments of `jlstm` name, with its options.
 
-    Wrong words print what is wrong with them and exit with code 2, and --help exits with code 0.
+    Wrong arguments print an error and exit with code 2. --help exits with code 0.
     """
     config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
     if words[0] not in COMMANDS:  # completion, which needs all commands

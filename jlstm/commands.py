@@ -121,11 +121,10 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """Train the model that a config file describes, in a folder that holds all of the run.
+    """Train the model that a config file describes. All files of the run go to one folder.
 
-    The folder gets the config as resolved, checkpoints, metrics, curves and the best model.
-    Progress is shown on standard error. After Ctrl-C, or if the process is killed, --resume goes
-    on.
+    These are the resolved config, checkpoints, metrics, curves and the best model. Progress goes to
+    standard error. If Ctrl-C or a kill stopped the run, --resume continues it.
 
     Example: jlstm train configs/digits.toml --set train.steps=500 train.seed=1
     """
@@ -135,15 +134,16 @@ class Train:
     out: Annotated[_PathOrNone, _shown_as("PATH")] = None
     """Folder of the run; by default `out` of the table [train]."""
     resume: _Flag = False
-    """Go on with the run that the folder holds. Begin one if it holds none."""
+    """Continue the run in the folder. Start one if the folder has none."""
     overwrite: _Flag = False
-    """Remove the run that the folder holds, and begin anew."""
+    """Delete the run in the folder and start again."""
     set: Annotated[_Lists, _shown_as("TABLE.KEY=VALUE ...", default=True)] = ()
     """Values to replace in the config. TABLE.KEY= without a value removes the key: data.time="""
     json: _Flag = False
     """Print one line of JSON at the end, and no progress."""
     distributed: _Flag = False
-    """Train with several processes that JAX finds: Slurm, Open MPI, Kubernetes, Cloud TPU."""
+    """Train with several processes.
+    JAX finds them under Slurm, Open MPI, Kubernetes and Cloud TPU."""
     coordinator: Annotated[str | None, _shown_as("HOST:PORT")] = None
     """Train with several processes: the address of process 0, the same in all of them."""
     processes: _CountOrNone = None
@@ -199,7 +199,7 @@ class Sample:
     model: _Model
     """Folder of a run, or a model file (.safetensors) that `jlstm train` wrote."""
     prompt: Annotated[str, _shown_as("TEXT")]
-    """Text to go on from."""
+    """Text to continue."""
     length: Annotated[int, _shown_as("N", default=True)] = 500
     """Number of tokens to add, such as characters."""
     temperature: Annotated[float, _shown_as("TEMPERATURE", default=True)] = 1.0

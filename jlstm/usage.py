@@ -1,4 +1,4 @@
-"""What the command line answers without running a command: an overview, its version, a hint."""
+"""Texts of the command line: an overview, the version, the help above a command's options."""
 
 import inspect
 import re
@@ -14,6 +14,11 @@ EXAMPLES = (
     ("train on your own sequences", "jlstm train configs/forecast.toml"),
     ("change the format", "jlstm convert model.keras model.safetensors"),
 )
+OPTIONS = (
+    ("show this text", "--help"),
+    ("print the version", "--version"),
+    ("print a script for Tab completion", "--tyro-print-completion bash"),
+)
 _MORE = (
     "`jlstm COMMAND --help` shows the options of a command.",
     "docs/command_line.md describes output, exit codes and environment variables.",
@@ -25,10 +30,10 @@ COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
 
 
 def answer(words: Sequence[str], commands: Mapping[str, type]) -> str | None:
-    """The answer to words that name no command; None if they name one.
+    """What to print if the arguments name no command; None if they name one.
 
     Args:
-      words: the words behind `jlstm`.
+      words: the arguments of `jlstm`.
       commands: the class of each command, by its name. Its docstring begins with a summary.
 
     Raises:
@@ -74,14 +79,16 @@ def description(command: type, width: int | None = None) -> str:
 
 
 def overview(commands: Mapping[str, type], width: int = 80) -> str:
-    """What each command does, in a line or two, and examples."""
+    """What each command does, in a line or two, the options without a command, and examples."""
     indent = max(map(len, commands)) + 4
     lines = ["The LSTM for JAX.", "", "usage: jlstm COMMAND [OPTIONS]", ""]
     for name, command in commands.items():
         summary = (command.__doc__ or "").split("\n\n")[0]
         head = f"  {name}".ljust(indent)
         lines += textwrap.wrap(summary, width, initial_indent=head, subsequent_indent=" " * indent)
+    column = max(len(words) for _, words in (*OPTIONS, *EXAMPLES)) + 4
+    lines += ["", "options:"]
+    lines += [f"  {option}".ljust(column) + what for what, option in OPTIONS]
     lines += ["", "examples:"]
-    wide = max(len(example) for _, example in EXAMPLES) + 4
-    lines += [f"  {example}".ljust(wide) + f"# {what}" for what, example in EXAMPLES]
+    lines += [f"  {example}".ljust(column) + f"# {what}" for what, example in EXAMPLES]
     return "\n".join([*lines, "", *_MORE])

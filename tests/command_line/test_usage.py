@@ -18,6 +18,8 @@ def test_without_a_command_it_shows_what_it_can_do(words):
     assert re.findall(r"^  (\w+)  +[A-Z]", answer, re.MULTILINE) == list(COMMANDS)
     assert len(re.findall(r"^  jlstm .*# ", answer, re.MULTILINE)) == 3
     assert max(map(len, answer.splitlines())) <= 80
+    for option in ("--help", "--version", usage.COMPLETION[0]):
+        assert re.search(rf"^  {option} ", answer, re.MULTILINE)
 
 
 def test_the_version_is_that_of_the_package():
