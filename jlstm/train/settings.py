@@ -11,6 +11,7 @@ from jlstm import sizes, validation
 from jlstm.config import Config, Layer
 from jlstm.files import config_toml
 from jlstm.train.changes import changed
+from jlstm.train.data import sources
 from jlstm.train.data.split import Data, Stream
 from jlstm.train.optimizer import Optimizer, transformation
 from jlstm.train.sections import TABLES, MeshSizes, Run
@@ -82,7 +83,7 @@ def require_valid(tables: Mapping[str, Any]) -> None:
 
 
 def resolved(tables: Mapping[str, Any], data: Data) -> Settings:
-    """The settings, with the sizes that the data determine.
+    """The settings, with the sizes that the data determine and the defaults of [data].
 
     Raises:
       TypeError, ValueError: an option is unknown, missing or has a wrong value, or task, network
@@ -104,7 +105,7 @@ def resolved(tables: Mapping[str, Any], data: Data) -> Settings:
     _require_memory(config)
     jax.eval_shape(lambda key: task.new(key, config), jax.random.key(0))  # they fit each other
     optimizer, train, mesh = _sections(tables)
-    return Settings(dict(tables["data"]), task, config, optimizer, train, mesh)
+    return Settings(sources.with_defaults(tables["data"]), task, config, optimizer, train, mesh)
 
 
 def _sections(tables: Mapping[str, Any]) -> tuple[Optimizer, Run, MeshSizes]:

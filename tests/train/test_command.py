@@ -16,7 +16,7 @@ from jlstm.train.command.evaluate import evaluate
 from jlstm.train.command.train import train
 from jlstm.train.data import sources
 from jlstm.train.data.split import Meaning
-from jlstm.train.runs import curves
+from jlstm.train.runs import curves, resolved
 from jlstm.train.tasks import names
 
 SMALL = """
@@ -111,7 +111,8 @@ def test_the_model_file_holds_the_network_its_readout_and_what_it_is_for(run):
     assert shapes == {"readout.w": (32, 10), "readout.b": (10,)}
     notes = {name: json.loads(text) for name, text in models.load_notes(path).items()}
     assert notes["task"] == {"name": "classify", "classes": 10, "readout": "last"}
-    assert notes["data"] == {"source": "digits"}
+    assert notes["data"] == {"source": "digits", "shift": 0.0, "valid": 0}
+    assert resolved.read(run[0])["data"] == notes["data"]
     assert notes["meaning"]["classes"] == list("0123456789")
 
 

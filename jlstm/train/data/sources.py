@@ -4,7 +4,7 @@ import importlib
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jlstm import validation
@@ -95,6 +95,20 @@ def load(table: dict[str, Any]) -> Data:
                 f"[data] {key} is {validation.shown(value)}; expected {_said(hints[key])}"
             )
     return function(**options)
+
+
+def with_defaults(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table [data] that `load` has read, with the default of each option that it leaves out.
+
+    Options whose default is None, which TOML cannot hold, are left out.
+
+    >>> with_defaults({"source": "text", "path": "a.txt", "test": 0})
+    {'source': 'text', 'path': 'a.txt', 'test': 0, 'level': 'characters', 'valid': 0.05}
+    """
+    parameters = inspect.signature(source(table["source"])).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.name not in table}
+    absent = (None, inspect.Parameter.empty)
+    return dict(table) | {name: value for name, value in defaults.items() if value not in absent}
 
 
 _WORDS = {

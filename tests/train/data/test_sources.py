@@ -7,6 +7,7 @@ import typing
 
 import pytest
 
+from jlstm.files import toml_writing
 from jlstm.train.data import sources
 from jlstm.train.data.split import Data
 
@@ -22,6 +23,18 @@ def test_every_name_stands_for_a_function_that_returns_data(name):
     kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
     assert kinds == {inspect.Parameter.KEYWORD_ONLY}
     assert "source" not in inspect.signature(function).parameters
+
+
+@pytest.mark.parametrize("name", sources.SOURCES)
+def test_defaults_can_be_written_to_a_config_and_read_again(name):
+    full = sources.with_defaults({"source": name})
+    function = sources.source(name)
+    hints = typing.get_type_hints(function)
+    for option, parameter in inspect.signature(function).parameters.items():
+        assert (option in full) == (parameter.default not in (None, inspect.Parameter.empty))
+    assert all(sources._fits(full[option], hints[option]) for option in full if option != "source")
+    assert tomllib.loads(toml_writing.dumps({"data": full})) == {"data": full}
+    assert sources.with_defaults(full) == full
 
 
 def test_the_names_are_sorted():
