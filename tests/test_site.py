@@ -18,7 +18,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 ALONE = ["index", "mathematics", "modules", "porting", "start"]
 SOURCES = (".py", ".h", ".cc")
 LINEN = "jlstm.modules.linen"
-OTHERS = ("torch", "keras", "tensorflow", "haiku", "flax", "equinox", "onnxruntime", "onnx")
+OTHERS = ("torch", "keras", "tensorflow", "haiku", "flax", "equinox", "onnxruntime", "onnx", "orbax")
 
 
 def blocks(page):
