@@ -18,7 +18,8 @@ PAGES = sorted(DOCS.rglob("*.md"))
 ALONE = ["index", "mathematics", "modules", "porting", "start"]
 SOURCES = (".py", ".h", ".cc")
 LINEN = "jlstm.modules.linen"
-OTHERS = ("torch", "keras", "tensorflow", "haiku", "flax", "equinox", "onnxruntime", "onnx", "orbax")
+OTHERS = ("torch", "keras", "tensorflow", "haiku", "flax", "orbax", "equinox")
+OTHERS += ("onnxruntime", "onnx")
 
 
 def blocks(page):
