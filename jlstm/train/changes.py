@@ -17,8 +17,8 @@ def changed(tables: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
         key is removed, and so has its default.
 
     Raises:
-      ValueError: a change has another form, its table is unknown or no table, or there is no such
-        key to remove.
+      ValueError: a change has another form, its table is unknown or no table, a list or a table is
+        not TOML, or there is no such key to remove.
 
     >>> changed({"data": {"file": "a.csv", "time": "day"}}, ["data.file=b.csv", "data.time="])
     {'data': {'file': 'b.csv'}}
@@ -37,17 +37,23 @@ def changed(tables: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
         if not isinstance(table, dict):
             raise ValueError(f"{name} is no table, so --set cannot change {place}")
         if text.strip():
-            table[key] = _value(text)
+            table[key] = _value(text.strip(), change)
         else:
             _remove(table, name, key, change)
     return made
 
 
-def _value(text: str) -> Any:
+def _value(text: str, change: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return text.strip()  # a text needs no quotes in a shell
+        if text[0] + text[-1] in ("[]", "{}"):  # the shell has removed the quotes within
+            raise ValueError(
+                f"--set got {validation.shown(change)}, which is not TOML; put single quotes "
+                "around all of it and double quotes around each text, such as "
+                """'data.inputs=["load", "temperature"]'"""
+            ) from None
+        return text  # a text needs no quotes in a shell
 
 
 def _remove(table: dict[str, Any], name: str, key: str, change: str) -> None:

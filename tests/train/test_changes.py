@@ -19,6 +19,8 @@ TABLES = {"data": {"file": "a.csv", "time": "day"}, "train": {"steps": 9}, "mesh
         ('data.time=""', {"data": {"file": "a.csv", "time": ""}}),
         ("data.file=b=c.csv", {"data": {"file": "b=c.csv", "time": "day"}}),
         (" train . steps = 5 ", {"train": {"steps": 5}}),
+        ("data.file=[a].csv", {"data": {"file": "[a].csv", "time": "day"}}),
+        ('data.file=["a", "b"]', {"data": {"file": ["a", "b"], "time": "day"}}),
         ("train.seed=1", {"train": {"steps": 9, "seed": 1}}),
         ("optimizer.learning_rate=1e-3", {"optimizer": {"learning_rate": 1e-3}}),
     ],
@@ -42,6 +44,8 @@ def test_the_last_change_of_a_key_holds():
         ("data.time", "expected TABLE.KEY=VALUE"),
         ("time=", "expected TABLE.KEY=VALUE"),
         ("date.time=", "the table of --set is 'date'.*data"),
+        ("data.inputs=[a,b]", r"\[a,b\]', which is not TOML; put single quotes around all of it"),
+        ("data.inputs={a=b}", "which is not TOML; put single quotes"),
         ("task.name=", "task is no table, so --set cannot change task.name"),
     ],
 )

@@ -71,10 +71,11 @@ def require(header: list[str], wanted: Collection[Wanted]) -> None:
     """ValueError if a wanted column is missing, or if two columns have its name."""
     for column, _ in wanted:
         if column not in header:
-            raise ValueError(
-                f"row 1, the header, has no column {validation.shown(column)}; "
-                f"{validation.nearest(column, set(header))}"
-            )
+            parts = [part.strip() for part in column.split(",")]
+            hint = validation.nearest(column, set(header))
+            if len(parts) > 1 and set(parts) <= set(header):
+                hint = f"write several columns as a list: {validation.shown(parts)}"
+            raise ValueError(f"row 1, the header, has no column {validation.shown(column)}; {hint}")
         if header.count(column) > 1:
             raise ValueError(
                 f"row 1, the header, has the column {validation.shown(column)} "

@@ -116,6 +116,7 @@ def test_windows_of_one_series_are_views(tmp_path):
     ("options", "message"),
     [
         (dict(targets="lod"), "row 1, the header, has no column 'lod'; did you mean 'load'?"),
+        (dict(inputs="load,day"), "'load,day'; write several columns as a list: ['load', 'day']"),
         (dict(targets=["load", "load"]), "targets has the column 'load' twice"),
         (dict(targets=[]), "targets is []; expected the name of a column"),
         (dict(history=0), "history is 0; expected a whole number of at least 1"),
