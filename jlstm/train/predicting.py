@@ -136,7 +136,9 @@ def forecast_errors(
         mean = meaning.target_mean[n] if meaning.target_mean else 0.0
         wanted = np.asarray(split.targets[..., n], "float64")
         errors = {"model": _errors((made[..., n] - wanted) * scale)}
-        for whose, steps in naive_forecasts.items() if column is not None else ():
+        for whose, steps in naive_forecasts.items():
+            if column is None:
+                break
             past = naive.repeated(split, column, task.horizon, steps)
             if meaning.input_scale:
                 past = past * meaning.input_scale[column] + meaning.input_mean[column]
