@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import jax
 import numpy as np
@@ -85,3 +86,15 @@ def test_a_refusal_of_the_library_does_not_offer_a_traceback(jlstm_at, monkeypat
     monkeypatch.setattr(info, "show", lambda **_: jlstm.Layer(0))
     code, _, err = jlstm_at("info")
     assert code == 2 and err == ("jlstm: hidden_size is 0; expected a whole number of at least 1\n")
+
+
+@pytest.mark.filterwarnings("always:characters count")
+def test_a_warning_is_one_line_without_its_place(jlstm_at, monkeypatch):
+    def show(**_):
+        warnings.warn("characters count\nas unknown: \x1b[31m", stacklevel=1)
+
+    monkeypatch.setattr(info, "show", show)
+    assert jlstm_at("info") == (0, "", "warning: characters count as unknown: \\x1b[31m\n")
+    monkeypatch.setenv("JLSTM_TRACEBACK", "1")
+    with pytest.warns(UserWarning, match="characters count\nas unknown"):
+        jlstm_at("info")
