@@ -1,5 +1,6 @@
 """The documentation site. Build it with `sphinx-build -W --keep-going -n docs build/site`."""
 
+import inspect
 import pathlib
 import re
 import shutil
@@ -86,9 +87,24 @@ def escape_shapes(app, what, name, value, options, lines):
             lines[n] = re.sub(r"(?<![`\w*])\*(?=\w)", r"\\*", line)
 
 
-def without_hidden_fields(app, what, name, value, options, signature, result):
-    """Leaves the fields that linen adds to every module out of signatures."""
-    return re.sub(r", parent=<.*", ")", signature or "") or None, result
+def keep_colons(app, what, name, value, options, lines):
+    """Keeps napoleon from reading the words before a colon in "Returns" as a type."""
+    for n, line in enumerate(lines[:-1]):
+        if line.strip() == "Returns:" and ":" in lines[n + 1]:
+            indent = re.match(" *", lines[n + 1])[0]
+            lines[n + 1] = f"{indent}: {lines[n + 1].strip()}"  # an empty type
+
+
+def tidy_signature(app, what, name, value, options, signature, result):
+    """Shows the arguments of modules: without linen's own fields, and those that nnx hides."""
+    if signature == "(*args, **kwargs)":
+        own = inspect.signature(value.__init__)
+        bare = [p.replace(annotation=p.empty) for n, p in own.parameters.items() if n != "self"]
+        signature = str(own.replace(parameters=bare, return_annotation=own.empty))
+    signature = re.sub(r", parent=<.*", ")", signature or "")
+    signature = signature.replace("<class 'jax.numpy.float32'>", "jax.numpy.float32")
+    signature = signature.replace("mappingproxy({})", "{}")
+    return signature or None, result
 
 
 def setup(app):
@@ -97,7 +113,8 @@ def setup(app):
     app.connect("source-read", link_to_pages)
     app.connect("include-read", link_to_pages)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)
-    app.connect("autodoc-process-signature", without_hidden_fields)
+    app.connect("autodoc-process-docstring", keep_colons, priority=100)
+    app.connect("autodoc-process-signature", tidy_signature)
 
 
 # Appearance

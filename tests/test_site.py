@@ -160,3 +160,19 @@ def test_the_site_copies_the_notebooks_and_forgets_those_that_are_gone(tmp_path)
     copies = {path.name: path.read_bytes() for path in (tmp_path / "notebooks").iterdir()}
     sources = (DOCS.parent / "notebooks").glob("*.ipynb")
     assert copies == {path.name: path.read_bytes() for path in sources}
+
+
+def test_the_reference_shows_the_arguments_of_modules():
+    modules = pytest.importorskip("jlstm.modules.nnx")
+    tidy = runpy.run_path(str(DOCS / "conf.py"))["tidy_signature"]
+    shown, _ = tidy(None, "class", "", modules.LSTM, {}, "(*args, **kwargs)", None)
+    assert shown.startswith("(in_features, hidden_features, *, gate_fn=None,")
+    assert "param_dtype=jax.numpy.float32" in shown and "<" not in shown
+    hidden = "(features, dtype=None, parent=<flax.linen.module._Sentinel object>, name=None)"
+    assert tidy(None, "class", "", object, {}, hidden, None) == ("(features, dtype=None)", None)
+
+
+def test_the_reference_shows_what_is_returned_in_whole_sentences():
+    lines = ["What.", "", "Returns:", "  Params: w_x [I, 4H].", "", "Returns:", "  A carry.", ""]
+    runpy.run_path(str(DOCS / "conf.py"))["keep_colons"](None, "function", "", None, {}, lines)
+    assert lines[3] == "  : Params: w_x [I, 4H]." and lines[6] == "  A carry."
