@@ -314,7 +314,7 @@ def test_derivatives_of_both_modes_agree(call):
             {"layer_norm": "products_and_output", "recurrent_dropout": 0.3},
             {"projection_size": 3, "peepholes": True},
         ],
-        default=[{"layer_norm": "products_and_cell"}, {"projection_size": 3, "peepholes": True}],
+        default=[{"projection_size": 3, "peepholes": True}],
     ),
     ids=str,
 )

@@ -62,6 +62,7 @@ def test_a_slow_contender_is_seen_to_be_slow_by_at_least_what_it_sleeps(faulty):
     assert {len(timing.rounds_s) for timing in timings.values()} == {PACE.fewest_rounds}
 
 
+@pytest.mark.full
 def test_nothing_is_timed_if_the_first_contender_gives_no_numbers():
     outcomes, _ = measured(FORWARD, [planted("not a number"), OURS])
     outcome = outcomes["forward"]

@@ -32,6 +32,7 @@ def test_cudnn_weights_are_laid_out_as_jax_unpacks_them():
             assert not zero[2 * n + d].any()
 
 
+@pytest.mark.full
 def test_lowering_is_timed_without_what_was_traced_before(monkeypatch):
     lowered = []
     advance = cell.advance

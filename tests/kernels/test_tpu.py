@@ -38,7 +38,7 @@ GIVEN = [(), ("valid",), ("resets",), ("valid", "resets")]
     ("way", "given"),
     mostly_full(
         list(itertools.product(WAYS, GIVEN)),
-        default=[("forward", ())],
+        default=[("forward", ()), ("backward", ("valid", "resets"))],
     ),
 )
 def test_the_kernels_give_what_the_scans_do(way, given):
@@ -55,7 +55,8 @@ def test_sizes_at_and_beyond_a_tile(time, batch, units):
     assert_kernels_agree(forward((False,), time, batch, 2, units), (False,))
 
 
-@pytest.mark.parametrize("ways", [BOTH, pytest.param(MIXED, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("ways", [BOTH, MIXED])
 def test_groups_of_either_direction_share_a_call(ways):
     """As those of a bidirectional layer do, or of an ensemble."""
     assert_kernels_agree(forward(ways, 4, 2, 3, 5, ("valid", "resets")), ways)

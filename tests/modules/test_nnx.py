@@ -86,6 +86,7 @@ def test_what_the_constructor_says_holds_where_the_call_says_nothing():
     assert_close(same(XS, return_carry=False, **dict.fromkeys(call, False)), ours(XS))
 
 
+@pytest.mark.full
 def test_gradients_are_those_of_an_rnn():
     rnn, ours = of_flax()
 
@@ -99,6 +100,7 @@ def test_gradients_are_those_of_an_rnn():
     assert_close(found["b"][...], wanted["dense_h"]["bias"][...], 1e-5)
 
 
+@pytest.mark.full
 def test_two_directions_give_what_bidirectional_gives():
     both = nnx.Bidirectional(nnx.RNN(cell(0)), nnx.RNN(cell(1)), return_carry=True)
     ours = with_weights(lstm(Layer(UNITS, bidirectional=True), return_carry=True), both)

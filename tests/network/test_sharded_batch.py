@@ -49,18 +49,16 @@ def test_a_sharded_backward_pass_adds_up_parameter_gradients_and_nothing_else(ki
     assert_close(fetched((of_params, of_xs)), fetched(gradients(*ARGS)), atol=1e-5)
 
 
-@AUTO_MESH
+@pytest.mark.full
+@KINDS
 @pytest.mark.parametrize(
     "options",
-    mostly_full(
-        [
-            {},
-            {"layer_norm": "gates_and_cell", "peepholes": True, "projection_size": 5},
-            {"layer_norm": "products_and_cell", "bidirectional": True, "merge": "sum"},
-            {"highway": True, "zoneout_c": 0.1},
-        ],
-        default=[{}],
-    ),
+    [
+        {},
+        {"layer_norm": "gates_and_cell", "peepholes": True, "projection_size": 5},
+        {"layer_norm": "products_and_cell", "bidirectional": True, "merge": "sum"},
+        {"highway": True, "zoneout_c": 0.1},
+    ],
     ids=str,
 )
 def test_gradients_of_every_parameter_are_added_up_where_they_are(options, kind):

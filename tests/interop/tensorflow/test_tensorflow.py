@@ -87,6 +87,7 @@ def test_networks_go_there_and_back_bit_for_bit(call):
     assert_same(params, jax.tree.map(jax.numpy.asarray, call.params))
 
 
+@pytest.mark.full
 @given(
     networks(projection_size=(None, True), peepholes=(False, True), cell_clip=(None, 0.4), most=2)
 )

@@ -53,6 +53,7 @@ def test_networks_go_there_and_back_bit_for_bit(call):
     assert_goes_there_and_back(call, to_torch, from_torch)
 
 
+@pytest.mark.full
 @given(ANY)
 @random_networks
 def test_torch_gives_what_a_network_gives(call):
