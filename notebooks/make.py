@@ -65,7 +65,7 @@ def parts(name: str) -> tuple[str, str]:
     return BADGE.format(**values), SETUP.format(**values)
 
 
-def made(script: pathlib.Path) -> nbformat.NotebookNode:
+def notebook_of(script: pathlib.Path) -> nbformat.NotebookNode:
     """The notebook of a script, without outputs."""
     notebook = jupytext.read(script, fmt="py:percent")
     badge, setup = parts(script.stem)
@@ -99,7 +99,7 @@ def shrink(cell: nbformat.NotebookNode) -> None:
 
 def write(script: pathlib.Path, run: bool) -> None:
     """Writes a notebook, and its script anew. Outputs of unchanged code are kept."""
-    notebook, path = made(script), script.with_suffix(".ipynb")
+    notebook, path = notebook_of(script), script.with_suffix(".ipynb")
     if run:
         from nbclient import NotebookClient
 

@@ -36,7 +36,7 @@ PLACES = {
 NAMES = [f"{place}.{name}" for place, names in PLACES.items() for name in names]
 
 
-def found(name):
+def resolved(name):
     """The object of a full name, whose module may not be imported yet."""
     place, _, attribute = name.rpartition(".")
     pytest.importorskip(place)
@@ -64,7 +64,7 @@ def fields(value):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_public_docstring_is_complete(name):
-    value = found(name)
+    value = resolved(name)
     text = inspect.getdoc(value)
     assert ">>> " in text, "no example"
     if inspect.isclass(value):
@@ -88,7 +88,7 @@ WITH_ARRAYS = [
 
 @pytest.mark.parametrize("name", WITH_ARRAYS)
 def test_a_public_docstring_has_shapes_and_dtypes(name):
-    prose = inspect.getdoc(found(name)).partition(">>>")[0]
+    prose = inspect.getdoc(resolved(name)).partition(">>>")[0]
     if not re.search(r"as (in|for) `apply`", prose):
         assert re.search(r"\[[^\]]*\b(\d?[A-Z]\d*|T_n|weights|\*kernel)\b[^\]]*\]", prose), (
             "no shape"

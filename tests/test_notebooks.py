@@ -123,7 +123,7 @@ def make():
 def test_a_notebook_is_what_its_script_says(path, make):
     import nbformat
 
-    notebook, wanted = nbformat.read(path, as_version=4), make.made(path.with_suffix(".py"))
+    notebook, wanted = nbformat.read(path, as_version=4), make.notebook_of(path.with_suffix(".py"))
     assert make.SCRIPTS and wanted.metadata.accelerator == "TPU"
     assert notebook.metadata == wanted.metadata
     assert [(cell.cell_type, cell.id, cell.source) for cell in notebook.cells] == [

@@ -43,13 +43,13 @@ def run(
     if initial_carry is not None:
         start = carries.from_flax(config, stack, initial_carry)
     elif carry_init is not None:
-        _require_zeros(config, resets)
+        _require_one_start(config, resets)
         batch = inputs.shape[1:-1] if time_major else inputs.shape[:-2]
         keys = jax.random.split(
             jax.random.key(0) if init_key is None else init_key, len(config.layers)
         )
         start = tuple(
-            carries.drawn(k, layer, batch, config.dtype, carry_init)
+            carries.initialize(k, layer, batch, config.dtype, carry_init)
             for k, layer in zip(keys, config.layers, strict=True)
         )
     after, ys = apply(
@@ -83,12 +83,12 @@ def reversed_in_time(config: Config) -> Config:
     return dataclasses.replace(config, layers=tuple(layers))
 
 
-def _require_zeros(config: Config, resets: Any) -> None:
-    """ValueError if the start of a sequence is given twice."""
+def _require_one_start(config: Config, resets: Any) -> None:
+    """Raises ValueError if two options set the carry at the start of a sequence."""
     if config.learn_initial_carry:
         raise ValueError(
-            "carry_init with learn_initial_carry=True gives the start of a sequence twice; leave "
-            "one of the two out"
+            "carry_init and learn_initial_carry=True both set the start of a sequence; leave one "
+            "of the two out"
         )
     if resets is not None:
         raise ValueError(
@@ -100,7 +100,7 @@ def _require_zeros(config: Config, resets: Any) -> None:
 def _in_order_of_processing(ys: jax.Array, lengths: Any, axis: int) -> jax.Array:
     """Outputs [.., T, ..] with the last step of each length first, and the padding at the end.
 
-    Without lengths all steps are turned round, those that a mask leaves out too.
+    Without lengths all steps are reversed, including those that a mask leaves out.
     """
     if lengths is None:
         return jnp.flip(ys, axis)

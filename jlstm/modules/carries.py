@@ -1,4 +1,4 @@
-"""Carries as Flax's RNN and Bidirectional have them: (c, h), or one (c, h) a direction."""
+"""Carries in the form of Flax's RNN and Bidirectional: (c, h), or one (c, h) per direction."""
 
 from typing import Any
 
@@ -11,55 +11,53 @@ from jlstm.layer import Layer
 from jlstm.params import Carries, Carry
 
 
-def from_flax(config: Config, stack: bool, given: Any) -> Carries:
+def from_flax(config: Config, stack: bool, carry: Any) -> Carries:
     """The carry of `apply` from (c, h), or ((c, h), (c, h)) for two directions.
 
-    A stack has a tuple of these, one a layer.
+    A stack has a tuple of these, one per layer.
 
     Raises:
-      TypeError, ValueError: `given` has another form.
+      TypeError: `carry` has another form.
     """
-    listed = given if stack else (given,)
-    if not isinstance(listed, (tuple, list)) or len(listed) != len(config.layers):
+    per_layer = carry if stack else (carry,)
+    if not isinstance(per_layer, (tuple, list)) or len(per_layer) != len(config.layers):
         raise TypeError(
-            f"initial_carry is {_form(given)}; expected a tuple with one carry for each of the "
+            f"initial_carry is {_form(carry)}; expected a tuple with one carry for each of the "
             f"{len(config.layers)} layers"
         )
-    made = []
-    for n, (layer, own) in enumerate(zip(config.layers, listed, strict=True)):
+    result = []
+    for n, (layer, each) in enumerate(zip(config.layers, per_layer, strict=True)):
         what = f"initial_carry[{n}]" if stack else "initial_carry"
         if not layer.bidirectional:
-            made.append(Carry(*_pair(what, own, "(c, h)")))
+            result.append(Carry(*_pair(what, each, "(c, h)")))
             continue
-        ways = _pair(what, own, "((c, h), (c, h)), forward and backward")
-        both = [_pair(f"{what}[{d}]", way, "(c, h)") for d, way in enumerate(ways)]
-        made.append(Carry(*(jnp.stack(arrays) for arrays in zip(*both, strict=True))))
-    return tuple(made)
+        directions = _pair(what, each, "((c, h), (c, h)), forward and backward")
+        pairs = [_pair(f"{what}[{d}]", pair, "(c, h)") for d, pair in enumerate(directions)]
+        result.append(Carry(*(jnp.stack(arrays) for arrays in zip(*pairs, strict=True))))
+    return tuple(result)
 
 
 def to_flax(config: Config, stack: bool, carries: Carries, like: Any = None) -> Any:
     """The inverse of `from_flax`. Tuples are those of `like`, so that a scan can carry it."""
-    made = []
-    for layer, own in zip(config.layers, carries, strict=True):
-        both = (
-            (Carry(own.c[0], own.h[0]), Carry(own.c[1], own.h[1])) if layer.bidirectional else own
-        )
-        made.append(both)
-    form = tuple(made) if stack else made[0]
+    per_layer = tuple(
+        (Carry(each.c[0], each.h[0]), Carry(each.c[1], each.h[1])) if layer.bidirectional else each
+        for layer, each in zip(config.layers, carries, strict=True)
+    )
+    carry = per_layer if stack else per_layer[0]
     if like is None:
-        return form
-    return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(form))
+        return carry
+    return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(carry))
 
 
-def drawn(
+def initialize(
     key: jax.Array, layer: Layer, batch: tuple[int, ...], dtype: str, initializer: Any
 ) -> Carry:
-    """One layer's carry from an initializer (key, shape, dtype), with a leading 2 for two ways."""
-    ways = (2,) if layer.bidirectional else ()
+    """One layer's carry from an initializer (key, shape, dtype), [2, ...] for two directions."""
+    directions = (2,) if layer.bidirectional else ()
     k_c, k_h = jax.random.split(key)
     return Carry(
-        initializer(k_c, (*ways, *batch, layer.hidden_size), state_dtype(dtype)),
-        initializer(k_h, (*ways, *batch, layer.state_size), state_dtype(dtype)),
+        initializer(k_c, (*directions, *batch, layer.hidden_size), state_dtype(dtype)),
+        initializer(k_h, (*directions, *batch, layer.state_size), state_dtype(dtype)),
     )
 
 

@@ -10,13 +10,11 @@ from flax import linen as nn
 from jlstm.config import Config
 from jlstm.modules import calls, networks, parameters, scopes, sources
 from jlstm.modules.linen_cell import LSTMCell
-from jlstm.modules.networks import Features
+from jlstm.modules.networks import Features, Initializer
 from jlstm.named import params_from_dict
 from jlstm.params import Params
 
 __all__ = ["LSTM", "LSTMCell", "network", "params_from"]
-
-Initializer = Callable[..., Any]
 
 
 class LSTM(nn.Module):
@@ -95,7 +93,7 @@ class LSTM(nn.Module):
           inputs: [*batch, T, I], or [T, *batch, I] if time_major.
           initial_carry: (c, h), c [*batch, H] and h [*batch, P]; ((c, h), (c, h)), forward and
             backward, for a bidirectional layer; a tuple of these for a stack. By default zeros, or
-            what carry_init or a learned initial carry say.
+            what carry_init or a learned initial carry return.
           init_key: random key of carry_init.
           seq_lengths: [*batch] whole numbers. Outputs past the length are zero, where nn.RNN
             returns the results of the padding. The carry is the one at the length.
@@ -133,8 +131,8 @@ class LSTM(nn.Module):
             implementation=self.implementation,
             remat=self.remat,
         )
-        wanted = self.return_carry if return_carry is None else return_carry
-        return (after, ys) if wanted else ys
+        with_carry = self.return_carry if return_carry is None else return_carry
+        return (after, ys) if with_carry else ys
 
 
 def network(module: LSTM, variables: Any) -> tuple[Config, Params]:

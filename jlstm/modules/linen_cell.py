@@ -8,11 +8,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jlstm.modules import carries, networks, scopes
-from jlstm.modules.networks import Features
+from jlstm.modules.networks import Features, Initializer
 from jlstm.network.step import step
 from jlstm.params import Carry
-
-Initializer = Callable[..., Any]
 
 
 class LSTMCell(nn.RNNCellBase):
@@ -87,7 +85,7 @@ class LSTMCell(nn.RNNCellBase):
         (layer,) = networks.layers_of(self.features, self.gate_fn, self.activation_fn)
         dtype = networks.dtype_of(self.dtype, self.param_dtype)
         start = nn.initializers.zeros_init() if self.carry_init is None else self.carry_init
-        return carries.drawn(rng, layer, tuple(input_shape[:-1]), dtype, start)
+        return carries.initialize(rng, layer, tuple(input_shape[:-1]), dtype, start)
 
     @property
     def num_feature_axes(self) -> int:

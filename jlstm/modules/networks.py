@@ -15,10 +15,11 @@ from jlstm.layer import Layer
 
 Features = int | Layer | Sequence[int | Layer]
 Function = Callable[..., Any]
+Initializer = Callable[..., Any]
 
 
 def is_stack(features: Features) -> bool:
-    """Whether `features` lists layers, so that there is one carry a layer, even for one layer."""
+    """Whether `features` lists layers, so that there is one carry per layer, even for one layer."""
     return isinstance(features, Sequence) and not isinstance(features, str)
 
 
@@ -27,7 +28,7 @@ def require_one(features: Features) -> None:
     if is_stack(features):
         raise TypeError(
             f"a cell has one layer, but its features are {features!r}; expected a size such as 4 "
-            "or a Layer: use LSTM for a stack, or one cell a layer"
+            "or a Layer: use LSTM for a stack, or one cell per layer"
         )
 
 
@@ -38,32 +39,32 @@ def layers_of(
 
     Raises:
       TypeError, ValueError: `features` is no size, Layer or sequence of these, or functions are
-        passed beside a Layer, which has its own.
+        passed in addition to a Layer, which has activations itself.
     """
-    listed = tuple(features) if is_stack(features) else (features,)  # type: ignore[arg-type]
+    sizes = tuple(features) if is_stack(features) else (features,)  # type: ignore[arg-type]
     functions: dict[str, Any] = {}
     if gate_fn is not None:
         functions["recurrent_activation"] = _activation(gate_fn)
     if activation_fn is not None:
         functions["activation"] = functions["cell_activation"] = _activation(activation_fn)
-    made = []
-    for own in listed:
-        if isinstance(own, Layer):
+    layers = []
+    for size in sizes:
+        if isinstance(size, Layer):
             if functions:
                 raise ValueError(
                     "gate_fn and activation_fn are for layers given by their size, but the module "
-                    f"has {own!r:.60}; set the Layer's recurrent_activation, activation and "
+                    f"has {size!r:.60}; set the Layer's recurrent_activation, activation and "
                     "cell_activation instead"
                 )
-            made.append(own)
-        elif isinstance(own, (int, np.integer)) and not isinstance(own, bool):
-            made.append(Layer(int(own), forget_bias=0.0, **functions))
+            layers.append(size)
+        elif isinstance(size, (int, np.integer)) and not isinstance(size, bool):
+            layers.append(Layer(int(size), forget_bias=0.0, **functions))
         else:
             raise TypeError(
                 f"features is {features!r:.60}; expected a size such as 4, a Layer, or a sequence "
-                "of these with one entry a layer"
+                "of these with one entry per layer"
             )
-    return tuple(made)
+    return tuple(layers)
 
 
 @functools.lru_cache(maxsize=128)
@@ -90,12 +91,13 @@ def dtype_of(dtype: Any, param_dtype: Any, inputs: Any = None) -> str:
     """The name of the dtype of a call: that of the module or, as in Flax, that of the operands."""
     if dtype is not None:
         return jnp.dtype(dtype).name
-    given = jnp.result_type(inputs) if inputs is not None else jnp.dtype(param_dtype)
-    floating = jnp.issubdtype(given, jnp.floating)
-    return jnp.promote_types(given, param_dtype).name if floating else jnp.dtype(param_dtype).name
+    operand = jnp.result_type(inputs) if inputs is not None else jnp.dtype(param_dtype)
+    if not jnp.issubdtype(operand, jnp.floating):
+        return jnp.dtype(param_dtype).name
+    return jnp.promote_types(operand, param_dtype).name
 
 
-def draws(layers: Sequence[Layer]) -> bool:
+def uses_key(layers: Sequence[Layer]) -> bool:
     """Whether a layer has an option that draws random numbers in training."""
     return any(
         layer.without_key != layer or layer.zoneout_c > 0 or layer.zoneout_h > 0 for layer in layers
@@ -103,7 +105,7 @@ def draws(layers: Sequence[Layer]) -> bool:
 
 
 def _activation(function: Function) -> Activation:
-    """Our name for a function, which kernels know, or else the function."""
+    """The name of a function in this library, by which kernels know it, or else the function."""
     try:
         return named(function)
     except ValueError:

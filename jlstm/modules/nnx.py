@@ -1,7 +1,6 @@
 """LSTM layers for flax.nnx: `LSTM` in place of nnx.RNN over a cell, and a cell for nnx.RNN."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -11,17 +10,14 @@ from flax import nnx
 from jlstm import quantized
 from jlstm.config import Config
 from jlstm.modules import calls, networks, sources, variables
-from jlstm.modules.networks import Features
+from jlstm.modules.networks import Features, Initializer
 from jlstm.modules.nnx_cell import LSTMCell
 from jlstm.modules.parameters import nested
+from jlstm.modules.variables import NO_METADATA, Metadata
 from jlstm.named import named, params_from_dict
 from jlstm.params import Params
 
 __all__ = ["LSTM", "LSTMCell", "network", "set_params"]
-
-Initializer = Callable[..., Any]
-Metadata = Mapping[str, Any]
-_NONE: Metadata = MappingProxyType({})
 
 
 class LSTM(variables.Recurrent):
@@ -80,9 +76,9 @@ class LSTM(variables.Recurrent):
         deterministic: bool = False,
         implementation: str = "auto",
         remat: int | str | None = None,
-        kernel_metadata: Metadata = _NONE,
-        recurrent_kernel_metadata: Metadata = _NONE,
-        bias_metadata: Metadata = _NONE,
+        kernel_metadata: Metadata = NO_METADATA,
+        recurrent_kernel_metadata: Metadata = NO_METADATA,
+        bias_metadata: Metadata = NO_METADATA,
         rngs: nnx.Rngs,
     ):
         self.in_features = in_features
@@ -100,13 +96,13 @@ class LSTM(variables.Recurrent):
         self.deterministic = deterministic
         self.implementation = implementation
         self.remat = remat
-        self.layers = variables.new(
+        self.layers = variables.initialize(
             rngs,
             variables.config_of(self),
             {"w_x": kernel_init, "w_h": recurrent_kernel_init, "b": bias_init},
             {"w_x": kernel_metadata, "w_h": recurrent_kernel_metadata, "b": bias_metadata},
         )
-        self.rngs = variables.stream(rngs, "dropout") if networks.draws(self.options) else None
+        self.rngs = variables.stream(rngs, "dropout") if networks.uses_key(self.options) else None
         self.carry_rngs = None if carry_init is None else variables.stream(rngs, "carry")
 
     def __call__(
@@ -132,7 +128,7 @@ class LSTM(variables.Recurrent):
           inputs: [*batch, T, I], or [T, *batch, I] if time_major.
           initial_carry: (c, h), c [*batch, H] and h [*batch, P]; ((c, h), (c, h)), forward and
             backward, for a bidirectional layer; a tuple of these for a stack. By default zeros, or
-            what carry_init or a learned initial carry say.
+            what carry_init or a learned initial carry return.
           seq_lengths: [*batch] whole numbers. Outputs past the length are zero, where nnx.RNN
             returns the results of the padding. The carry is the one at the length.
           mask: booleans [*batch, T], or [T, *batch] if time_major; False marks padding.
@@ -171,8 +167,8 @@ class LSTM(variables.Recurrent):
             implementation=self.implementation,
             remat=self.remat,
         )
-        wanted = self.return_carry if return_carry is None else return_carry
-        return (after, ys) if wanted else ys
+        with_carry = self.return_carry if return_carry is None else return_carry
+        return (after, ys) if with_carry else ys
 
 
 def network(module: LSTM | LSTMCell) -> tuple[Config, Params]:

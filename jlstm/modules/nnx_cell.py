@@ -1,7 +1,6 @@
 """A step of an LSTM layer as a cell of flax.nnx."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,13 +8,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jlstm.modules import carries, networks, variables
-from jlstm.modules.networks import Features
+from jlstm.modules.networks import Features, Initializer
+from jlstm.modules.variables import NO_METADATA, Metadata
 from jlstm.network.step import step
 from jlstm.params import Carry
-
-Initializer = Callable[..., Any]
-Metadata = Mapping[str, Any]
-_NONE: Metadata = MappingProxyType({})
 
 
 class LSTMCell(variables.Recurrent):
@@ -51,9 +47,9 @@ class LSTMCell(variables.Recurrent):
         carry_init: Initializer | None = None,
         initializer: str | Initializer = "flax",
         deterministic: bool = False,
-        kernel_metadata: Metadata = _NONE,
-        recurrent_kernel_metadata: Metadata = _NONE,
-        bias_metadata: Metadata = _NONE,
+        kernel_metadata: Metadata = NO_METADATA,
+        recurrent_kernel_metadata: Metadata = NO_METADATA,
+        bias_metadata: Metadata = NO_METADATA,
         rngs: nnx.Rngs,
     ):
         networks.require_one(hidden_features)
@@ -65,13 +61,13 @@ class LSTMCell(variables.Recurrent):
         self.initializer = initializer
         self.learn_initial_carry = False
         self.deterministic = deterministic
-        self.layers = variables.new(
+        self.layers = variables.initialize(
             rngs,
             variables.config_of(self),
             {"w_x": kernel_init, "w_h": recurrent_kernel_init, "b": bias_init},
             {"w_x": kernel_metadata, "w_h": recurrent_kernel_metadata, "b": bias_metadata},
         )
-        self.rngs = variables.stream(rngs, "dropout") if networks.draws(self.options) else None
+        self.rngs = variables.stream(rngs, "dropout") if networks.uses_key(self.options) else None
 
     def __call__(
         self,
@@ -121,7 +117,7 @@ class LSTMCell(variables.Recurrent):
         start = carry_init or self.carry_init or nnx.initializers.zeros_init()
         key = jax.random.key(0) if rngs is None else variables.key_of(rngs, "carry")
         (layer,), dtype = self.options, networks.dtype_of(self.dtype, self.param_dtype)
-        return carries.drawn(key, layer, tuple(input_shape[:-1]), dtype, start)
+        return carries.initialize(key, layer, tuple(input_shape[:-1]), dtype, start)
 
     @property
     def num_feature_axes(self) -> int:

@@ -1,4 +1,4 @@
-"""Parameters of modules: nested dictionaries of arrays, with the names that a file gives them."""
+"""Parameters of modules: nested dictionaries of arrays, with the names of a model file."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,21 +13,21 @@ from jlstm.named import named
 from jlstm.params import Params, init
 
 
-class Boxes(NamedTuple):
-    """How a Flax API marks arrays with metadata, such as the names of mesh axes.
+class Boxing(NamedTuple):
+    """How a Flax API boxes arrays together with metadata, such as the names of mesh axes.
 
     Attributes:
-      open: the array in what an initializer returned.
-      close: (what an initializer returned, array, ways) -> the array, marked in the same way.
-        `ways` is True if the array has a leading axis of directions that the mark does not know.
+      unbox: returns the array of an initializer's result.
+      rebox: (an initializer's result, array, bidirectional) -> the array with the same metadata.
+        `bidirectional` is True if the array has a leading axis of directions that the result lacks.
     """
 
-    open: Callable[[Any], jax.Array]
-    close: Callable[[Any, jax.Array, bool], Any]
+    unbox: Callable[[Any], jax.Array]
+    rebox: Callable[[Any, jax.Array, bool], Any]
 
 
-def drawn(
-    key: jax.Array, config: Config, initializers: Mapping[str, Any], boxes: Boxes
+def initialize(
+    key: jax.Array, config: Config, initializers: Mapping[str, Any], boxing: Boxing
 ) -> dict[str, Any]:
     """Initial parameters, as a nested dictionary.
 
@@ -35,15 +35,15 @@ def drawn(
     "b" [4H]; None stands for the distribution of config.initializer. They are called once for each
     direction.
     """
-    key, own = jax.random.split(key)
-    made = named(init(key, config))
+    key, next_key = jax.random.split(key)
+    params: dict[str, Any] = named(init(key, config))
     for n, layer in enumerate(config.layers):
         for leaf, initializer in initializers.items():
-            own, k = jax.random.split(own)
+            next_key, k = jax.random.split(next_key)
             name = f"layers.{n}.{leaf}"
-            if initializer is not None and name in made:
-                made[name] = _drawn(k, layer, name, initializer, made[name], config, boxes)
-    return nested(made)
+            if initializer is not None and name in params:
+                params[name] = _one(k, layer, name, initializer, params[name], config, boxing)
+    return nested(params)
 
 
 def nested(params: Params | Mapping[str, Any]) -> dict[str, Any]:
@@ -51,39 +51,39 @@ def nested(params: Params | Mapping[str, Any]) -> dict[str, Any]:
 
     `jlstm.params_from_dict` is the inverse.
     """
-    made: dict[str, Any] = {}
+    tree: dict[str, Any] = {}
     for name, array in (named(params) if isinstance(params, Params) else params).items():
         *above, last = name.split(".")
-        place = made
+        node = tree
         for part in above:
-            place = place.setdefault(part, {})
-        place[last] = array
-    return made
+            node = node.setdefault(part, {})
+        node[last] = array
+    return tree
 
 
-def _drawn(
+def _one(
     key: jax.Array,
     layer: Layer,
     name: str,
     initializer: Any,
     like: jax.Array,
     config: Config,
-    boxes: Boxes,
+    boxing: Boxing,
 ) -> Any:
     """One parameter of a layer from an initializer, for one or two directions."""
     shape = like.shape[1:] if layer.bidirectional else like.shape
     keys = jax.random.split(key) if layer.bidirectional else [key]
     # JAX draws orthogonal matrices by a factorisation that does not support bfloat16.
     results = [initializer(k, shape, state_dtype(config.param_dtype)) for k in keys]
-    arrays = [jnp.asarray(boxes.open(result)) for result in results]
+    arrays = [jnp.asarray(boxing.unbox(result)) for result in results]
     for array in arrays:
         if array.shape != shape:
             raise ValueError(
                 f"the initializer of {name} returned shape {array.shape}; expected {shape}, the "
-                "shape that it was called with: the four gates stand along the last axis"
+                "shape that it was called with: the four gates are along the last axis"
             )
     if name.endswith(".b") and layer.forget_bias:
         units = layer.hidden_size
         arrays = [a.at[units : 2 * units].add(layer.forget_bias) for a in arrays]
-    both = jnp.stack(arrays) if layer.bidirectional else arrays[0]
-    return boxes.close(results[0], both.astype(like.dtype), layer.bidirectional)
+    array = jnp.stack(arrays) if layer.bidirectional else arrays[0]
+    return boxing.rebox(results[0], array.astype(like.dtype), layer.bidirectional)

@@ -35,28 +35,29 @@ def params(module: Any, config: Config) -> Params:
 
 
 def _init(key: jax.Array, config: Config, module: Any) -> dict[str, Any]:
-    own = {
+    initializers = {
         "w_x": module.kernel_init,
         "w_h": module.recurrent_kernel_init,
         "b": module.bias_init,
     }
-    return parameters.drawn(key, config, own, parameters.Boxes(_open, _close))["layers"]
+    boxing = parameters.Boxing(_unbox, _rebox)
+    return parameters.initialize(key, config, initializers, boxing)["layers"]
 
 
-def _open(value: Any) -> Any:
+def _unbox(value: Any) -> Any:
     return value.unbox() if isinstance(value, nn.meta.AxisMetadata) else value
 
 
-def _close(like: Any, array: jax.Array, ways: bool) -> Any:
+def _rebox(like: Any, array: jax.Array, bidirectional: bool) -> Any:
     if not isinstance(like, nn.meta.AxisMetadata):
         return array
     box = like.replace_boxed(array)
-    return box.add_axis(0, {nn.meta.PARTITION_NAME: None}) if ways else box
+    return box.add_axis(0, {nn.meta.PARTITION_NAME: None}) if bidirectional else box
 
 
 def dropout_key(module: Any, config: Config, deterministic: bool | None) -> jax.Array | None:
     """The key of one call, or None if the module draws nothing."""
-    if not networks.draws(config.layers):
+    if not networks.uses_key(config.layers):
         return None
     if nn.merge_param("deterministic", module.deterministic, deterministic):
         return None

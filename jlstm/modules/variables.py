@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -14,7 +15,9 @@ from jlstm.modules import networks, parameters
 from jlstm.named import params_from_dict
 from jlstm.params import Params
 
-# Metadata that names the mesh axis of each axis of an array, in the versions of Flax.
+Metadata = Mapping[str, Any]
+NO_METADATA: Metadata = MappingProxyType({})
+# Keys of metadata with the mesh axis of each axis of an array, in all supported versions of Flax.
 _AXES = ("sharding", "sharding_names", "out_sharding")
 
 
@@ -46,12 +49,12 @@ class Recurrent(nnx.Module):
     rngs: Any
 
     def set_view(self, deterministic: bool | None = None) -> None:
-        """What nnx.view sets."""
+        """Sets what nnx.view passes."""
         self.deterministic = self.deterministic if deterministic is None else deterministic
 
 
 def config_of(module: Recurrent, inputs: Any = None) -> Config:
-    """The config of the network that a module runs on `inputs`, or on such as its parameters."""
+    """The config that a module runs on `inputs`, or on inputs of its param_dtype."""
     return networks.network(
         module.in_features,
         module.options,
@@ -78,7 +81,7 @@ def assign(node: Node, path: Sequence[str], array: Any) -> None:
 
 def dropout_key(module: Recurrent, deterministic: bool | None, rngs: Any) -> jax.Array | None:
     """The key of one call, or None if the module draws nothing."""
-    if not networks.draws(module.options):
+    if not networks.uses_key(module.options):
         return None
     if module.deterministic if deterministic is None else deterministic:
         return None
@@ -88,15 +91,15 @@ def dropout_key(module: Recurrent, deterministic: bool | None, rngs: Any) -> jax
     return key_of(rngs, "dropout")
 
 
-def new(
+def initialize(
     rngs: Any,
     config: Config,
     initializers: Mapping[str, Any],
     metadata: Mapping[str, Mapping[str, Any]],
 ) -> Node:
-    """The parameters of a network, drawn anew; `metadata` by the names of arrays, such as "w_x"."""
-    boxes = parameters.Boxes(_open, _close)
-    drawn = parameters.drawn(key_of(rngs, "params"), config, initializers, boxes)
+    """New parameters of a network. `metadata` is by the names of arrays, such as "w_x"."""
+    boxing = parameters.Boxing(_unbox, _rebox)
+    params = parameters.initialize(key_of(rngs, "params"), config, initializers, boxing)
 
     def node(tree: Mapping[str, Any]) -> Node:
         parts = {}
@@ -105,19 +108,19 @@ def new(
             parts[name] = node(part) if inner else nnx.Param(part, **metadata.get(name, {}))
         return Node(parts)
 
-    return node(drawn["layers"])
+    return node(params["layers"])
 
 
 def carry_key(module: Any, initial_carry: Any, rngs: Any) -> jax.Array | None:
     """The key that carry_init draws from in one call, or None if it draws nothing."""
     if module.carry_rngs is None or initial_carry is not None:
         return None
-    given = isinstance(rngs, nnx.Rngs) or getattr(rngs, "tag", None) == "carry"
-    return key_of(rngs if given else module.carry_rngs, "carry")
+    has_carries = isinstance(rngs, nnx.Rngs) or getattr(rngs, "tag", None) == "carry"
+    return key_of(rngs if has_carries else module.carry_rngs, "carry")
 
 
 def stream(rngs: Any, name: str) -> Any:
-    """A stream of a module's own, as nnx.Dropout has one for its masks."""
+    """A separate stream for a module, as nnx.Dropout has one for its masks."""
     return (getattr(rngs, name) if isinstance(rngs, nnx.Rngs) else rngs).fork()
 
 
@@ -134,15 +137,15 @@ def _arrays(node: Node) -> dict[str, Any]:
     return {n: _arrays(part) if isinstance(part, Node) else part[...] for n, part in parts.items()}
 
 
-def _open(value: Any) -> Any:
+def _unbox(value: Any) -> Any:
     return value.raw_value if isinstance(value, nnx.VariableMetadata) else value
 
 
-def _close(like: Any, array: jax.Array, ways: bool) -> Any:
+def _rebox(like: Any, array: jax.Array, bidirectional: bool) -> Any:
     if not isinstance(like, nnx.VariableMetadata):
         return array
-    given = dict(like.metadata)
+    metadata = dict(like.metadata)
     for name in _AXES:
-        if ways and given.get(name):
-            given[name] = (None, *given[name])
-    return dataclasses.replace(like, raw_value=array, metadata=given)
+        if bidirectional and metadata.get(name):
+            metadata[name] = (None, *metadata[name])
+    return dataclasses.replace(like, raw_value=array, metadata=metadata)

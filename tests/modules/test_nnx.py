@@ -192,7 +192,7 @@ def test_a_start_by_an_initializer_as_flaxs_cells_have():
     ones = 2 * (jnp.ones((BATCH, UNITS)),)
     assert_close(ours(XS), rnn(XS, initial_carry=ones))
     learned = {"carry_init": nnx.initializers.ones_init(), "learn_initial_carry": True}
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ValueError, match="both set the start"):
         lstm(**learned)(XS)
 
 
