@@ -143,6 +143,7 @@ def test_one_file_is_for_four_platforms_and_holds_no_kernel_of_ours():
     assert set(re.findall(r"custom_call @(\w+)", exported.mlir_module())) <= SHAPE_CHECKS
 
 
+@pytest.mark.full
 def test_it_runs_where_this_library_is_not(tmp_path):
     config = Config.stack(5, [4, 3], bidirectional=True)
     params = jlstm.init(jax.random.key(0), config)

@@ -74,6 +74,7 @@ def test_steps_in_a_loop_are_the_steps_written_out(monkeypatch):
     assert_kernels_agree(forward((True,), 11, 3, 2, 4, ("valid", "resets")), (True,))
 
 
+@pytest.mark.full
 def test_a_run_that_keeps_nothing_gives_the_same():
     run = forward((False,), 5, 3, 2, 4)
     kept, made = (tpu.recurrence(run, (False,), keep, interpret=True) for keep in (True, False))

@@ -13,6 +13,7 @@ from tests.network.eight_devices import ARGS, SPECS, fetched, gradients, loss, m
 from tests.networks import assert_close, make_call, require_kernel
 
 
+@pytest.mark.full
 def test_shard_map_runs_the_batch_in_parts():
     """Contract 14, each device by itself."""
     carry = (Carry(P(None, "data"), P(None, "data")), Carry(P("data"), P("data")))

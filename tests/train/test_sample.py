@@ -18,7 +18,6 @@ from jlstm.train.data.split import Meaning
 from jlstm.train.model import Batch
 from jlstm.train.tasks.classify import Classify
 from jlstm.train.tasks.language import Language
-from tests.examples import mostly_full
 
 KNOWN = vocabulary.characters("abcdefgh \n")
 
@@ -55,11 +54,10 @@ def plainly(found, prompt, length, temperature, top_k, seed):
     return tokens[len(prompt) :]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("temperature", "top_k", "tied"),
-    mostly_full(
-        [(0.0, None, False), (0.8, None, True), (2.0, 3, False)], default=[(2.0, 3, False)]
-    ),
+    [(0.0, None, False), (0.8, None, True), (2.0, 3, False)],
 )
 def test_steps_give_the_text_that_the_whole_network_gives(temperature, top_k, tied):
     found, prompt = model(tied=tied), [3, 4, 5]
