@@ -178,8 +178,8 @@ RANKS = {
     "train/command": [("loading", "train"), ("evaluate", "predict", "sample")],
     "check": [("calls", "timing", "trial"), ("contracts",), ("command",)],
     "modules": [
-        ("carries", "networks", "parameters", "sources"),
-        ("calls", "scopes", "variables"),
+        ("carries", "networks", "parameters"),
+        ("calls", "scopes", "sources", "variables"),
         ("linen_cell", "nnx_cell"),
         ("linen", "nnx"),
     ],

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jlstm.config import Config
-from jlstm.modules import calls, networks, parameters, scopes, sources
+from jlstm.modules import calls, networks, scopes, sources
 from jlstm.modules.linen_cell import LSTMCell
 from jlstm.modules.networks import Features, Initializer
 from jlstm.named import params_from_dict
@@ -135,8 +135,8 @@ class LSTM(nn.Module):
         return (after, ys) if with_carry else ys
 
 
-def network(module: LSTM, variables: Any) -> tuple[Config, Params]:
-    """The config and the parameters of an `LSTM`, for jlstm.apply, jlstm.save and conversions.
+def network(module: LSTM | LSTMCell, variables: Any) -> tuple[Config, Params]:
+    """The config and the parameters of a module, for jlstm.apply, jlstm.save and conversions.
 
     Its outputs are in the order of the inputs, even if the module has reverse without keep_order.
     What carry_init draws is not part of it.
@@ -161,8 +161,9 @@ def network(module: LSTM, variables: Any) -> tuple[Config, Params]:
             'expected the variables of the module, {"params": {"layers": ...}}, with arrays such '
             f"as w_x of layer 0; {error!r:.60}"
         ) from None
-    config = scopes.config(module, in_features, None, module.learn_initial_carry)
-    if module.reverse:
+    layers = isinstance(module, LSTM)
+    config = scopes.config(module, in_features, None, layers and module.learn_initial_carry)
+    if layers and module.reverse:
         config = calls.reversed_in_time(config)
     return config, params_from_dict(config, tree)
 
@@ -171,9 +172,10 @@ def params_from(source: Any) -> dict[str, Any]:
     """The "params" of an `LSTM` or `LSTMCell` with the weights of `source`.
 
     Args:
-      source: jlstm.Params; or what Flax holds for an LSTMCell or an OptimizedLSTMCell, alone or in
-        an RNN or a Bidirectional: the variables of linen, with or without "params", a module of
-        nnx, or its state; or a list of these, one per layer.
+      source: jlstm.Params; an nnx module of this library, or variables of a module; or what Flax
+        holds for an LSTMCell or an OptimizedLSTMCell, alone or in an RNN or a Bidirectional: the
+        variables of linen, with or without "params", a module of nnx, or its state; or a list of
+        these, one per layer.
 
     Raises:
       TypeError, ValueError: `source` holds no weights of an LSTM cell.
@@ -185,4 +187,4 @@ def params_from(source: Any) -> dict[str, Any]:
     >>> bool(jnp.allclose(ys, old.apply(variables, xs), atol=1e-6))
     True
     """
-    return parameters.nested(sources.params_of(source))
+    return sources.tree_of(source)

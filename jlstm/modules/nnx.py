@@ -13,7 +13,7 @@ from jlstm.modules import calls, networks, sources, variables
 from jlstm.modules.networks import Features, Initializer
 from jlstm.modules.nnx_cell import LSTMCell
 from jlstm.modules.parameters import nested
-from jlstm.modules.variables import NO_METADATA, Metadata
+from jlstm.modules.variables import Metadata, NO_METADATA
 from jlstm.named import named, params_from_dict
 from jlstm.params import Params
 
@@ -192,9 +192,9 @@ def set_params(module: LSTM | LSTMCell, source: Any) -> None:
 
     Args:
       module: an `LSTM` or `LSTMCell` of the same sizes.
-      source: jlstm.Params; nested dictionaries, as the linen modules of this library have; or what
-        Flax holds for an LSTMCell or an OptimizedLSTMCell, alone or in an RNN or a Bidirectional: a
-        module of nnx, its state, or the variables of linen; or a list of these, one per layer.
+      source: jlstm.Params; another module of this library, or its variables; or what Flax holds
+        for an LSTMCell or an OptimizedLSTMCell, alone or in an RNN or a Bidirectional: a module of
+        nnx, its state, or the variables of linen; or a list of these, one per layer.
 
     Raises:
       TypeError, ValueError: `source` holds no weights of an LSTM cell, or of other sizes.
@@ -206,8 +206,7 @@ def set_params(module: LSTM | LSTMCell, source: Any) -> None:
     >>> bool(jnp.allclose(lstm(xs), old(xs), atol=1e-6))
     True
     """
-    own = isinstance(source, Mapping) and "layers" in source
-    tree = source if own else nested(sources.params_of(source))
+    tree = sources.tree_of(source)
     params = params_from_dict(variables.config_of(module), tree)
     quantized.refuse("a module", params)
     for name, array in named(params).items():

@@ -1,4 +1,4 @@
-"""Weights of Flax's own LSTM cells, in any form that Flax has for them."""
+"""Weights of Flax's own LSTM cells and of the modules of this library, in any form of Flax."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,30 +8,46 @@ from flax import linen, nnx
 
 from jlstm import quantized
 from jlstm.interop.linen import from_linen
+from jlstm.modules.parameters import nested
 from jlstm.params import Params
 
 _GATES = "ifgo"  # the order of an OptimizedLSTMCell of nnx
 
 
-def params_of(source: Any) -> Params:
-    """Params from those of this library, or from Flax's LSTMCell or OptimizedLSTMCell.
+def tree_of(source: Any) -> dict[str, Any]:
+    """Parameters as nested dictionaries {"layers": {"0": {"w_x": ...}}}.
 
     Args:
       source: jlstm.Params, variables of linen, a module of nnx, its state, or a list of the latter
-        three, one per layer. RNN and Bidirectional may stand around the cells.
+        three, one per layer. They belong to modules of this library, or to Flax's LSTMCell or
+        OptimizedLSTMCell, around which RNN and Bidirectional may stand.
 
     Raises:
       TypeError, ValueError: `source` holds no weights of an LSTM cell, or int8 ones.
     """
     if isinstance(source, Params):
         quantized.refuse("a module", source)
-        return source
-    several = isinstance(source, (list, tuple, getattr(nnx, "List", list)))
-    return from_linen([_by_gate(own) for own in source] if several else _by_gate(source))[1]
+        return nested(source)
+    if isinstance(source, (list, tuple, getattr(nnx, "List", list))):
+        return nested(from_linen([_by_gate(own) for own in source])[1])
+    tree = _by_gate(source)
+    layers = _layers(tree)
+    return {"layers": layers} if layers else nested(from_linen(tree)[1])
+
+
+def _layers(tree: Any) -> dict[str, Any]:
+    """The layers among the variables of a module of this library; none for other variables."""
+    own = tree.get("params", tree) if isinstance(tree, Mapping) else {}
+    layers = own.get("layers", {}) if isinstance(own, Mapping) else {}
+    if not isinstance(layers, Mapping):
+        layers = dict(enumerate(layers)) if isinstance(layers, (list, tuple)) else {}
+    parts = [part for part in layers.values() if isinstance(part, Mapping)]
+    known = any({"w_x", "w_h"} & set(part) for part in parts)
+    return {str(n): part for n, part in layers.items()} if known else {}
 
 
 def _by_gate(source: Any) -> Any:
-    """The variables that linen's LSTMCell would have, at the same level of a tree."""
+    """Variables, at the same level of a tree; those of a cell as linen's LSTMCell has them."""
     if isinstance(source, nnx.Bidirectional):  # its state would hold a shared cell once
         ways = ("forward_rnn", "backward_rnn")
         return {name: _by_gate(getattr(source, name)) for name in ways}

@@ -194,6 +194,34 @@ def test_weights_pass_between_the_modules_and_the_library():
     assert_close(stack.apply({"params": ours_linen.params_from(params)}, XS), new(XS))
 
 
+def test_weights_pass_from_module_to_module():
+    old = ours_nnx.LSTM(FEATURES, (UNITS, Layer(2, dropout=0.5)), rngs=nnx.Rngs(1))
+    old.eval()
+    wanted = old(XS)
+    stack = ours_linen.LSTM((UNITS, Layer(2, dropout=0.5)), deterministic=True)
+    for source in (old, nnx.state(old)):
+        assert_close(stack.apply({"params": ours_linen.params_from(source)}, XS), wanted)
+        new = ours_nnx.LSTM(FEATURES, (UNITS, 2), rngs=nnx.Rngs(2))
+        ours_nnx.set_params(new, source)
+        assert_close(new(XS), wanted)
+    variables = linen_variables(stack)
+    for source in (variables, flax.core.freeze(variables), variables["params"]):
+        ours_nnx.set_params(new, source)
+        assert_close(new(XS), stack.apply(variables, XS))
+    with pytest.raises(ValueError, match="w_x has shape"):
+        ours_nnx.set_params(ours_nnx.LSTM(FEATURES, (UNITS, 3), rngs=nnx.Rngs(2)), old)
+    with pytest.raises(ValueError, match=r"cell's variables \['layers'\]"):
+        ours_nnx.set_params(new, nnx.Sequential(nnx.RNN(nnx_cell())))
+
+
+def test_a_cell_is_a_network_of_the_library():
+    new = ours_linen.LSTMCell(UNITS)
+    variables = linen_variables(nn.RNN(new))["params"]["cell"]
+    config, params = ours_linen.network(new, {"params": variables})
+    _, ys = jlstm.apply(config, params, None, XS, time_major=False)
+    assert_close(nn.RNN(new).apply({"params": {"cell": variables}}, XS), ys)
+
+
 def test_weights_that_do_not_fit_are_refused():
     new = ours_nnx.LSTM(FEATURES, UNITS, rngs=nnx.Rngs(1))
     with pytest.raises(ValueError, match=r"w_x has shape \(3, 20\)"):
