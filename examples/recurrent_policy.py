@@ -1,14 +1,12 @@
 """A policy that must remember: the first step of a corridor shows which way to turn at its end.
 
 64 corridors of random length run at once. When one ends, the next begins in the same row, and the
-carry is reset inside the scan. The policy learns by advantage actor-critic (Mnih et al. 2016). At
-first half of its turns are right, at the end nearly all. With 0 as the second argument, every step
-resets the carry.
+carry is reset inside the scan. Advantage actor-critic (Mnih et al. 2016) raises the share of right
+turns from half to nearly all. With 0 as the second argument, every step resets the carry.
 
     python examples/recurrent_policy.py 400
 """
 
-import functools
 import sys
 
 import jax
@@ -24,10 +22,8 @@ OPTIMIZER = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(3e-3))
 
 def corridors(key):
     """New corridors: the way to turn, the step at the end, the present step; each [ROWS]."""
-    way, end = jax.random.randint(
-        key, [2, ROWS], jnp.array([[0], [3]]), jnp.array([[2], [LONGEST]])
-    )
-    return way, end, jnp.zeros([ROWS], int)
+    way, end = jax.random.randint(key, [2, ROWS], 0, jnp.array([[2], [LONGEST - 3]]))
+    return way, end + 3, jnp.zeros([ROWS], int)
 
 
 def advance(params, state, key, memory):
@@ -64,18 +60,17 @@ def main(updates: int = 400, memory: int = 1) -> float:
     params = (jlstm.init(keys[0], CONFIG), 0.1 * jax.random.normal(keys[1], [32, 3]))
     state = (jlstm.initial_carry(CONFIG, None, (ROWS,)), corridors(keys[2]), jnp.ones(ROWS, bool))
 
-    def update(training, key):
+    def update(training, keys):
         params, moments, state = training
-        keys = jax.random.split(key, STEPS)
         after, seen = jax.lax.scan(lambda s, k: advance(params, s, k, memory), state, keys)
         changes, moments = OPTIMIZER.update(jax.grad(loss)(params, state[0], *seen), moments)
         right = (seen[3] > 0).sum() / jnp.maximum(seen[4].sum(), 1)
         return (optax.apply_updates(params, changes), moments, after), right
 
     training = (params, OPTIMIZER.init(params), state)
-    run = jax.jit(functools.partial(jax.lax.scan, update))
-    for n in range(10):
-        training, right = run(training, jax.random.split(jax.random.fold_in(key, n), updates // 10))
+    run = jax.jit(lambda training, keys: jax.lax.scan(update, training, keys))
+    for n, k in enumerate(jax.random.split(key, 10)):
+        training, right = run(training, jax.random.split(k, (updates // 10, STEPS)))
         print(f"after {(n + 1) * (updates // 10)} updates: {right.mean():.1%} right turns")
     return float(right.mean())
 

@@ -6,20 +6,14 @@ program returns torch's scores for padded lines of every length, and runs with J
     python examples/torch_tagger.py 300
 """
 
-import pathlib
+import inspect
 import sys
-import textwrap
 import tokenize
 
-import jax
 import jax.export
-import jax.numpy as jnp
-import numpy as np
 import torch
-from torch.nn.utils import rnn
 
-import jlstm
-from jlstm.interop import from_torch
+import jlstm.interop
 
 KINDS = [None, tokenize.NAME, tokenize.NUMBER, tokenize.STRING, tokenize.COMMENT, tokenize.OP]
 
@@ -35,57 +29,48 @@ class Tagger(torch.nn.Module):
 
     def forward(self, xs, lengths):
         """The scores of all characters of padded lines."""
+        rnn = torch.nn.utils.rnn
         ys, _ = self.lstm(rnn.pack_padded_sequence(self.embedding(xs), lengths, True, False))
         return self.head(rnn.pad_packed_sequence(ys, True, total_length=xs.shape[1])[0])
 
 
-def lines(path):
-    """Characters [N, 100], kinds [N, 100] and lengths [N] of the lines of a Python file."""
-    text = pathlib.Path(path).read_text("ascii").splitlines(keepends=True)
-    xs, kinds = np.zeros([2, len(text), 100], "int32")
-    for n, line in enumerate(text):
-        xs[n, : len(line)] = [*line.encode()]
-    for token in tokenize.generate_tokens(iter([*text, ""]).__next__):
-        if token.type in KINDS and token.start[0] == token.end[0]:
-            columns = slice(token.start[1], token.end[1])
-            kinds[token.start[0] - 1, columns] = KINDS.index(token.type)
-    return xs, kinds, np.array([len(line) for line in text], "int32")
+def lines():
+    """Characters [N, 128], kinds [N, 128] and lengths [N] of the lines of Python's tokenizer."""
+    text = inspect.getsource(tokenize).splitlines(keepends=True)
+    xs = torch.tensor([[*line.ljust(128, "\0").encode()] for line in text], dtype=torch.int32)
+    kinds = torch.zeros_like(xs)
+    for kind, _, (row, start), (last, end), _ in tokenize.generate_tokens(iter(text).__next__):
+        if kind in KINDS and row == last:
+            kinds[row - 1, start:end] = KINDS.index(kind)
+    return xs, kinds, torch.tensor([*map(len, text)], dtype=torch.int32)
 
 
 def main(steps: int = 300) -> float:
     """Trains, ports and exports a tagger; returns the largest difference of scores."""
-    data = [*map(torch.tensor, lines(textwrap.__file__))]
+    xs, kinds, lengths = lines()
+    inside = torch.arange(128) < lengths[:, None]
     torch.manual_seed(0)
     tagger = Tagger()
     optimizer = torch.optim.Adam(tagger.parameters(), 5e-3)
     for _ in range(steps):
-        chosen = torch.randint(len(data[0]), [32])
-        xs, kinds, lengths = (a[chosen] for a in data)
-        inside = torch.arange(100) < lengths[:, None]
-        loss = torch.nn.functional.cross_entropy(tagger(xs, lengths)[inside], kinds[inside].long())
+        n = torch.randint(len(xs), [32])
+        ys = tagger(xs[n], lengths[n])[inside[n]]
         optimizer.zero_grad()
-        loss.backward()
+        torch.nn.functional.cross_entropy(ys, kinds[n][inside[n]].long()).backward()
         optimizer.step()
-
-    config, network = from_torch(tagger.lstm)
-    arrays = (tagger.embedding.weight, tagger.head.weight.T, tagger.head.bias)
-    embedding, w, b = (jnp.asarray(a.detach().numpy()) for a in arrays)
+    config, params = jlstm.interop.from_torch(tagger.lstm)
+    embedding, *_, w, b = (jax.numpy.asarray(a.numpy()) for a in tagger.state_dict().values())
 
     def scores(xs, lengths):
-        xs = embedding[xs]
-        _, ys = jlstm.apply(config, network, None, xs, lengths=lengths, time_major=False)
-        return ys @ w + b
+        _, ys = jlstm.apply(config, params, None, embedding[xs], lengths=lengths, time_major=False)
+        return ys @ w.T + b
 
-    sizes = jax.export.symbolic_shape("batch, time")
-    shapes = [jax.ShapeDtypeStruct(sizes[:n], "int32") for n in (2, 1)]
+    given = (xs.numpy(), lengths.numpy())
+    shapes = jax.export.symbolic_args_specs(given, ("batch, time", "batch"))
     written = jax.export.export(jax.jit(scores))(*shapes).serialize()
-
-    xs, kinds, lengths = data
-    expected = tagger(xs, lengths).detach().numpy()
-    exported = jax.export.deserialize(written).call(xs.numpy(), lengths.numpy())
-    difference = float(abs(exported - expected).max())
-    inside = np.arange(100) < lengths.numpy()[:, None]
-    right = (exported.argmax(-1) == kinds.numpy())[inside].mean()
+    exported = jax.export.deserialize(written).call(*given)
+    difference = float(abs(exported - tagger(xs, lengths).detach().numpy()).max())
+    right = (exported.argmax(-1) == kinds.numpy())[inside.numpy()].mean()
     print(f"{right:.1%} of the characters are tagged right; largest difference: {difference:.1e}")
     return difference
 
