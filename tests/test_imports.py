@@ -178,7 +178,7 @@ RANKS = {
     "train/command": [("loading", "train"), ("evaluate", "predict", "sample")],
     "check": [("calls", "timing", "trial"), ("contracts",), ("command",)],
     "modules": [
-        ("carries", "networks", "parameters"),
+        ("carries", "equinox", "networks", "parameters"),
         ("calls", "scopes", "sources", "variables"),
         ("linen_cell", "nnx_cell"),
         ("linen", "nnx"),

@@ -1,1 +1,4 @@
-"""The networks of this library as Flax modules: `jlstm.modules.linen` and `jlstm.modules.nnx`."""
+"""The networks of this library as modules of Flax and Equinox.
+
+They are in `jlstm.modules.linen`, `jlstm.modules.nnx` and `jlstm.modules.equinox`.
+"""
