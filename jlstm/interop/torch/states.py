@@ -24,8 +24,8 @@ def tensors_of(
     """
     cell = "weight_ih" in weights
     plain = r"(weight_(ih|hh|hr)|bias_(ih|hh))" + ("" if cell else r"_l\d{1,4}(_reverse)?")
-    odd = [forms for weight, forms in weights.items() if not re.fullmatch(plain, weight)]
-    other = [name for forms in odd for name in forms.values()]
+    odd = [own for weight, own in weights.items() if not re.fullmatch(plain, weight)]
+    other = [name for own in odd for name in own.values()]
     if other := sorted([*other, *names.others(state, prefix, weights)]):
         raise ValueError(
             f"{', '.join(other[:4])}: not weights of a plain torch.nn.LSTM{'Cell' if cell else ''}"
