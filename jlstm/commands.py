@@ -262,7 +262,7 @@ class Convert:
     Only jlstm files have a place for these."""
     quantize: _Flag = False
     """Round the weights to int8, for serving.
-    Only jlstm files hold int8 weights; in the others they become float again."""
+    Only jlstm and onnx files hold int8 weights; in others they become float again."""
 
 
 @dataclasses.dataclass(frozen=True)

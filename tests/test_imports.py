@@ -96,9 +96,9 @@ RANKS = {
         ("conversion",),
     ],
     "interop/onnx": [
-        ("builder", "constants", "generality", "joining", "names", "node", "sizes", "wire"),
+        ("constants", "generality", "joining", "names", "node", "sizes", "wire"),
         ("bodies", "file", "operators", "quantized"),
-        ("evaluation",),
+        ("builder", "evaluation"),
         ("graph", "level"),
         ("layers", "outputs", "stacks", "states"),
         ("levels",),

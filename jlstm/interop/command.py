@@ -21,7 +21,7 @@ _OPTIONS = {"prefix": "torch", "node": "onnx", "layer": "keras"} | dict.fromkeys
 )
 
 # Formats of files that hold int8 weights.
-_INT8 = ("jlstm",)
+_INT8 = ("jlstm", "onnx")
 
 
 def convert(
@@ -43,8 +43,8 @@ def convert(
       from_, to: one of formats.FORMATS.
       network_only: leave out further arrays of a jlstm file, such as the readout of `jlstm train`.
         Otherwise a jlstm file becomes an equal jlstm file, and other formats raise ValueError.
-      quantize: round the network's matrices to int8. Only jlstm files hold these. A network that is
-        int8 becomes float in files of other formats, and the output says so.
+      quantize: round the network's matrices to int8. Only jlstm and onnx files hold these. An int8
+        network becomes float in files of other formats, and the output says so.
       options: `prefix` of `from_torch`, `node` of `from_onnx`, `layer` of `from_keras`,
         and all options of `from_tensorflow`. None has the same effect as leaving the option out.
 

@@ -5,10 +5,14 @@ from typing import Any
 import numpy as np
 
 from jlstm.config import Config, Layer
+from jlstm.interop.onnx.quantized import DOMAIN, KIND
 
 
 class Builder:
-    """A model with one LSTM node per layer, built from the lowest layer up."""
+    """A model with one LSTM node per layer, built from the lowest layer up.
+
+    A layer with scales of its weights becomes a DynamicQuantizeLSTM node.
+    """
 
     def __init__(self, onnx: Any, config: Config, lengths: bool, carry: bool, time_major: bool):
         self._onnx, self._config = onnx, config
@@ -43,11 +47,16 @@ class Builder:
             states = [self._for_each_sequence(f"{state}{n}", arrays[state]) for state in "hc"]
         given += [self._lengths, *states]
         given.append(self._constant(f"P{n}", arrays["P"]) if "P" in arrays else "")
+        kind, domain = ("LSTM", None) if "W_scale" not in arrays else (KIND, DOMAIN)
+        if domain:
+            parts = (f"{key}_{part}" for key in ("W", "R") for part in ("scale", "zero"))
+            given += [self._constant(f"{part}{n}", arrays[part]) for part in parts]
         while given[-1] == "":
             given.pop()
         last = [f"{name}_last" for name in names] if self._carry else []
         made = [f"{name}_made" for name in last] if self._lengths else last
-        self._add("LSTM", [read, *given], [f"Y{n}", *made], name=f"lstm{n}", **attributes)
+        attributes = {**attributes, "name": f"lstm{n}", "domain": domain}
+        self._add(kind, [read, *given], [f"Y{n}", *made], **attributes)
         if made != last:
             for state in zip(made, names, last, strict=True):
                 self._held(*state)
@@ -74,8 +83,10 @@ class Builder:
         graph = helper.make_graph(
             self._nodes, "jlstm", self._inputs, outputs + self._outputs, self._constants
         )
-        opset = helper.make_opsetid("", 14)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=8, producer_name="jlstm")
+        opsets = [helper.make_opsetid("", 14)]
+        if any(node.domain for node in self._nodes):
+            opsets.append(helper.make_opsetid(DOMAIN, 1))
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="jlstm")
         self._onnx.checker.check_model(model)
         return model
 

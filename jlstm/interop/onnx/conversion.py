@@ -1,15 +1,17 @@
 """Conversion from and to ONNX models with native LSTM nodes."""
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import jax
 
 from jlstm.config import Config
 from jlstm.interop import needs, sources
-from jlstm.interop.onnx import builder, stacks, states
+from jlstm.interop.onnx import builder, quantized, stacks, states
 from jlstm.interop.onnx import layers as onnx_layers
 from jlstm.interop.onnx.graph import Graph
+from jlstm.interop.onnx.level import Level
 from jlstm.interop.onnx.levels import levels_of
 from jlstm.interop.onnx.node import shown
 from jlstm.interop.report import Report
@@ -23,6 +25,7 @@ _OPTIONS = (
     *("bidirectional", "merge", "reverse", "bias", "peepholes", "coupled_gates", "gate_clip"),
     *("activation", "recurrent_activation", "cell_activation", "residual", "skip"),
     "learn_initial_carry",
+    "int8",
 )
 
 # Errors that malformed models may cause beyond those that are checked.
@@ -54,7 +57,8 @@ def from_onnx(
       LSTM's input to its output, concatenate the network's input, or leave values unchanged. Two
       directions that no node joins become concatenated. Weights may be computed from constants.
       Initial states that are the same for all sequences become a learned initial carry.
-      DynamicQuantizeLSTM nodes become float32. Initial states that are inputs of the model
+      The weights of DynamicQuantizeLSTM nodes become those of `jlstm.quantize`, or float32 if int8
+      with the zero point 0 cannot hold them. Initial states that are inputs of the model
       correspond to the `carry` of apply, and sequence_lens to its `lengths`. For layout=1 pass
       time_major=False to apply.
 
@@ -96,9 +100,13 @@ def to_onnx(
 ) -> "onnx.ModelProto":
     """A model with one native LSTM node per layer. Batch and time sizes are dynamic.
 
+    Layers with the int8 matrices of `jlstm.quantize` become DynamicQuantizeLSTM nodes, which only
+    ONNX Runtime knows. It also rounds the inputs of products to 8 bits, with one scale for all
+    steps of an input, so its outputs differ by about 1 in 100.
+
     Args:
       config: the network.
-      params: its parameters, in float32.
+      params: its parameters, in float32 or quantized.
       lengths: add an input "lengths" [B], int32, to the model.
       carry: add inputs "c0", "h0", "c1", ... [D, B, H], one pair per layer, and outputs "c0_last",
         "h0_last", .... Without them the model starts from the learned initial carry, or from zeros.
@@ -160,12 +168,6 @@ def _read(
     if chain[-1].output:
         report.add(f"the outputs are the model's {shown(chain[-1].output)}")
     states.require_same_lengths(chain, graph, report)
-    for level in chain:
-        if level.lstms[0] in graph.quantized:
-            report.add(
-                f"{level.title}: its int8 weights became float32; ONNX Runtime also rounds the "
-                "inputs of its products, so its outputs differ by about 1 in 100"
-            )
     if graph.nested:
         report.add(f"LSTMs outside the main graph were left out: {', '.join(graph.nested)}")
     if any(own[0].b is not None for own in sides):
@@ -173,4 +175,26 @@ def _read(
     report.add("gates were reordered from i, o, f, g to i, f, g, o")
     inputs = sides[0][0].w_x.i.shape[0]
     config, params = network(inputs, layers, sides, report, [level.title for level in chain])
+    params = _with_int8(config, params, chain, graph, report)
     return states.with_states(config, params, chain, graph, report)
+
+
+def _with_int8(
+    config: Config, params: Params, chain: Sequence[Level], graph: Graph, report: Report
+) -> Params:
+    """The parameters with int8 matrices for levels of DynamicQuantizeLSTM nodes, where they fit."""
+    made = []
+    for layer, own, level in zip(config.layers, params.layers, chain, strict=True):
+        nodes = [graph.quantized.get(id(lstm)) for lstm in level.lstms]
+        found = [node and quantized.matrices(node, graph.constant) for node in nodes]
+        sides = [side for sides in found if sides for side in sides]
+        if all(found):
+            own = quantized.with_matrices(layer, own, sides)
+        if any(nodes):
+            report.add(
+                f"{level.title}: its weights {'stay int8' if all(found) else 'became float32'}; "
+                "ONNX Runtime also rounds the inputs of its products, so its outputs differ by "
+                "about 1 in 100"
+            )
+        made.append(own)
+    return Params(tuple(made))

@@ -19,7 +19,7 @@ class Graph:
 
     `consumers` holds the numbers of the nodes that read each value, `makers` that of the node that
     computes it. `outputs` are the names of the model's outputs, `nested` the places of LSTMs in
-    bodies of nodes, and `quantized` the LSTMs with whole numbers as weights.
+    bodies of nodes, and `quantized` the DynamicQuantizeLSTM nodes by the id of their LSTM.
 
     Raises:
       ValueError: the file is truncated or not a model, or nodes are not in topological order.
@@ -39,7 +39,7 @@ class Graph:
         self.nested = bodies.lstms_of(source)
         self.consumers: dict[str, list[int]] = {}
         self.makers: dict[str, int] = {}
-        self.quantized: list[Lstm] = []
+        self.quantized: dict[int, Any] = {}
         self._require_order({value.name for value in (*graph.initializer, *graph.input)})
         found = {n: self._lstm(node) for n, node in enumerate(self.nodes)}
         lstms = {n: lstm for n, lstm in found.items() if lstm}
@@ -71,7 +71,7 @@ class Graph:
             array_of = quantized.dequantized(node, self.constant)
             kind_of = quantized.kinds(node, self.constants.kind)
             lstm = Lstm(self._onnx, quantized.as_lstm(self._onnx, node), array_of, kind_of)
-            self.quantized.append(lstm)
+            self.quantized[id(lstm)] = node
             return lstm
         if node.domain in _OWN and node.op_type == "Constant" and node.output:
             self.constants.add(node.output[0], attributes(self._onnx, node))

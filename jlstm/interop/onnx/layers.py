@@ -8,6 +8,7 @@ import numpy as np
 
 from jlstm.config import Layer
 from jlstm.interop.onnx import names as onnx_names
+from jlstm.interop.onnx import quantized
 from jlstm.interop.onnx.joining import Joined
 from jlstm.interop.onnx.level import Level
 from jlstm.interop.onnx.node import Lstm
@@ -116,9 +117,14 @@ def _sides(lstm: Lstm) -> list[Side]:
 
 
 def arrays_of(layer: Layer, params: LayerParams) -> dict[str, np.ndarray]:
-    """W [D, 4H, I], R [D, 4H, H] and, if the layer has them, B [D, 8H] and P [D, 3H]."""
+    """W [D, 4H, I], R [D, 4H, H] and, if the layer has them, B [D, 8H] and P [D, 3H].
+
+    For int8 matrices, W and R are those of DynamicQuantizeLSTM, with their scales and zero points.
+    """
+    if made := quantized.arrays_of(params):
+        params = params._replace(w_x=params.w_x.values, w_h=params.w_h.values)
     sides = sides_of(layer, params)
-    made = {
+    made = made or {
         "W": np.stack([join(side.w_x, ORDER).T for side in sides]),
         "R": np.stack([join(side.w_h, ORDER).T for side in sides]),
     }

@@ -1,51 +1,11 @@
-"""LSTMs that are no LSTM nodes of the main graph: with whole numbers as weights, or in bodies."""
+"""LSTMs that are no nodes of the main graph, but in bodies of nodes and in functions."""
 
 import importlib
 
-import jax
-import numpy as np
 import pytest
 
-import jlstm
-from jlstm import Config
-from jlstm.interop import Report, from_onnx, to_onnx
-from tests.interop.frameworks import assert_close
-from tests.interop.onnx.models import FLOAT, XS, handmade, helper, onnx, ort
-
-
-def quantized(tmp_path, *, both, per_channel):
-    """A network, and its model with int8 weights by ONNX Runtime's own tool."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    config = Config.stack(5, [4, 3], bidirectional=both)
-    params = jlstm.init(jax.random.key(0), config)
-    onnx.save(to_onnx(config, params), tmp_path / "a.onnx")
-    quantize_dynamic(
-        tmp_path / "a.onnx",
-        tmp_path / "b.onnx",
-        op_types_to_quantize=["LSTM"],
-        per_channel=per_channel,
-        weight_type=QuantType.QInt8,
-    )
-    return config, params, tmp_path / "b.onnx"
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("per_channel", [False, True])
-@pytest.mark.parametrize("both", [False, True])
-def test_int8_weights_of_onnx_runtime_become_float32(both, per_channel, tmp_path):
-    _, params, path = quantized(tmp_path, both=both, per_channel=per_channel)
-    kinds = [node.op_type for node in onnx.load(path).graph.node]
-    assert kinds.count("DynamicQuantizeLSTM") == 2
-    report = Report()
-    found, weights = from_onnx(path, report=report)
-    assert [layer.bidirectional for layer in found.layers] == [both] * 2
-    assert "int8 weights became float32" in str(report)
-    for own, exact in zip(jax.tree.leaves(weights), jax.tree.leaves(params), strict=True):
-        assert np.abs(own - exact).max() <= np.abs(exact).max() / 127
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    own = jlstm.apply(found, weights, None, XS)[1]
-    assert_close(own, session.run(None, {"xs": XS})[0], atol=0.02)
+from jlstm.interop import Report, from_onnx
+from tests.interop.onnx.models import FLOAT, handmade, helper, onnx
 
 
 def inside(kind):
