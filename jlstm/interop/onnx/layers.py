@@ -122,7 +122,9 @@ def arrays_of(layer: Layer, params: LayerParams) -> dict[str, np.ndarray]:
     For int8 matrices, W and R are those of DynamicQuantizeLSTM, with their scales and zero points.
     """
     if made := quantized.arrays_of(params):
-        params = params._replace(w_x=params.w_x.values, w_h=params.w_h.values)
+        w_x: Any = params.w_x
+        w_h: Any = params.w_h
+        params = params._replace(w_x=w_x.values, w_h=w_h.values)
     sides = sides_of(layer, params)
     made = made or {
         "W": np.stack([join(side.w_x, ORDER).T for side in sides]),
