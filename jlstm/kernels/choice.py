@@ -132,7 +132,7 @@ def _fastest(layer: Layer, dtype: str, platform: str, asked: Sequence[str]) -> R
             return implementation.run
     # The platform is that of this machine, but the program may be lowered for another one that has
     # a kernel. `fused.run` chooses when it is lowered.
-    return fused.run if plain.refusal(layer, dtype) is None else unrolled.run
+    return fused.run if plain.variant(layer) is None else unrolled.run
 
 
 def _lacking(implementation: Implementation, asked: Sequence[str]) -> str | None:

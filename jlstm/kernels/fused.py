@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jlstm.dtypes import state_dtype
 from jlstm.kernels import fused_as_scans, fused_products, unrolled
 from jlstm.kernels.cpu import lowering as cpu
 from jlstm.kernels.primitives import device_types, folding, operation
@@ -37,18 +38,14 @@ def run(
     """Runs all directions of one plain layer over a sequence; a `recurrence.Recurrence`."""
     assert not jax.tree.leaves((inputs.masks, inputs.held)), "a plain layer draws nothing"
     params, carry, xs = inputs.params, inputs.carry, inputs.xs
-    rounded = dtype == jnp.bfloat16
-    if rounded:  # the kernels compute in float32, so rounded numbers are stored as float32
-        w_x, w_h, xs = (fused_as_scans.round_to_bfloat16(a) for a in (*params[:2], xs))
-    else:
-        w_x, w_h = (a.astype(dtype) for a in params[:2])
-    b = None if params.b is None else params.b.astype(w_h.dtype)
+    w_x, w_h, xs = (a.astype(dtype) for a in (params.w_x, params.w_h, xs))
+    b = None if params.b is None else params.b.astype(state_dtype(dtype))
     initial = None
     if inputs.resets is not None:
         initial = Carry(*(jnp.broadcast_to(a, carry.c.shape) for a in inputs.initial))
     valid, resets = (None if a is None else a[None] for a in (inputs.valid, inputs.resets))
     given = Forward(w_x, w_h, b, carry, initial, xs[None], valid, resets)
-    made = run_operation(given, reverse=reverse, keep=False, rounded=rounded)
+    made = run_operation(given, reverse=reverse, keep=False)
     return made.carry, made.hs
 
 
@@ -56,13 +53,21 @@ def _result_types(given: Any, keep: bool = False, **_: Any) -> Any:
     """The types of an operation's results."""
     groups, units = given.w_h.shape[:2]
     time, *batch_shape = over_time(given).shape[1:-1]
-    state: Any = jax.ShapeDtypeStruct((groups, *batch_shape, units), given.w_h.dtype)
-    hs: Any = jax.ShapeDtypeStruct((groups, time, *batch_shape, units), given.w_h.dtype)
-    z: Any = jax.ShapeDtypeStruct((groups, time, *batch_shape, 4 * units), given.w_h.dtype)
+    dtype = given.w_h.dtype
+    wide = state_dtype(dtype)
+
+    def typed(dtype: jnp.dtype, *shape: Any) -> Any:
+        return jax.ShapeDtypeStruct((groups, *shape), dtype)
+
+    state = typed(wide, *batch_shape, units)
     if isinstance(given, Backward):
         initial = None if given.resets is None else Carry(state, state)
-        return Gradients(z, Carry(state, state), initial)
-    return RunResults(Carry(state, state), hs, Residuals(z, hs, hs) if keep else None)
+        d_z = typed(dtype, time, *batch_shape, 4 * units)
+        return Gradients(d_z, Carry(state, state), initial)
+    hs, c_before = (typed(a, time, *batch_shape, units) for a in (dtype, wide))
+    gates = typed(wide, time, *batch_shape, 4 * units)
+    residuals = Residuals(gates, c_before, hs) if keep else None
+    return RunResults(Carry(state, state), hs, residuals)
 
 
 def _tpu(ctx: Any, given: Any, **options: Any) -> Any:
@@ -106,8 +111,8 @@ def _run_jvp(given: Forward, moved: Forward, **options: Any) -> tuple[RunResults
 
 
 def _derivative_transpose(given: Derivative, cts: RunResults, *, reverse: Any) -> Derivative:
-    state = _zero_state(given.c_before)
-    cts = _instantiated_like(cts, RunResults(state, given.c_before))
+    state, hs = _zero_state(given.c_before), given.c_before.astype(given.w_h.dtype)
+    cts = _instantiated_like(cts, RunResults(state, hs))
     gradients: Gradients = backward_operation(
         Backward(*given[:5], cts.carry, cts.hs), reverse=reverse
     )
@@ -117,7 +122,8 @@ def _derivative_transpose(given: Derivative, cts: RunResults, *, reverse: Any) -
 def _backward_transpose(given: Backward, cts: Gradients, *, reverse: Any) -> Backward:
     state = _zero_state(given.c_before)
     initial = None if given.resets is None else state
-    cts = _instantiated_like(cts, Gradients(given.gates, state, initial))
+    gates = given.gates.astype(given.w_h.dtype)
+    cts = _instantiated_like(cts, Gradients(gates, state, initial))
     tangents: RunResults = derivative_operation(Derivative(*given[:5], *cts), reverse=reverse)
     return given._replace(d_last=tangents.carry, d_hs=tangents.hs)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jlstm import cell, masking
+from jlstm.dtypes import state_dtype
 from jlstm.kernels import scan
 from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import device_types
@@ -22,29 +23,19 @@ from jlstm.kernels.primitives.operands import (
 from jlstm.params import Carry, LayerParams
 
 
-def round_to_bfloat16(a: jax.Array) -> jax.Array:
-    """`a` rounded to the nearest bfloat16 numbers, as float32."""
-    # XLA may remove a conversion to bfloat16 and back.
-    return lax.reduce_precision(a.astype(jnp.float32), exponent_bits=8, mantissa_bits=7)
-
-
-def run(
-    given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool, unroll: int = 1
-) -> RunResults:
+def run(given: Forward, reverse: tuple[bool, ...], keep: bool, unroll: int = 1) -> RunResults:
     """The recurrence of all groups.
 
     Args:
       given: its operands.
       reverse: for each group, whether it runs backward in time.
       keep: whether to return the residuals for derivatives too.
-      rounded: whether products read h rounded to bfloat16. Weights and inputs have been rounded
-        already. The outputs are rounded too; the last carry is not.
       unroll: number of steps in a loop iteration.
     """
 
     def one(given: Forward, reverse: bool) -> RunResults:
-        dtype = jnp.dtype("bfloat16") if rounded else given.w_h.dtype
-        params = LayerParams(given.w_x, given.w_h.astype(dtype), given.b)
+        dtype = given.w_h.dtype
+        params = LayerParams(given.w_x, given.w_h, given.b)
         z = cell.from_input(PLAIN, params, given.xs, dtype)
         steps = scan.Steps(z, given.valid, given.resets)
         initial = given.carry if given.initial is None else given.initial
@@ -61,8 +52,7 @@ def run(
             stack,
             unroll=unroll,
         )
-        made = RunResults(last, *stacked)
-        return with_rounded_h(made) if rounded else made
+        return with_h_in(dtype, RunResults(last, *stacked))
 
     return _each_group(one, given, reverse)
 
@@ -71,11 +61,14 @@ def derivative(given: Derivative, reverse: tuple[bool, ...], unroll: int = 1) ->
     """The tangents of the last carry and outputs of a run."""
 
     def one(given: Derivative, reverse: bool) -> RunResults:
+        dtype, given = given.w_h.dtype, _widened(given)
+
         def body(d: Carry, step: Derivative) -> tuple[Carry, jax.Array]:
             return _linear_step(given.w_h, step, reverse, d, step.d_z, given.d_initial)
 
         varying = given._replace(w_h=None, d_carry=None, d_initial=None)
-        return RunResults(*lax.scan(body, given.d_carry, varying, reverse=reverse, unroll=unroll))
+        made = lax.scan(body, given.d_carry, varying, reverse=reverse, unroll=unroll)
+        return with_h_in(dtype, RunResults(*made))
 
     return _each_group(one, given, reverse)
 
@@ -86,6 +79,7 @@ def backward(given: Backward, reverse: tuple[bool, ...], unroll: int = 1) -> Gra
     # JAX transposes one step at a time here. Transposing the whole scan would add a separate loop
     # for the derivatives of the gates.
     def one(given: Backward, reverse: bool) -> Gradients:
+        dtype, given = given.w_h.dtype, _widened(given)
         zero = Carry(*(device_types.zeros_like(a) for a in given.d_last))
 
         def body(d: tuple[Carry, Carry | None], step: Backward) -> tuple[Any, jax.Array]:
@@ -101,7 +95,7 @@ def backward(given: Backward, reverse: tuple[bool, ...], unroll: int = 1) -> Gra
         varying = given._replace(w_h=None, d_last=None)
         start = given.d_last, None if given.resets is None else zero
         last, d_z = lax.scan(body, start, varying, reverse=not reverse, unroll=unroll)
-        return Gradients(d_z, *last)
+        return Gradients(d_z.astype(dtype), *last)
 
     return _each_group(one, given, reverse)
 
@@ -132,12 +126,20 @@ def _linear_step(
     return after, d_h
 
 
-def with_rounded_h(made: RunResults) -> RunResults:
-    """`made` with its outputs and residual h rounded to bfloat16, as products read h."""
+def with_h_in(dtype: jnp.dtype, made: RunResults) -> RunResults:
+    """`made` with its outputs and residual h in the dtype of products, which read h in it."""
     residuals = made.residuals
     if residuals is not None:
-        residuals = residuals._replace(h_before=round_to_bfloat16(residuals.h_before))
-    return made._replace(hs=round_to_bfloat16(made.hs), residuals=residuals)
+        residuals = residuals._replace(h_before=residuals.h_before.astype(dtype))
+    return made._replace(hs=made.hs.astype(dtype), residuals=residuals)
+
+
+def _widened(given: Any) -> Any:
+    """Operands of derivatives with all floating-point numbers in the state's dtype."""
+    wide = state_dtype(given.w_h.dtype)
+    return jax.tree.map(
+        lambda a: a.astype(wide) if jnp.issubdtype(a.dtype, jnp.floating) else a, given
+    )
 
 
 def _outputs(taken: scan.Taken) -> tuple[jax.Array]:

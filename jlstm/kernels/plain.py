@@ -34,10 +34,12 @@ ONLY = {
 }
 
 
-def refusal(layer: Layer, dtype: str) -> str | None:
-    """Why no kernel can run a layer, or None if the kernels support it."""
-    if dtype not in ("float32", "bfloat16"):
-        return f"its kernels compute in float32, which is too narrow for {dtype}"
+def refusal(
+    layer: Layer, dtype: str, formats: tuple[str, ...] = ("float32", "bfloat16")
+) -> str | None:
+    """Why kernels that compute in these number formats cannot run a layer, or None if they can."""
+    if dtype not in formats:
+        return f"its kernels compute in {' and '.join(formats)}, not in {dtype}"
     option = variant(layer)
     if option is None:
         return None

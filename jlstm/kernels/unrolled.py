@@ -50,7 +50,7 @@ def lowering(ctx: Any, given: Any, reverse: Any, **options: bool) -> Callable[..
       ctx: the context of the lowering.
       given: the types of the operands: Forward, Derivative or Backward.
       reverse: for each group, whether it runs backward in time.
-      options: `keep` and `rounded` of a run.
+      options: `keep` of a run.
     """
     unroll = _unroll(operands.over_time(given).shape[1])
     return functools.partial(MEANINGS[type(given)], reverse=reverse, unroll=unroll, **options)

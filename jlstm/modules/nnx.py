@@ -1,6 +1,6 @@
 """LSTM layers for flax.nnx: `LSTM` in place of nnx.RNN over a cell, and a cell for nnx.RNN."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,8 +12,7 @@ from jlstm.config import Config
 from jlstm.modules import calls, networks, sources, variables
 from jlstm.modules.networks import Features, Initializer
 from jlstm.modules.nnx_cell import LSTMCell
-from jlstm.modules.parameters import nested
-from jlstm.modules.variables import Metadata, NO_METADATA
+from jlstm.modules.variables import NO_METADATA, Metadata
 from jlstm.named import named, params_from_dict
 from jlstm.params import Params
 

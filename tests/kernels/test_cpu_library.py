@@ -7,13 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jlstm.dtypes import state_dtype
 from jlstm.kernels.cpu import library
 
 pytestmark = pytest.mark.usefixtures("kernel")
 
 
 def activation(name, xs):
-    function = getattr(library.load()[0], f"jlstm_{name}")
+    suffix = "_float64" if xs.dtype == np.float64 else ""
+    function = getattr(library.load()[0], f"jlstm_{name}{suffix}")
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
     out = np.empty_like(xs)
     function(xs.ctypes.data, out.ctypes.data, xs.size)
@@ -39,11 +41,24 @@ def test_activations_are_within_their_bound(name):
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
-def test_activations_meet_their_limits(name):
-    xs = np.array([-np.inf, -100, -0.0, 0.0, 100, np.inf, np.nan], "float32")
+def test_activations_of_float64_are_within_their_bound(name):
+    """Beside long double, at numbers of every size."""
+    draw = np.random.default_rng(0)
+    xs = draw.normal(size=200_000) * 10.0 ** draw.uniform(-12, 2.8, 200_000)
+    wide = xs.astype(np.longdouble)
+    wanted = 1 / (1 + np.exp(-wide)) if name == "sigmoid" else np.tanh(wide)
+    normal = np.abs(wanted) > 1e-300
+    off = (activation(name, xs) - wanted)[normal] / np.spacing(wanted[normal].astype("float64"))
+    assert np.max(np.abs(off)) <= 4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_activations_meet_their_limits(name, dtype):
+    xs = np.array([-np.inf, -1000, -0.0, 0.0, 1000, np.inf, np.nan], dtype)
     low, middle, high = LIMITS[name]
     np.testing.assert_array_equal(
-        activation(name, xs), np.float32([low, low, middle, middle, high, high, np.nan])
+        activation(name, xs), np.array([low, low, middle, middle, high, high, np.nan], dtype)
     )
 
 
@@ -58,14 +73,14 @@ def test_activations_never_fall(name):
 
 
 # Operands and results of each function for 1 group, 3 steps, 2 sequences, 5 inputs and 4 units.
-F32, FLAGS = np.float32, np.bool_
+FLAGS = np.bool_
 STATE, HS, Z = (1, 2, 4), (1, 3, 2, 4), (1, 3, 2, 16)
 DOORS = {
     "forward": (
         dict(w_x=(1, 5, 16), w_h=(1, 4, 16), b=(1, 16), c=STATE, h=STATE, initial_c=STATE,
              initial_h=STATE, xs=(1, 3, 2, 5), valid=(1, 3, 2), resets=(1, 3, 2)),
         dict(last_c=STATE, last_h=STATE, hs=HS, gates=Z, c_before=HS, h_before=HS),
-        dict(reverse=np.zeros(1, np.int64), side_by_side=np.int64(0), rounded=np.int64(0)),
+        dict(reverse=np.zeros(1, np.int64), side_by_side=np.int64(0)),
     ),
     "backward": (
         dict(w_h=(1, 4, 16), gates=Z, c_before=HS, d_last_c=STATE, d_last_h=STATE, d_hs=HS,
@@ -81,21 +96,31 @@ DOORS = {
 }  # fmt: skip
 
 
-def knock(door, **changed):
+# Operands and results that are stored in the format; others are sums.
+STORED = ("w_x", "w_h", "xs", "hs", "h_before", "d_hs", "d_z", "d_xs")
+
+
+def knock(door, format="float32", **changed):
     """Calls a function of the library with the shapes of some operands or results changed."""
     operands, results, options = DOORS[door]
     shape = {**operands, **results, **changed}
-    kind = {name: FLAGS if name in ("valid", "resets") else F32 for name in operands}
+
+    def kind(name):
+        if name in ("valid", "resets"):
+            return FLAGS
+        return jnp.dtype(format if name in STORED else state_dtype(format))
+
     call = jax.ffi.ffi_call(
-        f"jlstm_{door}", [jax.ShapeDtypeStruct(shape[name], F32) for name in results]
+        f"jlstm_{door}_{format}", [jax.ShapeDtypeStruct(shape[n], kind(n)) for n in results]
     )
-    arrays = [jnp.zeros(shape[name], kind[name]) for name in operands]
+    arrays = [jnp.zeros(shape[name], kind(name)) for name in operands]
     jax.block_until_ready(call(*arrays, **{**options, **changed.get("options", {})}))
 
 
+@pytest.mark.parametrize("format", library.FORMATS)
 @pytest.mark.parametrize("door", DOORS)
-def test_operands_that_agree_are_taken(door):
-    knock(door)
+def test_operands_that_agree_are_taken(door, format, x64):
+    knock(door, format)
 
 
 @pytest.mark.parametrize(

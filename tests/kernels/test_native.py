@@ -9,6 +9,11 @@ import pytest
 
 HERE = pathlib.Path(__file__).parent / "native"
 COMPILER = shutil.which("g++")
+FLAGS = {
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mfma"],
+    "avx512_bf16": ["-mavx512f", "-mavx512dq", "-mfma", "-mavx512bf16"],
+}
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++ to build the kernels")
 
@@ -25,13 +30,12 @@ def test_no_sanitizer_finds_anything():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("isa", ["avx2", "avx512"])
+@pytest.mark.parametrize("isa", FLAGS)
 def test_no_code_of_one_instruction_set_is_shared(isa, tmp_path):
     """An inline function that the linker may take from any file would crash older processors."""
-    flags = {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512f", "-mavx512dq", "-mfma"]}[isa]
     source = HERE.parents[2] / "jlstm" / "kernels" / "native" / "isa" / f"{isa}.cc"
     built = tmp_path / "kernels.o"
-    command = [COMPILER, "-std=gnu++20", "-O3", *flags, "-c", source, "-o", built]
+    command = [COMPILER, "-std=gnu++20", "-O3", *FLAGS[isa], "-c", source, "-o", built]
     if platform.machine() != "x86_64":
         pytest.skip("x86-64 instructions")
     subprocess.run(command, check=True)

@@ -24,7 +24,7 @@ def test_plain_layers_give_what_they_do_in_single_steps(way):
     """With a number of steps that is no multiple of a turn's."""
     reverse = WAYS[way]
     given = forward(reverse, 19, 3, 2, 4, ("valid", "resets"))
-    options = {"keep": True, "rounded": False}
+    options = {"keep": True}
     made = fused_as_scans.run(given, reverse, **options)
     back = backward(given, made)
     for operands, wanted in ((given, made), (back, fused_as_scans.backward(back, reverse))):

@@ -12,7 +12,10 @@ import jax
 
 import jlstm.kernels.cpu
 
-TARGETS = ("jlstm_forward", "jlstm_backward", "jlstm_gradients")
+FORMATS = ("float32", "float64", "bfloat16")  # number formats of the kernels
+TARGETS = tuple(
+    f"jlstm_{name}_{format}" for name in ("forward", "backward", "gradients") for format in FORMATS
+)
 
 
 @functools.cache

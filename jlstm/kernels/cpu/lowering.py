@@ -1,12 +1,13 @@
 """Lowers the fused operations for CPU: foreign function calls of the kernels in `native`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jlstm.dtypes import state_dtype
 from jlstm.kernels import plain
 from jlstm.kernels.cpu import library
 from jlstm.kernels.primitives import device_types, partition
@@ -31,12 +32,10 @@ def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
     """Why the kernels do not support a layer, or None if they do."""
     if platform != "cpu":
         return f"it runs on the CPU only, not on {platform}"
-    return plain.refusal(layer, dtype) or library.load()[1] or None
+    return plain.refusal(layer, dtype, library.FORMATS) or library.load()[1] or None
 
 
-def lowering(
-    ctx: Any, given: Any, reverse: Any, keep: bool = False, rounded: bool = False
-) -> Callable[..., Any] | None:
+def lowering(ctx: Any, given: Any, reverse: Any, keep: bool = False) -> Callable[..., Any] | None:
     """A function of an operation's operands that calls its kernel, or None if no kernel can run.
 
     Args:
@@ -44,14 +43,13 @@ def lowering(
       given: the types of the operands: Forward or Backward.
       reverse: for each group, whether it runs backward in time.
       keep: whether a run returns the residuals for derivatives.
-      rounded: whether its products read h rounded to bfloat16.
     """
     if not _supported(ctx):
         return None
 
     def call(given: Any) -> Any:
         if isinstance(given, Forward):
-            return _run(given, reverse, keep, rounded)
+            return _run(given, reverse, keep)
         return _backward(given, reverse)
 
     if partition.local(ctx.module_context.axis_context):
@@ -77,15 +75,18 @@ def gradients(
         over_time = (*d_z.shape[:2], int(np.prod(d_z.shape[2:-1])))
         flat = (xs.shape[0], *over_time[1:], xs.shape[-1])
         shapes = (w_x.shape, w_h.shape, w_x.shape[::2], flat)
+        dtype, wide = w_x.dtype, state_dtype(w_x.dtype)
+        types = (wide, wide, wide, dtype)
         out = _foreign(
-            "jlstm_gradients",
-            [s if want else NOTHING for s, want in zip(shapes, wanted, strict=True)],
+            f"jlstm_gradients_{dtype}",
+            [(s if want else NOTHING, a) for s, a, want in zip(shapes, types, wanted, strict=True)],
         )(
             w_x,
             xs.reshape(flat),
             h_before.reshape(*over_time, -1),
             d_z.reshape(*over_time, -1),
         )
+        out[:2] = (a.astype(dtype) for a in out[:2])
         out[3] = out[3].reshape(xs.shape) if wanted[3] else out[3]
         return [a for a, want in zip(out, wanted, strict=True) if want]
 
@@ -94,27 +95,31 @@ def gradients(
 
 def _supported(ctx: Any) -> bool:
     """Whether the kernels can run an operation. Exported programs must run without them."""
-    known = all(a.dtype in (jnp.float32, jnp.bool_) and 0 not in a.shape for a in ctx.avals_in)
+    known = all(
+        a.dtype.name in (*library.FORMATS, "bool") and 0 not in a.shape for a in ctx.avals_in
+    )
     exported = ctx.module_context.lowering_parameters.for_export
     return known and not exported and library.load()[0] is not None
 
 
-def _run(given: Forward, reverse: tuple[bool, ...], keep: bool, rounded: bool) -> RunResults:
+def _run(given: Forward, reverse: tuple[bool, ...], keep: bool) -> RunResults:
+    dtype, wide = given.w_h.dtype, state_dtype(given.w_h.dtype)
     groups, time, *batch_shape, _ = (given.w_h.shape[0], *given.xs.shape[1:])
     batch, units = int(np.prod(batch_shape)), given.w_h.shape[1]
     state, over_time = (groups, batch, units), (groups, time, batch)
     residuals = [(*over_time, n * units) for n in (4, 1, 1)] if keep else [NOTHING] * 3
     hs = (time, batch, groups, units) if _side_by_side(reverse) else (*over_time, units)
-    out = _foreign("jlstm_forward", [state, state, hs, *residuals])(
+    shapes = (state, state, hs, *residuals)
+    types = (wide, wide, dtype, wide, wide, dtype)
+    out = _foreign(f"jlstm_forward_{dtype}", zip(shapes, types, strict=True))(
         given.w_x,
         given.w_h,
-        _or_nothing(given.b),
+        _or_nothing(given.b, wide),
         *(a.reshape(state) for a in given.carry),
-        *_states_or_nothing(given.initial, state),
+        *_states_or_nothing(given.initial, state, wide),
         given.xs.reshape(given.xs.shape[0], time, batch, -1),
         *(_flags_or_nothing(a, batch) for a in (given.valid, given.resets)),
         **_directions(reverse),
-        rounded=np.int64(rounded),
     )
     out[2] = jnp.moveaxis(out[2], 2, 0) if _side_by_side(reverse) else out[2]
     out = [a if a.shape == NOTHING else _batch_restored(a, batch_shape) for a in out]
@@ -126,10 +131,12 @@ def _backward(given: Backward, reverse: tuple[bool, ...]) -> Gradients:
     batch = int(np.prod(batch_shape))
     state, over_time = (groups, batch, units), (groups, time, batch)
     of_initial = NOTHING if given.resets is None else state
+    dtype, wide = given.w_h.dtype, state_dtype(given.w_h.dtype)
+    shapes = (state, state, of_initial, of_initial)
     call = _foreign(
-        "jlstm_backward",
-        [(*over_time, 4 * units), state, state, of_initial, of_initial],
-        input_output_aliases={1: 0},  # d_z overwrites the gates
+        f"jlstm_backward_{dtype}",
+        [((*over_time, 4 * units), dtype), *((shape, wide) for shape in shapes)],
+        input_output_aliases={1: 0} if dtype == wide else None,  # d_z overwrites the gates
     )
     d_hs = given.d_hs.reshape(*over_time, -1)
     out = call(
@@ -157,18 +164,19 @@ def _directions(reverse: tuple[bool, ...]) -> dict[str, Any]:
     }
 
 
-def _foreign(name: str, shapes: list[Any], **settings: Any) -> Callable[..., Any]:
-    return jax.ffi.ffi_call(
-        name, [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes], **settings
-    )
+def _foreign(name: str, types: Iterable[Any], **settings: Any) -> Callable[..., Any]:
+    """A function of the library whose results have these shapes and dtypes."""
+    results = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in types]
+    return jax.ffi.ffi_call(name, results, **settings)
 
 
-def _or_nothing(a: jax.Array | None) -> jax.Array:
-    return jnp.zeros(NOTHING, jnp.float32) if a is None else a
+def _or_nothing(a: jax.Array | None, dtype: jnp.dtype) -> jax.Array:
+    return jnp.zeros(NOTHING, dtype) if a is None else a
 
 
-def _states_or_nothing(carry: Carry | None, shape: Any) -> list[jax.Array]:
-    return [_or_nothing(None if a is None else a.reshape(shape)) for a in carry or (None, None)]
+def _states_or_nothing(carry: Carry | None, shape: Any, dtype: jnp.dtype) -> list[jax.Array]:
+    states = carry or (None, None)
+    return [_or_nothing(None if a is None else a.reshape(shape), dtype) for a in states]
 
 
 def _flags_or_nothing(a: jax.Array | None, batch: int) -> jax.Array:

@@ -9,7 +9,8 @@
 namespace jlstm {
 namespace {
 
-void begin(const BackwardPass& pass, const Part& part, int width) {
+template <typename F>
+void begin(const BackwardPass<F>& pass, const Part& part, int width) {
   const Sizes& s = pass.call.sizes;
   const int64_t unit = part.first * width, count = std::min(part.end * width, s.units) - unit;
   for (int64_t row = part.row; row < part.row_end; ++row) {
@@ -17,12 +18,13 @@ void begin(const BackwardPass& pass, const Part& part, int width) {
     std::copy_n(pass.call.d_last_c + at, count, pass.d_c + own);
     std::copy_n(pass.call.d_last_h + at, count, pass.d_h + own);
     if (!pass.call.d_initial_c) continue;
-    std::fill_n(pass.call.d_initial_c + at, count, 0.0f);
-    std::fill_n(pass.call.d_initial_h + at, count, 0.0f);
+    std::fill_n(pass.call.d_initial_c + at, count, typename F::Sum{});
+    std::fill_n(pass.call.d_initial_h + at, count, typename F::Sum{});
   }
 }
 
-void end(const BackwardPass& pass, const Part& part, int width) {
+template <typename F>
+void end(const BackwardPass<F>& pass, const Part& part, int width) {
   const Sizes& s = pass.call.sizes;
   const int64_t unit = part.first * width, count = std::min(part.end * width, s.units) - unit;
   for (int64_t row = part.row; row < part.row_end; ++row) {
@@ -34,18 +36,21 @@ void end(const BackwardPass& pass, const Part& part, int width) {
 
 }  // namespace
 
-void backward(const Backward& call, Team& team) {
+template <typename F>
+void backward(const Backward<F>& call, Team& team) {
+  using Sum = typename F::Sum;
   const Sizes& s = call.sizes;
-  const Kernels& set = kernels();
+  const Kernels<F>& set = instruction_set().of<F>();
   const Plan plan = divide(s, set.width, team.threads, 1);
   const int64_t lanes = (s.units + set.width - 1) / set.width;
-  Scratch scratch(s.groups * (Scratch::size(lanes * set.width * 4 * s.units) +
-                              2 * Scratch::size(s.batch * s.units)));
-  std::vector<BackwardPass> passes;
+  const int64_t weights = lanes * set.width * words(4 * s.units, set.terms);
+  Scratch scratch(s.groups *
+                  (Scratch::size<Sum>(weights) + 2 * Scratch::size<Sum>(s.batch * s.units)));
+  std::vector<BackwardPass<F>> passes;
   for (int64_t group = 0; group < s.groups; ++group) {
-    float* packed = scratch.take(lanes * set.width * 4 * s.units);
-    float* d_c = scratch.take(s.batch * s.units);
-    float* d_h = scratch.take(s.batch * s.units);
+    Sum* packed = scratch.take<Sum>(weights);
+    Sum* d_c = scratch.take<Sum>(s.batch * s.units);
+    Sum* d_h = scratch.take<Sum>(s.batch * s.units);
     passes.push_back({.call = call, .group = group, .w_h = packed, .d_c = d_c, .d_h = d_h});
   }
   auto take_step = [&](const Part& part, int64_t k) {
@@ -80,5 +85,9 @@ void backward(const Backward& call, Team& team) {
     }
   });
 }
+
+template void backward(const Backward<Float32>&, Team&);
+template void backward(const Backward<Float64>&, Team&);
+template void backward(const Backward<BFloat16>&, Team&);
 
 }  // namespace jlstm

@@ -9,12 +9,12 @@
 namespace jlstm {
 namespace {
 
-// Size of the input products of a share that fit into its cache, in floats.
-constexpr int64_t kChunk = 96 * 1024;
+// Size of the input products of a share that fit into its cache, in bytes.
+constexpr int64_t kChunk = 384 * 1024;
 
 // How a call packs its weights and groups its steps; the same for all shares.
 struct Layout {
-  int64_t panel_size = 0;  // floats in a row of a panel
+  int64_t panel_size = 0;  // words in a row of a panel
   int64_t panels = 0;      // panels of a group's weights
   int64_t chunk = 0;       // steps whose input products are computed at once
   bool packed = false;     // the kernels read packed weights
@@ -23,11 +23,13 @@ struct Layout {
 };
 
 // The memory of a call, in the arrays that the kernels read and write.
+template <typename F>
 struct Buffers {
+  using Sum = typename F::Sum;
   std::vector<std::vector<int32_t>> sources;  // of each group; see ForwardPass::source
-  std::vector<ForwardPass> passes;            // of each group
-  std::vector<std::vector<float*>> z;         // input products of each part of each share
-  std::vector<float*> own;                    // panels of W_x that each share packs itself
+  std::vector<ForwardPass<F>> passes;         // of each group
+  std::vector<std::vector<Sum*>> z;           // input products of each part of each share
+  std::vector<Sum*> own;                      // panels of W_x that each share packs itself
 };
 
 // The source of the state that each step of a group reads; see ForwardPass::source.
@@ -54,7 +56,8 @@ std::vector<int32_t> sources(const Sizes& sizes, const Schedule& schedule, int64
 }
 
 // Writes the last carry of a part.
-void write_last_carry(const ForwardPass& pass, const Part& part, int width) {
+template <typename F>
+void write_last_carry(const ForwardPass<F>& pass, const Part& part, int width) {
   const Sizes& s = pass.call.sizes;
   const int64_t unit = part.first * width, count = std::min(part.end * width, s.units) - unit;
   for (int64_t row = part.row; row < part.row_end; ++row) {
@@ -75,12 +78,14 @@ int64_t rows_of(const Part& part) { return part.row_end - part.row; }
 
 // The number of steps whose input products are computed at once. It is the same for all shares, so
 // that they compute input products in the same phase and none waits for the others.
+template <typename F>
 int64_t chunk_of(const Sizes& s, const Plan& plan, int64_t panel_size) {
   int64_t chunk = s.steps;
   for (const auto& share : plan.shares)
     for (const Part& part : share) {
       const int64_t rows = rows_of(part);
-      const int64_t fit = kChunk / (rows * (part.end - part.first) * panel_size);
+      const int64_t row_bytes = (part.end - part.first) * panel_size * sizeof(typename F::Sum);
+      const int64_t fit = kChunk / (rows * row_bytes);
       const int64_t least =
           (std::max<int64_t>(64, s.inputs / 2) + rows - 1) / rows;  // amortises W_x
       chunk = std::min(chunk, std::max(fit, least));
@@ -91,12 +96,14 @@ int64_t chunk_of(const Sizes& s, const Plan& plan, int64_t panel_size) {
 // W_x is packed once, in advance, if many chunks read it, or if several do and it fits the cache.
 // Otherwise each panel is packed during the products of the panel before it. Then W_h is packed in
 // the same way, if only one share reads it.
-Layout layout_of(const Sizes& s, const Kernels& set, const Plan& plan) {
+template <typename F>
+Layout layout_of(const Sizes& s, const Kernels<F>& set, const Plan& plan) {
   Layout layout{.panel_size = set.lanes * set.width,
                 .panels = (s.units + set.width - 1) / set.width,
                 .packed = packing_pays(s)};
-  layout.chunk = chunk_of(s, plan, layout.panel_size);
-  const bool small = layout.panels * s.inputs * layout.panel_size < kChunk * 4;
+  layout.chunk = chunk_of<F>(s, plan, layout.panel_size);
+  const int64_t weights = layout.panels * words(s.inputs, set.terms) * layout.panel_size;
+  const bool small = int64_t(weights * sizeof(typename F::Sum)) < kChunk * 4;
   layout.ahead = layout.packed && s.steps > layout.chunk * (small ? 1 : 3);
   layout.beside = layout.packed && !layout.ahead;
   for (const auto& share : plan.shares)
@@ -109,62 +116,78 @@ int64_t z_size(const Layout& layout, const Part& part) {
 }
 
 // The bytes that `take_buffers` takes.
-size_t bytes_of(const Forward& call, const Plan& plan, const Layout& layout) {
+template <typename F>
+size_t bytes_of(const Forward<F>& call, const Kernels<F>& set, const Plan& plan,
+                const Layout& layout) {
+  using Sum = typename F::Sum;
   const Sizes& s = call.sizes;
   const int64_t panel = layout.panels * layout.panel_size, states = s.batch * s.units;
-  size_t group = Scratch::size(panel) + Scratch::size(states);
-  if (layout.ahead) group += Scratch::size(panel * s.inputs);
-  if (layout.packed) group += Scratch::size(panel * s.units);
-  if (call.rounded) group += Scratch::size(states);
+  size_t group = Scratch::size<Sum>(panel) + Scratch::size<Sum>(states);
+  if (layout.ahead) group += Scratch::size<Sum>(panel * words(s.inputs, set.terms));
+  if (layout.packed) group += Scratch::size<Sum>(panel * words(s.units, set.terms));
+  if (kRounds<F>) group += Scratch::size<Sum>(states);
   size_t bytes = s.groups * group;
-  if (call.rounded) bytes += (call.initial_h ? 2 : 1) * Scratch::size(s.groups * states);
+  if (kRounds<F>)
+    bytes += (call.initial_h ? 2 : 1) * Scratch::size<typename F::Stored>(s.groups * states);
   for (const auto& share : plan.shares) {
-    bytes += Scratch::size(kOwnPanels * s.inputs * layout.panel_size);
-    for (const Part& part : share) bytes += Scratch::size(z_size(layout, part));
+    bytes += Scratch::size<Sum>(kOwnPanels * words(s.inputs, set.terms) * layout.panel_size);
+    for (const Part& part : share) bytes += Scratch::size<Sum>(z_size(layout, part));
   }
   return bytes;
 }
 
-Buffers take_buffers(const Forward& call, const Kernels& set, const Plan& plan,
-                     const Layout& layout, Scratch& scratch) {
+template <typename F>
+Buffers<F> take_buffers(const Forward<F>& call, const Kernels<F>& set, const Plan& plan,
+                        const Layout& layout, Scratch& scratch) {
+  using Sum = typename F::Sum;
+  using Stored = typename F::Stored;
   const Sizes& s = call.sizes;
   const int64_t panel = layout.panels * layout.panel_size, states = s.batch * s.units;
-  auto as_read = [&](const float* h) -> const float* {
-    if (!h || !call.rounded) return h;
-    float* copy = scratch.take(s.groups * states);
-    set.round(h, copy, s.groups * states);
-    return copy;
+  auto as_read = [&](const Sum* h) -> const Stored* {
+    if constexpr (kRounds<F>) {
+      if (!h) return nullptr;
+      Stored* copy = scratch.take<Stored>(s.groups * states);
+      set.round(h, copy, s.groups * states);
+      return copy;
+    } else {
+      return h;
+    }
   };
-  const float *h = as_read(call.h), *initial_h = as_read(call.initial_h);
+  const Stored *h = as_read(call.h), *initial_h = as_read(call.initial_h);
   const bool moved = call.schedule.valid || call.schedule.resets;
-  Buffers buffers;
+  Buffers<F> buffers;
   buffers.sources.resize(s.groups);
   for (int64_t group = 0; group < s.groups; ++group) {
     auto& source = buffers.sources[group];
     if (moved) source = sources(s, call.schedule, group);
+    auto weights = [&](bool wanted, int64_t size) {
+      return wanted ? scratch.take<Sum>(panel * words(size, set.terms)) : nullptr;
+    };
     buffers.passes.push_back({.call = call,
                               .group = group,
                               .source = moved ? source.data() : nullptr,
-                              .w_x = layout.ahead ? scratch.take(panel * s.inputs) : nullptr,
-                              .w_h = layout.packed ? scratch.take(panel * s.units) : nullptr,
-                              .b = scratch.take(panel),
+                              .w_x = weights(layout.ahead, s.inputs),
+                              .w_h = weights(layout.packed, s.units),
+                              .b = scratch.take<Sum>(panel),
                               .packs_beside = layout.beside,
-                              .states = scratch.take(states),
-                              .last_h = call.rounded ? scratch.take(states) : nullptr,
+                              .states = scratch.take<Sum>(states),
+                              .last_h = kRounds<F> ? scratch.take<Sum>(states) : nullptr,
                               .h = h,
                               .initial_h = initial_h});
   }
   for (const auto& share : plan.shares) {
-    buffers.own.push_back(scratch.take(kOwnPanels * s.inputs * layout.panel_size));
+    buffers.own.push_back(
+        scratch.take<Sum>(kOwnPanels * words(s.inputs, set.terms) * layout.panel_size));
     auto& z = buffers.z.emplace_back();
-    for (const Part& part : share) z.push_back(scratch.take(z_size(layout, part)));
+    for (const Part& part : share) z.push_back(scratch.take<Sum>(z_size(layout, part)));
   }
   return buffers;
 }
 
 // Step k of a part. `own` are the panels that its share packs itself.
-void take_step(const Kernels& set, const Layout& layout, const ForwardPass& pass, const Part& part,
-               float* z, float* own, int64_t k) {
+template <typename F>
+void take_step(const Kernels<F>& set, const Layout& layout, const ForwardPass<F>& pass,
+               const Part& part, typename F::Sum* z, typename F::Sum* own, int64_t k) {
   const int64_t steps = pass.call.sizes.steps;
   if (layout.packed) {
     const int64_t rows = rows_of(part);
@@ -179,14 +202,15 @@ void take_step(const Kernels& set, const Layout& layout, const ForwardPass& pass
 
 }  // namespace
 
-void forward(const Forward& call, Team& team) {
+template <typename F>
+void forward(const Forward<F>& call, Team& team) {
   const Sizes& s = call.sizes;
-  const Kernels& set = kernels();
+  const Kernels<F>& set = instruction_set().of<F>();
   const Plan plan =
       divide(s, set.width, team.threads, packing_pays(s) ? last_vector(s, set.width) : 1);
   const Layout layout = layout_of(s, set, plan);
-  Scratch scratch(bytes_of(call, plan, layout));
-  const Buffers buffers = take_buffers(call, set, plan, layout, scratch);
+  Scratch scratch(bytes_of(call, set, plan, layout));
+  const Buffers<F> buffers = take_buffers(call, set, plan, layout, scratch);
   const int64_t shares = plan.shares.size();
 
   auto step = [&](int64_t share, size_t n, int64_t k) {
@@ -208,12 +232,16 @@ void forward(const Forward& call, Team& team) {
     if (phase == 0) {
       const int64_t first = layout.panels * share / shares;
       const int64_t end = layout.panels * (share + 1) / shares;
-      for (const ForwardPass& pass : buffers.passes) set.pack_forward(pass, first, end);
+      for (const ForwardPass<F>& pass : buffers.passes) set.pack_forward(pass, first, end);
       return;
     }
     for (size_t n = 0; n < plan.shares[share].size(); ++n)
       for (int64_t k = 0; k < s.steps; ++k) step(share, n, k);
   });
 }
+
+template void forward(const Forward<Float32>&, Team&);
+template void forward(const Forward<Float64>&, Team&);
+template void forward(const Forward<BFloat16>&, Team&);
 
 }  // namespace jlstm

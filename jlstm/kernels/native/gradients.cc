@@ -7,9 +7,12 @@
 
 namespace jlstm {
 
-void gradients(const Gradients& call, Team& team) {
+template <typename F>
+void gradients(const Gradients<F>& call, Team& team) {
+  using Sum = typename F::Sum;
+  using Stored = typename F::Stored;
   const Sizes& s = call.sizes;
-  const Kernels& set = kernels();
+  const Kernels<F>& set = instruction_set().of<F>();
   const int64_t panel_size = set.lanes * set.width, columns = 4 * s.units;
   const int64_t rows = s.steps * s.batch;
   const int64_t column_panels = (columns + panel_size - 1) / panel_size;
@@ -18,16 +21,18 @@ void gradients(const Gradients& call, Team& team) {
   const int64_t threads = std::max(1, team.threads);
   const int64_t shares = work < 1e6 ? 1 : std::min({threads, std::max(column_panels, rows)});
   const int64_t own_panels = (column_panels + shares - 1) / shares;
-  size_t bytes =
-      shares * (Scratch::size(own_panels * kDeep * panel_size) + Scratch::size(kTall * kDeep));
-  if (call.d_xs) bytes += Scratch::size(input_panels * panel_size * columns);
+  const int64_t packed_size = own_panels * words(kDeep, set.terms) * panel_size;
+  const int64_t w_x_size = input_panels * panel_size * words(columns, set.terms);
+  size_t bytes = shares * (Scratch::size<Sum>(packed_size) + Scratch::size<Stored>(kTall * kDeep));
+  if (call.d_xs) bytes += Scratch::size<Sum>(w_x_size);
   Scratch scratch(bytes);
-  std::vector<float*> packed, transposed;
+  std::vector<Sum*> packed;
+  std::vector<Stored*> transposed;
   for (int64_t share = 0; share < shares; ++share) {
-    packed.push_back(scratch.take(own_panels * kDeep * panel_size));
-    transposed.push_back(scratch.take(kTall * kDeep));
+    packed.push_back(scratch.take<Sum>(packed_size));
+    transposed.push_back(scratch.take<Stored>(kTall * kDeep));
   }
-  float* w_x = call.d_xs ? scratch.take(input_panels * panel_size * columns) : nullptr;
+  Sum* w_x = call.d_xs ? scratch.take<Sum>(w_x_size) : nullptr;
   // For each group, first weight gradients and packing of W_x, then input gradients, which read it.
   team.run(shares, 2 * s.groups, [&](int64_t phase, int64_t share) {
     const int64_t group = phase / 2;
@@ -43,5 +48,9 @@ void gradients(const Gradients& call, Team& team) {
     }
   });
 }
+
+template void gradients(const Gradients<Float32>&, Team&);
+template void gradients(const Gradients<Float64>&, Team&);
+template void gradients(const Gradients<BFloat16>&, Team&);
 
 }  // namespace jlstm

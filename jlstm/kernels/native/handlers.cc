@@ -13,9 +13,31 @@ namespace ffi = xla::ffi;
 namespace {
 
 using jlstm::Flags;
-using jlstm::Floats;
-using jlstm::Result;
 using jlstm::Shapes;
+
+// XLA's types for a format's numbers.
+template <typename S>
+constexpr ffi::DataType kType = ffi::BF16;
+template <>
+constexpr ffi::DataType kType<float> = ffi::F32;
+template <>
+constexpr ffi::DataType kType<double> = ffi::F64;
+
+template <typename F>
+using Stored = ffi::Buffer<kType<typename F::Stored>>;
+template <typename F>
+using Sums = ffi::Buffer<kType<typename F::Sum>>;
+template <typename F>
+using StoredResult = ffi::Result<Stored<F>>;
+template <typename F>
+using SumsResult = ffi::Result<Sums<F>>;
+
+// XLA has no type for bfloat16 numbers but their bits.
+template <typename F, typename T>
+auto* stored(T* numbers) {
+  using S = std::conditional_t<std::is_const_v<T>, const typename F::Stored, typename F::Stored>;
+  return reinterpret_cast<S*>(numbers);
+}
 
 ffi::Error run(const std::string& wrong, ffi::ThreadPool pool,
                const std::function<void(jlstm::Team&)>& call) {
@@ -58,15 +80,17 @@ jlstm::Schedule schedule_of(Shapes& shapes, const Flags& valid, const Flags& res
   return schedule;
 }
 
-void expect_writes(std::initializer_list<Result> results) {
-  for (Result result : results) jlstm::expect_writes(result->untyped_data(), result->size_bytes());
+template <typename... Results>
+void expect_writes(Results... results) {
+  (jlstm::expect_writes(results->untyped_data(), results->size_bytes()), ...);
 }
 
-ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Floats c, Floats h,
-                   Floats initial_c, Floats initial_h, Floats xs, Flags valid, Flags resets,
-                   Result last_c, Result last_h, Result hs, Result gates, Result c_before,
-                   Result h_before, ffi::Span<const int64_t> reverse, int64_t side_by_side,
-                   int64_t rounded) {
+template <typename F>
+ffi::Error forward(ffi::ThreadPool pool, Stored<F> w_x, Stored<F> w_h, Sums<F> b, Sums<F> c,
+                   Sums<F> h, Sums<F> initial_c, Sums<F> initial_h, Stored<F> xs, Flags valid,
+                   Flags resets, SumsResult<F> last_c, SumsResult<F> last_h, StoredResult<F> hs,
+                   SumsResult<F> gates, SumsResult<F> c_before, StoredResult<F> h_before,
+                   ffi::Span<const int64_t> reverse, int64_t side_by_side) {
   Shapes shapes;
   shapes.check(w_h.dimensions().size() == 3 && xs.dimensions().size() == 4,
                "w_h must have 3 axes, and xs 4");
@@ -85,37 +109,38 @@ ffi::Error forward(ffi::ThreadPool pool, Floats w_x, Floats w_h, Floats b, Float
   shapes.require("last_c", *last_c, {groups, batch, units});
   shapes.require("last_h", *last_h, {groups, batch, units});
   require_outputs(shapes, "hs", *hs, side_by_side, groups, steps, batch, units);
-  const jlstm::Forward call{
+  const jlstm::Forward<F> call{
       .sizes = {.groups = groups, .steps = steps, .batch = batch, .inputs = inputs, .units = units},
       .schedule = schedule_of(shapes, valid, resets, reverse, groups, steps, batch),
       .shared_inputs = shared,
-      .rounded = rounded != 0,
-      .w_x = w_x.typed_data(),
-      .w_h = w_h.typed_data(),
+      .w_x = stored<F>(w_x.typed_data()),
+      .w_h = stored<F>(w_h.typed_data()),
       .b = shapes.optional("b", b, {groups, 4 * units}),
       .c = c.typed_data(),
       .h = h.typed_data(),
       .initial_c = shapes.optional("initial_c", initial_c, {groups, batch, units}),
       .initial_h = shapes.optional("initial_h", initial_h, {groups, batch, units}),
-      .xs = xs.typed_data(),
+      .xs = stored<F>(xs.typed_data()),
       .last_c = last_c->typed_data(),
       .last_h = last_h->typed_data(),
-      .hs = hs->typed_data(),
+      .hs = stored<F>(hs->typed_data()),
       .outputs = outputs(side_by_side, groups, steps, batch, units),
       .gates = shapes.optional("gates", *gates, {groups, steps, batch, 4 * units}),
       .c_before = shapes.optional("c_before", *c_before, {groups, steps, batch, units}),
-      .h_before = shapes.optional("h_before", *h_before, {groups, steps, batch, units})};
+      .h_before = stored<F>(shapes.optional("h_before", *h_before, {groups, steps, batch, units}))};
   shapes.check(!call.schedule.resets || (call.initial_c && call.initial_h),
                "resets are given without initial_c and initial_h");
   shapes.check(!call.gates == !call.c_before && !call.gates == !call.h_before,
                "gates, c_before and h_before must all be present or all be absent");
-  expect_writes({hs, gates, c_before, h_before});
+  expect_writes(hs, gates, c_before, h_before);
   return run(shapes.wrong, pool, [&](jlstm::Team& team) { jlstm::forward(call, team); });
 }
 
-ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_before,
-                    Floats d_last_c, Floats d_last_h, Floats d_hs, Flags valid, Flags resets,
-                    Result d_z, Result d_c, Result d_h, Result d_initial_c, Result d_initial_h,
+template <typename F>
+ffi::Error backward(ffi::ThreadPool pool, Stored<F> w_h, Sums<F> gates, Sums<F> c_before,
+                    Sums<F> d_last_c, Sums<F> d_last_h, Stored<F> d_hs, Flags valid, Flags resets,
+                    StoredResult<F> d_z, SumsResult<F> d_c, SumsResult<F> d_h,
+                    SumsResult<F> d_initial_c, SumsResult<F> d_initial_h,
                     ffi::Span<const int64_t> reverse, int64_t side_by_side) {
   Shapes shapes;
   shapes.check(c_before.dimensions().size() == 4, "c_before must have 4 axes");
@@ -131,17 +156,17 @@ ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_bef
   shapes.require("d_z", *d_z, {groups, steps, batch, 4 * units});
   shapes.require("d_c", *d_c, {groups, batch, units});
   shapes.require("d_h", *d_h, {groups, batch, units});
-  const jlstm::Backward call{
+  const jlstm::Backward<F> call{
       .sizes = {.groups = groups, .steps = steps, .batch = batch, .inputs = 0, .units = units},
       .schedule = schedule_of(shapes, valid, resets, reverse, groups, steps, batch),
-      .w_h = w_h.typed_data(),
+      .w_h = stored<F>(w_h.typed_data()),
       .gates = gates.typed_data(),
       .c_before = c_before.typed_data(),
       .d_last_c = d_last_c.typed_data(),
       .d_last_h = d_last_h.typed_data(),
-      .d_hs = d_hs.typed_data(),
+      .d_hs = stored<F>(d_hs.typed_data()),
       .outputs = outputs(side_by_side, groups, steps, batch, units),
-      .d_z = d_z->typed_data(),
+      .d_z = stored<F>(d_z->typed_data()),
       .d_c = d_c->typed_data(),
       .d_h = d_h->typed_data(),
       .d_initial_c = shapes.optional("d_initial_c", *d_initial_c, {groups, batch, units}),
@@ -150,12 +175,14 @@ ffi::Error backward(ffi::ThreadPool pool, Floats w_h, Floats gates, Floats c_bef
                "resets are given without d_initial_c and d_initial_h");
   shapes.check(!call.d_initial_c == !call.d_initial_h,
                "d_initial_c and d_initial_h must both be present or both be absent");
-  expect_writes({d_z});
+  expect_writes(d_z);
   return run(shapes.wrong, pool, [&](jlstm::Team& team) { jlstm::backward(call, team); });
 }
 
-ffi::Error gradients(ffi::ThreadPool pool, Floats w_x, Floats xs, Floats h_before, Floats d_z,
-                     Result d_w_x, Result d_w_h, Result d_b, Result d_xs) {
+template <typename F>
+ffi::Error gradients(ffi::ThreadPool pool, Stored<F> w_x, Stored<F> xs, Stored<F> h_before,
+                     Stored<F> d_z, SumsResult<F> d_w_x, SumsResult<F> d_w_h, SumsResult<F> d_b,
+                     StoredResult<F> d_xs) {
   Shapes shapes;
   shapes.check(xs.dimensions().size() == 4 && h_before.dimensions().size() == 4,
                "xs and h_before must have 4 axes");
@@ -169,93 +196,117 @@ ffi::Error gradients(ffi::ThreadPool pool, Floats w_x, Floats xs, Floats h_befor
   shapes.require("w_x", w_x, {groups, inputs, 4 * units});
   shapes.require("xs", xs, {shared ? 1 : groups, steps, batch, inputs});
   shapes.require("d_z", d_z, {groups, steps, batch, 4 * units});
-  const jlstm::Gradients call{
+  const jlstm::Gradients<F> call{
       .sizes = {.groups = groups, .steps = steps, .batch = batch, .inputs = inputs, .units = units},
       .shared_inputs = shared,
-      .w_x = w_x.typed_data(),
-      .xs = xs.typed_data(),
-      .h_before = h_before.typed_data(),
-      .d_z = d_z.typed_data(),
+      .w_x = stored<F>(w_x.typed_data()),
+      .xs = stored<F>(xs.typed_data()),
+      .h_before = stored<F>(h_before.typed_data()),
+      .d_z = stored<F>(d_z.typed_data()),
       .d_w_x = shapes.optional("d_w_x", *d_w_x, {groups, inputs, 4 * units}),
       .d_w_h = shapes.optional("d_w_h", *d_w_h, {groups, units, 4 * units}),
       .d_b = shapes.optional("d_b", *d_b, {groups, 4 * units}),
-      .d_xs = shapes.optional("d_xs", *d_xs, {shared ? 1 : groups, steps, batch, inputs})};
-  expect_writes({d_w_x, d_w_h, d_xs});
+      .d_xs =
+          stored<F>(shapes.optional("d_xs", *d_xs, {shared ? 1 : groups, steps, batch, inputs}))};
+  expect_writes(d_w_x, d_w_h, d_xs);
   return run(shapes.wrong, pool, [&](jlstm::Team& team) { jlstm::gradients(call, team); });
+}
+
+template <typename F>
+auto forward_binding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<Stored<F>>()
+      .template Arg<Stored<F>>()
+      .template Arg<Sums<F>>()
+      .template Arg<Sums<F>>()
+      .template Arg<Sums<F>>()
+      .template Arg<Sums<F>>()
+      .template Arg<Sums<F>>()
+      .template Arg<Stored<F>>()
+      .template Arg<Flags>()
+      .template Arg<Flags>()
+      .template Ret<Sums<F>>()
+      .template Ret<Sums<F>>()
+      .template Ret<Stored<F>>()
+      .template Ret<Sums<F>>()
+      .template Ret<Sums<F>>()
+      .template Ret<Stored<F>>()
+      .template Attr<ffi::Span<const int64_t>>("reverse")
+      .template Attr<int64_t>("side_by_side")
+      .To(forward<F>);
+}
+
+template <typename F>
+auto backward_binding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<Stored<F>>()
+      .template Arg<Sums<F>>()
+      .template Arg<Sums<F>>()
+      .template Arg<Sums<F>>()
+      .template Arg<Sums<F>>()
+      .template Arg<Stored<F>>()
+      .template Arg<Flags>()
+      .template Arg<Flags>()
+      .template Ret<Stored<F>>()
+      .template Ret<Sums<F>>()
+      .template Ret<Sums<F>>()
+      .template Ret<Sums<F>>()
+      .template Ret<Sums<F>>()
+      .template Attr<ffi::Span<const int64_t>>("reverse")
+      .template Attr<int64_t>("side_by_side")
+      .To(backward<F>);
+}
+
+template <typename F>
+auto gradients_binding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<Stored<F>>()
+      .template Arg<Stored<F>>()
+      .template Arg<Stored<F>>()
+      .template Arg<Stored<F>>()
+      .template Ret<Sums<F>>()
+      .template Ret<Sums<F>>()
+      .template Ret<Sums<F>>()
+      .template Ret<Stored<F>>()
+      .To(gradients<F>);
 }
 
 }  // namespace
 
-#define JLSTM_HANDLER(name, function, binding)                           \
+#define JLSTM_HANDLER(name, binding)                                     \
   extern "C" __attribute__((visibility("default"))) XLA_FFI_Error* name( \
       XLA_FFI_CallFrame* frame) {                                        \
-    static auto* handler = binding.To(function).release();               \
+    static auto* handler = binding.release();                            \
     return handler->Call(frame);                                         \
   }
 
-JLSTM_HANDLER(jlstm_forward, forward,
-              ffi::Ffi::Bind()
-                  .Ctx<ffi::ThreadPool>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Flags>()
-                  .Arg<Flags>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Attr<ffi::Span<const int64_t>>("reverse")
-                  .Attr<int64_t>("side_by_side")
-                  .Attr<int64_t>("rounded"));
+#define JLSTM_HANDLERS(format, F)                               \
+  JLSTM_HANDLER(jlstm_forward_##format, forward_binding<F>())   \
+  JLSTM_HANDLER(jlstm_backward_##format, backward_binding<F>()) \
+  JLSTM_HANDLER(jlstm_gradients_##format, gradients_binding<F>())
 
-JLSTM_HANDLER(jlstm_backward, backward,
-              ffi::Ffi::Bind()
-                  .Ctx<ffi::ThreadPool>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Flags>()
-                  .Arg<Flags>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Attr<ffi::Span<const int64_t>>("reverse")
-                  .Attr<int64_t>("side_by_side"));
-
-JLSTM_HANDLER(jlstm_gradients, gradients,
-              ffi::Ffi::Bind()
-                  .Ctx<ffi::ThreadPool>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Arg<Floats>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Ret<Floats>()
-                  .Ret<Floats>());
+JLSTM_HANDLERS(float32, jlstm::Float32)
+JLSTM_HANDLERS(float64, jlstm::Float64)
+JLSTM_HANDLERS(bfloat16, jlstm::BFloat16)
 
 #define JLSTM_PUBLIC extern "C" __attribute__((visibility("default")))
 
 // The version of XLA's interface that the library was built for, and its instruction set.
 JLSTM_PUBLIC int jlstm_ffi_major() { return XLA_FFI_API_MAJOR; }
 JLSTM_PUBLIC int jlstm_ffi_minor() { return XLA_FFI_API_MINOR; }
-JLSTM_PUBLIC const char* jlstm_isa() { return jlstm::kernels().name; }
+JLSTM_PUBLIC const char* jlstm_isa() { return jlstm::instruction_set().name; }
 JLSTM_PUBLIC void jlstm_sigmoid(const float* in, float* out, int64_t count) {
-  jlstm::kernels().sigmoid(in, out, count);
+  jlstm::instruction_set().float32.sigmoid(in, out, count);
 }
 JLSTM_PUBLIC void jlstm_tanh(const float* in, float* out, int64_t count) {
-  jlstm::kernels().tanh(in, out, count);
+  jlstm::instruction_set().float32.tanh(in, out, count);
+}
+JLSTM_PUBLIC void jlstm_sigmoid_float64(const double* in, double* out, int64_t count) {
+  jlstm::instruction_set().float64.sigmoid(in, out, count);
+}
+JLSTM_PUBLIC void jlstm_tanh_float64(const double* in, double* out, int64_t count) {
+  jlstm::instruction_set().float64.tanh(in, out, count);
 }

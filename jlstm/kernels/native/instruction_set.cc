@@ -1,33 +1,46 @@
 // Selects the kernels for this processor.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 #include "recurrence.h"
 
 namespace jlstm {
 namespace {
 
-const Kernels& fastest() {
+const InstructionSet& fastest() {
   const char* most = std::getenv("JLSTM_CPU_ISA");
-  [[maybe_unused]] auto allowed = [&](const char* name) {
-    return !most || std::strcmp(most, name) == 0;
-  };
 #if defined(__x86_64__)
-  const bool not_named = most && !allowed("avx512") && !allowed("avx2") && !allowed("portable");
-  if (not_named) most = nullptr;
-  if (allowed("avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
-    return *avx512_kernels();
-  if ((allowed("avx512") || allowed("avx2")) && __builtin_cpu_supports("avx2") &&
-      __builtin_cpu_supports("fma"))
-    return *avx2_kernels();
+  struct Candidate {
+    const char* name;
+    bool present;
+    const InstructionSet& (*set)();
+  };
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+  const Candidate candidates[] = {
+      // the fastest first
+      {"avx512_bf16", avx512 && __builtin_cpu_supports("avx512bf16"), avx512_bf16_set},
+      {"avx512", avx512, avx512_set},
+      {"avx2", avx2, avx2_set},
+      {"portable", true, portable_set}};
+  auto named = [&](const Candidate& candidate) {
+    return most && std::strcmp(most, candidate.name) == 0;
+  };
+  bool allowed = std::none_of(std::begin(candidates), std::end(candidates), named);
+  for (const Candidate& candidate : candidates) {
+    allowed = allowed || named(candidate);
+    if (allowed && candidate.present) return candidate.set();
+  }
 #endif
-  return *portable_kernels();
+  return portable_set();
 }
 
 }  // namespace
 
-const Kernels& kernels() {
-  static const Kernels& chosen = fastest();
+const InstructionSet& instruction_set() {
+  static const InstructionSet& chosen = fastest();
   return chosen;
 }
 

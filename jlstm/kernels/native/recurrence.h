@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "formats.h"
+
 namespace jlstm {
 
 struct Sizes {
@@ -26,43 +28,52 @@ struct Schedule {
   int64_t next_valid, next_resets;  // stride from group to group; 0 if all groups share the flags
 };
 
+template <typename F>
 struct Forward {
+  using Stored = typename F::Stored;
+  using Sum = typename F::Sum;
   Sizes sizes;
   Schedule schedule;
-  bool shared_inputs;      // xs is [steps, batch, inputs] for all groups
-  bool rounded;            // products read h rounded to bfloat16; hs and h_before are rounded too
-  const float *w_x, *w_h;  // [groups, inputs or units, 4 units], gates i, f, g, o
-  const float* b;          // [groups, 4 units]
-  const float *c, *h;      // [groups, batch, units]
-  const float *initial_c, *initial_h;
-  const float* xs;         // [groups, steps, batch, inputs]
-  float *last_c, *last_h;  // [groups, batch, units]
-  float* hs;               // with the strides `outputs`
+  bool shared_inputs;       // xs is [steps, batch, inputs] for all groups
+  const Stored *w_x, *w_h;  // [groups, inputs or units, 4 units], gates i, f, g, o
+  const Sum* b;             // [groups, 4 units]
+  const Sum *c, *h;         // [groups, batch, units]
+  const Sum *initial_c, *initial_h;
+  const Stored* xs;      // [groups, steps, batch, inputs]
+  Sum *last_c, *last_h;  // [groups, batch, units]; last_h is not rounded
+  Stored* hs;            // with the strides `outputs`
   Outputs outputs;
-  float* gates;                // [groups, steps, batch, 4 units], residuals of the backward pass
-  float *c_before, *h_before;  // [groups, steps, batch, units], also residuals
+  Sum *gates, *c_before;  // [groups, steps, batch, 4 units or units], residuals
+  Stored* h_before;       // [groups, steps, batch, units], also a residual
 };
 
+template <typename F>
 struct Backward {
+  using Stored = typename F::Stored;
+  using Sum = typename F::Sum;
   Sizes sizes;  // inputs is not used
   Schedule schedule;
-  const float* w_h;
-  const float* gates;
-  const float* c_before;
-  const float *d_last_c, *d_last_h;  // [groups, batch, units]
-  const float* d_hs;                 // with the strides `outputs`
+  const Stored* w_h;
+  const Sum* gates;
+  const Sum* c_before;
+  const Sum *d_last_c, *d_last_h;  // [groups, batch, units]
+  const Stored* d_hs;              // with the strides `outputs`
   Outputs outputs;
-  float* d_z;                        // [groups, steps, batch, 4 units]; may be `gates`
-  float *d_c, *d_h;                  // [groups, batch, units]
-  float *d_initial_c, *d_initial_h;  // [groups, batch, units]
+  Stored* d_z;                     // [groups, steps, batch, 4 units]; may be `gates`
+  Sum *d_c, *d_h;                  // [groups, batch, units]
+  Sum *d_initial_c, *d_initial_h;  // [groups, batch, units]
 };
 
 // The gradients of weights and inputs, which are products with d_z; null for those not wanted.
+template <typename F>
 struct Gradients {
+  using Stored = typename F::Stored;
+  using Sum = typename F::Sum;
   Sizes sizes;
   bool shared_inputs;  // xs and d_xs are [steps, batch, inputs] for all groups
-  const float *w_x, *xs, *h_before, *d_z;
-  float *d_w_x, *d_w_h, *d_b, *d_xs;
+  const Stored *w_x, *xs, *h_before, *d_z;
+  Sum *d_w_x, *d_w_h, *d_b;
+  Stored* d_xs;
 };
 
 constexpr int64_t kDeep = 256;  // rows (steps times sequences) that a product sums at once
@@ -84,10 +95,6 @@ struct Plan {
 // `last` is the cost of the last vector of units relative to a full one.
 Plan divide(const Sizes& sizes, int width, int threads, double last);
 
-// Functions in this header must always be inlined: files for all instruction sets include it, and
-// the linker would otherwise keep one instruction set's copy for all.
-#define JLSTM_INLINE __attribute__((always_inline)) inline
-
 JLSTM_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // The source of the state that a step reads: the number of the step that wrote it, or one of these.
@@ -103,8 +110,11 @@ JLSTM_INLINE bool packing_pays(const Sizes& s) {
 constexpr int64_t kOwnPanels = 2;
 
 // The arguments of the forward kernels for one group of a call.
+template <typename F>
 struct ForwardPass {
-  const Forward& call;
+  using Stored = typename F::Stored;
+  using Sum = typename F::Sum;
+  const Forward<F>& call;
   int64_t group;
   // The source of the state of each step and sequence, [steps + 1, batch]. Row `steps` is the
   // source of the last carry. Null if every step reads the state of the step before it.
@@ -112,11 +122,11 @@ struct ForwardPass {
   // Packed, a panel for each vector of units. Both weights are null in calls too short to pack.
   // In other calls w_x is null if each share packs a panel of W_x during the products of the panel
   // before it.
-  float *w_x, *w_h, *b;
+  Sum *w_x, *w_h, *b;
   bool packs_beside;  // the share that reads W_h packs it during the first input products
-  float* states;      // cell states [batch, units]
-  float* last_h;      // hidden states before rounding [batch, units]; null without rounding
-  const float *h, *initial_h;  // of the call, rounded if products read rounded h
+  Sum* states;        // cell states [batch, units]
+  Sum* last_h;        // hidden states before rounding [batch, units]; null in formats without it
+  const Stored *h, *initial_h;  // of the call, as products read them
 
   JLSTM_INLINE int64_t time(int64_t k) const {
     return call.schedule.reverse[group] ? call.sizes.steps - 1 - k : k;
@@ -135,7 +145,7 @@ struct ForwardPass {
     return !s.valid || s.valid[group * s.next_valid + t * call.sizes.batch + row];
   }
 
-  JLSTM_INLINE const float* h_from(int32_t source, int64_t row) const {
+  JLSTM_INLINE const Stored* h_from(int32_t source, int64_t row) const {
     const Sizes& s = call.sizes;
     const int64_t at = (group * s.batch + row) * s.units;
     if (source == kGiven) return h + at;
@@ -144,21 +154,25 @@ struct ForwardPass {
   }
 
   // The hidden state of the carry, not rounded.
-  JLSTM_INLINE const float* carried_h(int32_t source, int64_t row) const {
+  JLSTM_INLINE const Sum* carried_h(int32_t source, int64_t row) const {
     const Sizes& s = call.sizes;
     const int64_t at = (group * s.batch + row) * s.units;
     if (source == kGiven) return call.h + at;
     if (source == kInitial) return call.initial_h + at;
-    return last_h ? last_h + row * s.units : h_of(source, row);
+    if constexpr (kRounds<F>) {
+      return last_h + row * s.units;
+    } else {
+      return h_of(source, row);
+    }
   }
 
   // The output of sequence `row` at time t.
-  JLSTM_INLINE float* h_of(int64_t t, int64_t row) const {
+  JLSTM_INLINE Stored* h_of(int64_t t, int64_t row) const {
     return call.hs + group * call.outputs.next_group +
            (t * call.sizes.batch + row) * call.outputs.next_row;
   }
 
-  JLSTM_INLINE const float* c_from(int32_t source, int64_t row) const {
+  JLSTM_INLINE const Sum* c_from(int32_t source, int64_t row) const {
     const Sizes& s = call.sizes;
     const int64_t at = (group * s.batch + row) * s.units;
     if (source == kGiven) return call.c + at;
@@ -167,11 +181,14 @@ struct ForwardPass {
   }
 };
 
+template <typename F>
 struct BackwardPass {
-  const Backward& call;
+  using Stored = typename F::Stored;
+  using Sum = typename F::Sum;
+  const Backward<F>& call;
   int64_t group;
-  float* w_h;        // packed, transposed, in panels from the first vector of each part
-  float *d_c, *d_h;  // cotangents of the carry at the current step [batch, units]
+  Sum* w_h;        // packed, transposed, in panels from the first vector of each part
+  Sum *d_c, *d_h;  // cotangents of the carry at the current step [batch, units]
 
   JLSTM_INLINE int64_t time(int64_t k) const {  // k counts back from the last step
     return call.schedule.reverse[group] ? k : call.sizes.steps - 1 - k;
@@ -183,7 +200,7 @@ struct BackwardPass {
   }
 
   // The gradient for the output of sequence `row` at time t.
-  JLSTM_INLINE const float* d_h_of(int64_t t, int64_t row) const {
+  JLSTM_INLINE const Stored* d_h_of(int64_t t, int64_t row) const {
     return call.d_hs + group * call.outputs.next_group +
            (t * call.sizes.batch + row) * call.outputs.next_row;
   }
@@ -194,55 +211,78 @@ struct BackwardPass {
   }
 };
 
-// One instruction set's kernels.
+// One instruction set's kernels for a format.
+template <typename F>
 struct Kernels {
-  const char* name;
-  int width;  // floats in a vector
+  using Stored = typename F::Stored;
+  using Sum = typename F::Sum;
+  int width;  // sums in a vector
   int lanes;  // vectors side by side in a panel
+  int terms;  // numbers in a word of a panel
   // Packs the bias of vectors [first, end) of units, and the weights that are packed in advance.
-  void (*pack_forward)(const ForwardPass&, int64_t first, int64_t end);
+  void (*pack_forward)(const ForwardPass<F>&, int64_t first, int64_t end);
   // z [part's vectors][(to - from) * rows][lanes * width] = x W_x + b for steps [from, to).
   // `own` has room for kOwnPanels panels of W_x. The call for step 0 packs W_h too, if
   // packs_beside.
-  void (*input_products)(const ForwardPass&, const Part&, int64_t from, int64_t to, float* z,
-                         float* own);
+  void (*input_products)(const ForwardPass<F>&, const Part&, int64_t from, int64_t to, Sum* z,
+                         Sum* own);
   // Step k, whose input products begin at z, in a chunk of `chunk_rows` rows.
-  void (*forward_step)(const ForwardPass&, const Part&, int64_t k, const float* z,
+  void (*forward_step)(const ForwardPass<F>&, const Part&, int64_t k, const Sum* z,
                        int64_t chunk_rows);
   // Step k with unpacked weights, including its input products.
-  void (*step_in_place)(const ForwardPass&, const Part&, int64_t k, float* z);
+  void (*step_in_place)(const ForwardPass<F>&, const Part&, int64_t k, Sum* z);
   // Packs the transposed weights of vectors [first, end) of units.
-  void (*pack_backward)(const BackwardPass&, int64_t first, int64_t end);
+  void (*pack_backward)(const BackwardPass<F>&, int64_t first, int64_t end);
   // Step k, counted back from the last one. Step k = `steps` completes the cotangents of the carry
   // from which the sequence starts.
-  void (*backward_step)(const BackwardPass&, const Part&, int64_t k);
+  void (*backward_step)(const BackwardPass<F>&, const Part&, int64_t k);
   // Panels [first, end) of the columns of d_w_x, d_w_h and d_b. `packed` has room for kDeep rows
   // of these panels, `rows` for kTall * kDeep floats.
-  void (*weight_gradients)(const Gradients&, int64_t group, int64_t first, int64_t end,
-                           float* packed, float* rows);
+  void (*weight_gradients)(const Gradients<F>&, int64_t group, int64_t first, int64_t end,
+                           Sum* packed, Stored* rows);
   // Packs panels [first, end) of the transpose of W_x.
-  void (*pack_for_inputs)(const Gradients&, int64_t group, int64_t first, int64_t end,
-                          float* packed);
+  void (*pack_for_inputs)(const Gradients<F>&, int64_t group, int64_t first, int64_t end,
+                          Sum* packed);
   // d_xs of rows [from, to) of steps times batch; added to the present values if `more`.
-  void (*input_gradients)(const Gradients&, int64_t group, int64_t from, int64_t to,
-                          const float* packed, bool more);
-  void (*round)(const float* in, float* out, int64_t count);  // to bfloat16
-  void (*sigmoid)(const float* in, float* out, int64_t count);
-  void (*tanh)(const float* in, float* out, int64_t count);
+  void (*input_gradients)(const Gradients<F>&, int64_t group, int64_t from, int64_t to,
+                          const Sum* packed, bool more);
+  // Sums as products read them.
+  void (*round)(const Sum* in, Stored* out, int64_t count);
+  void (*sigmoid)(const Sum* in, Sum* out, int64_t count);
+  void (*tanh)(const Sum* in, Sum* out, int64_t count);
 };
 
-const Kernels* portable_kernels();
-const Kernels* avx2_kernels();
-const Kernels* avx512_kernels();
+// One instruction set's kernels for all formats.
+struct InstructionSet {
+  const char* name;
+  Kernels<Float32> float32;
+  Kernels<Float64> float64;
+  Kernels<BFloat16> bfloat16;
 
-// The fastest kernels that this processor can run. The environment variable JLSTM_CPU_ISA selects
-// slower ones.
-const Kernels& kernels();
+  template <typename F>
+  const Kernels<F>& of() const {
+    if constexpr (std::is_same_v<F, Float32>) return float32;
+    if constexpr (std::is_same_v<F, Float64>) return float64;
+    if constexpr (std::is_same_v<F, BFloat16>) return bfloat16;
+  }
+};
+
+const InstructionSet& portable_set();
+const InstructionSet& avx2_set();
+const InstructionSet& avx512_set();
+const InstructionSet& avx512_bf16_set();
+
+// The fastest instruction set that this processor has. The environment variable JLSTM_CPU_ISA
+// selects slower ones.
+const InstructionSet& instruction_set();
 
 struct Team;
 
-void forward(const Forward& call, Team& team);  // throw std::bad_alloc
-void backward(const Backward& call, Team& team);
-void gradients(const Gradients& call, Team& team);
+template <typename F>
+void forward(const Forward<F>& call, Team& team);  // these throw std::bad_alloc
+template <typename F>
+void backward(const Backward<F>& call, Team& team);
+template <typename F>
+void gradients(const Gradients<F>& call, Team& team);
 
 }  // namespace jlstm

@@ -81,9 +81,9 @@ Scratch::~Scratch() {
   for (const Block& block : surplus) free(block.start);
 }
 
-float* Scratch::take(int64_t count) {
-  float* start = reinterpret_cast<float*>(block_ + used_);
-  used_ += size(count);
+void* Scratch::take_bytes(size_t bytes) {
+  char* start = block_ + used_;
+  used_ += bytes;
   assert(used_ <= bytes_ && "more was taken than asked for");
   return start;
 }

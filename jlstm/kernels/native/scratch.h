@@ -19,13 +19,22 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  // The next `count` floats of the block, aligned to a cache line.
-  float* take(int64_t count);
-  static size_t size(int64_t count) { return (count * sizeof(float) + 63) / 64 * 64; }
+  // The next `count` numbers of the block, aligned to a cache line.
+  template <typename T>
+  T* take(int64_t count) {
+    return static_cast<T*>(take_bytes(size<T>(count)));
+  }
+
+  template <typename T>
+  static size_t size(int64_t count) {
+    return (count * sizeof(T) + 63) / 64 * 64;
+  }
 
   static constexpr size_t kKept = size_t{128} << 20;
 
  private:
+  void* take_bytes(size_t bytes);
+
   char* block_;
   size_t bytes_, used_ = 0;
 };

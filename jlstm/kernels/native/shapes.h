@@ -9,9 +9,7 @@ namespace jlstm {
 
 namespace ffi = xla::ffi;
 
-using Floats = ffi::Buffer<ffi::F32>;
 using Flags = ffi::Buffer<ffi::PRED>;
-using Result = ffi::Result<Floats>;
 using Shape = std::initializer_list<int64_t>;
 
 // Records the first error found.

@@ -12,7 +12,7 @@ import numpy as np
 
 from jlstm import cell
 from jlstm.kernels import plain
-from jlstm.kernels.fused_as_scans import with_rounded_h
+from jlstm.kernels.fused_as_scans import with_h_in
 from jlstm.kernels.plain import PLAIN
 from jlstm.kernels.primitives import operands, partition
 from jlstm.kernels.primitives.operands import Backward, Forward, Gradients, Residuals, RunResults
@@ -43,9 +43,7 @@ def narrow() -> bool:
     return asked in (None, "default", "bfloat16", "fastest", "BF16_BF16_F32")
 
 
-def lowering(
-    ctx: Any, given: Any, reverse: Any, keep: bool = False, rounded: bool = False
-) -> Callable[..., Any] | None:
+def lowering(ctx: Any, given: Any, reverse: Any, keep: bool = False) -> Callable[..., Any] | None:
     """A function of an operation's operands that runs its kernel, or None if no kernel can run.
 
     Args:
@@ -53,7 +51,6 @@ def lowering(
       given: the types of the operands: Forward or Backward.
       reverse: for each group, whether it runs backward in time.
       keep: whether a run returns the residuals for derivatives.
-      rounded: whether its products read h rounded to bfloat16.
     """
     # XLA for TPU does not call custom partitioners (https://github.com/jax-ml/jax/issues/38196).
     # Programs over several chips can therefore contain a kernel only within shard_map.
@@ -61,16 +58,15 @@ def lowering(
     if not local or not all(_known(a) for a in ctx.avals_in):
         return None
     chip = _chip(ctx.module_context.axis_context)
-    if _tiles(given, chip, keep, rounded) is None:
+    if _tiles(given, chip, keep) is None:
         return None
-    return functools.partial(recurrence, reverse=reverse, keep=keep, rounded=rounded, chip=chip)
+    return functools.partial(recurrence, reverse=reverse, keep=keep, chip=chip)
 
 
 def recurrence(
     given: Any,
     reverse: tuple[bool, ...],
     keep: bool = False,
-    rounded: bool = False,
     chip: str | None = None,
     interpret: Any = False,
 ) -> Any:
@@ -78,7 +74,7 @@ def recurrence(
 
     Args:
       given: Forward or Backward.
-      reverse, keep, rounded: as for the lowering.
+      reverse, keep: as for the lowering.
       chip: JAX's device_kind of the chip, None for any chip.
       interpret: how Pallas runs the kernels on a machine without a TPU.
     """
@@ -86,7 +82,7 @@ def recurrence(
     def one(given: Any, backwards: bool) -> Any:
         with _in_32_bits():
             if isinstance(given, Forward):
-                return _run(given, backwards, keep, rounded, chip, interpret)
+                return _run(given, backwards, keep, chip, interpret)
             return _backward(given, backwards, chip, interpret)
 
     if len(set(reverse)) == 1:
@@ -104,14 +100,14 @@ def recurrence(
 
 
 def _run(
-    given: Forward, backwards: bool, keep: bool, rounded: bool, chip: str | None, interpret: Any
+    given: Forward, backwards: bool, keep: bool, chip: str | None, interpret: Any
 ) -> RunResults:
     from jlstm.kernels.tpu import forward, grid  # imported here, because they import Pallas
 
     batch_shape, units = given.xs.shape[2:-1], given.w_h.shape[1]
-    tiles = _tiles(given, chip, keep, rounded)
+    tiles = _tiles(given, chip, keep)
     assert tiles is not None
-    dtype = jnp.dtype("bfloat16") if rounded else given.w_h.dtype
+    dtype = given.w_h.dtype
     xs = given.xs.reshape(given.xs.shape[0], -1, given.xs.shape[-1])
     w_x, w_h, b = tiling.padded_gates(given.w_x), tiling.padded_gates(given.w_h), given.b
     b = None if b is None else tiling.padded_gates(b)
@@ -128,7 +124,7 @@ def _run(
     walk = grid.Walk(time, tiles, backwards, given.valid is not None, given.resets is not None)
     made = forward.run(
         walk,
-        tiling.padded(w_h, 1).astype(_operand(rounded)),
+        tiling.padded(w_h, 1).astype(_operand(dtype)),
         z.reshape(len(z), time, batch, -1),
         carry,
         initial,
@@ -142,7 +138,7 @@ def _run(
     if keep:
         each = (tiling.unflat(a, units, batch_shape) for a in residuals)
         whole = whole._replace(residuals=Residuals(*each))
-    return with_rounded_h(whole) if rounded else whole
+    return with_h_in(dtype, whole)
 
 
 def _backward(given: Backward, backwards: bool, chip: str | None, interpret: Any) -> Gradients:
@@ -160,32 +156,33 @@ def _backward(given: Backward, backwards: bool, chip: str | None, interpret: Any
     w_h = jnp.swapaxes(tiling.padded(tiling.padded_gates(given.w_h), 1), 1, 2)
     made = backward.backward(
         walk,
-        w_h.astype(_operand(rounded=False)),
+        w_h.astype(_operand(jnp.dtype("float32"))),
         tiling.padded_gates(over_time(given.gates)),
         tiling.padded(over_time(given.c_before)),
-        tiling.padded(over_time(given.d_hs)),
+        tiling.padded(over_time(given.d_hs.astype(jnp.float32))),
         tiling.flat_states(given.d_last),
         tiling.flags(given, time, batch),
         interpret,
     )
     made = [tiling.unflat(a, units, batch_shape) for a in made]
-    return Gradients(made[0], Carry(*made[1:3]), Carry(*made[3:]) if made[3:] else None)
+    d_z = made[0].astype(given.w_h.dtype)
+    return Gradients(d_z, Carry(*made[1:3]), Carry(*made[3:]) if made[3:] else None)
 
 
-def _tiles(
-    given: Any, chip: str | None, keep: bool = False, rounded: bool = False
-) -> vmem.Tiles | None:
+def _tiles(given: Any, chip: str | None, keep: bool = False) -> vmem.Tiles | None:
     units = given.w_h.shape[1] + -given.w_h.shape[1] % vmem.LANES
     run = vmem.RUN_KEPT if keep else vmem.RUN
     arrays = run if isinstance(given, Forward) else vmem.BACKWARD
     time, *batch_shape = operands.over_time(given).shape[1:-1]
     batch = int(np.prod(batch_shape))
-    return vmem.tiles(chip, units, time, batch, _operand(rounded).itemsize, arrays)
+    backward = isinstance(given, Backward)  # its products have operands in float32
+    operand = _operand(jnp.dtype("float32") if backward else given.w_h.dtype)
+    return vmem.tiles(chip, units, time, batch, operand.itemsize, arrays)
 
 
-def _operand(rounded: bool) -> np.dtype:
-    """The dtype of the operands of products, in which the weights are stored too."""
-    return jnp.dtype("bfloat16" if rounded or narrow() else "float32")
+def _operand(dtype: jnp.dtype) -> np.dtype:
+    """The dtype of the operands of products of a layer of this dtype, and of the stored weights."""
+    return jnp.dtype("bfloat16" if dtype == jnp.bfloat16 or narrow() else "float32")
 
 
 def _in_32_bits() -> AbstractContextManager[Any]:
@@ -198,7 +195,7 @@ def _in_32_bits() -> AbstractContextManager[Any]:
 def _known(a: Any) -> bool:
     """Whether the kernels support an array: a known dtype and size, and not empty."""
     sizes = all(isinstance(n, int) and n > 0 for n in a.shape)
-    return sizes and a.dtype in (jnp.float32, jnp.bool_)
+    return sizes and a.dtype in (jnp.float32, jnp.bfloat16, jnp.bool_)
 
 
 def _chip(axis_context: Any) -> str | None:

@@ -81,11 +81,11 @@ double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 int main(int count, char** arguments) {
   const uint32_t stride = count > 1 ? uint32_t(std::atoi(arguments[1])) : 1;
-  const jlstm::Kernels& set = jlstm::kernels();
+  const jlstm::InstructionSet& set = jlstm::instruction_set();
   // Beyond 87 sigmoid is zero or one; the results between are normal floats.
   const Function functions[] = {
-      {"sigmoid", set.sigmoid, sigmoid, 0x1p-26, 87},
-      {"tanh", set.tanh, [](double x) { return std::tanh(x); }, 0x1p-30, 12}};
+      {"sigmoid", set.float32.sigmoid, sigmoid, 0x1p-26, 87},
+      {"tanh", set.float32.tanh, [](double x) { return std::tanh(x); }, 0x1p-30, 12}};
   bool good = true;
   for (const Function& f : functions) {
     const uint32_t first = bits(f.from), end = bits(f.to);

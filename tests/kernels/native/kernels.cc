@@ -2,9 +2,11 @@
 // start late, never, or all at once. Arrays have exactly their size, so that a step beyond is seen.
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -13,13 +15,24 @@
 
 namespace {
 
-using Array = std::unique_ptr<float[]>;  // from new[]: its ends are watched
+template <typename T>
+using Array = std::unique_ptr<T[]>;  // from new[]: its ends are watched
 
 struct Numbers {
   std::mt19937 draw{1};
-  Array operator()(int64_t count) {
-    Array a(new float[count]);
-    for (int64_t n = 0; n < count; ++n) a[n] = (float(draw() % 2001) - 1000) / 2000;
+  template <typename T>
+  Array<T> of(int64_t count) {
+    Array<T> a(new T[count]);
+    for (int64_t n = 0; n < count; ++n) {
+      const float number = (float(draw() % 2001) - 1000) / 2000;
+      if constexpr (std::is_same_v<T, jlstm::bfloat16>) {
+        uint32_t bits;
+        std::memcpy(&bits, &number, sizeof bits);
+        a[n] = T(bits >> 16);
+      } else {
+        a[n] = number;
+      }
+    }
     return a;
   }
   std::unique_ptr<uint8_t[]> flags(int64_t count) {
@@ -51,8 +64,9 @@ struct Pool {
   }
 };
 
-// All results of one call, one after another.
-std::vector<float> results(jlstm::Sizes s, bool flags, bool shared, int wanted, int starting) {
+// The bytes of all results of one call, one after another.
+template <typename F>
+std::string results(jlstm::Sizes s, bool flags, bool shared, int wanted, int starting) {
   Numbers numbers;
   const int64_t all = s.groups * s.steps * s.batch, state = s.groups * s.batch * s.units;
   const int64_t inputs = (shared ? 1 : s.groups) * s.steps * s.batch * s.inputs;
@@ -62,47 +76,52 @@ std::vector<float> results(jlstm::Sizes s, bool flags, bool shared, int wanted, 
   auto valid = numbers.flags(s.steps * s.batch), resets = numbers.flags(s.steps * s.batch);
   jlstm::Schedule schedule{flags ? valid.get() : nullptr, flags ? resets.get() : nullptr,
                            reverse.data(), 0, 0};
-  Array w_x = numbers(s.groups * s.inputs * columns), w_h = numbers(s.groups * s.units * columns);
-  Array b = numbers(s.groups * columns), c = numbers(state), h = numbers(state);
-  Array initial_c = numbers(state), initial_h = numbers(state), xs = numbers(inputs);
-  Array last_c = numbers(state), last_h = numbers(state), hs = numbers(all * s.units);
-  Array gates = numbers(all * columns), c_before = numbers(all * s.units);
-  Array h_before = numbers(all * s.units), d_hs = numbers(all * s.units);
-  Array d_c = numbers(state), d_h = numbers(state);
-  Array d_initial_c = numbers(state), d_initial_h = numbers(state);
-  Array d_w_x = numbers(s.groups * s.inputs * columns);
-  Array d_w_h = numbers(s.groups * s.units * columns), d_b = numbers(s.groups * columns);
-  Array d_xs = numbers(inputs);
+  using Stored = typename F::Stored;
+  using Sum = typename F::Sum;
+  auto stored = [&](int64_t count) { return numbers.of<Stored>(count); };
+  auto sums = [&](int64_t count) { return numbers.of<Sum>(count); };
+  auto w_x = stored(s.groups * s.inputs * columns), w_h = stored(s.groups * s.units * columns);
+  auto b = sums(s.groups * columns), c = sums(state), h = sums(state);
+  auto initial_c = sums(state), initial_h = sums(state);
+  auto xs = stored(inputs), hs = stored(all * s.units), h_before = stored(all * s.units);
+  auto last_c = sums(state), last_h = sums(state);
+  auto gates = sums(all * columns), c_before = sums(all * s.units);
+  auto d_hs = stored(all * s.units), d_z = stored(all * columns), d_xs = stored(inputs);
+  auto d_c = sums(state), d_h = sums(state), d_initial_c = sums(state), d_initial_h = sums(state);
+  auto d_w_x = sums(s.groups * s.inputs * columns), d_w_h = sums(s.groups * s.units * columns);
+  auto d_b = sums(s.groups * columns);
   Pool pool(starting);
   jlstm::Team team = pool.team(wanted);
-  // Either layout of outputs, with and without rounding.
+  // Either layout of outputs.
   const jlstm::Outputs outputs = flags ? jlstm::Outputs{s.units, s.groups * s.units}
                                        : jlstm::Outputs{s.steps * s.batch * s.units, s.units};
-  jlstm::forward({s, schedule, shared, flags, w_x.get(), w_h.get(), b.get(), c.get(), h.get(),
-                  initial_c.get(), initial_h.get(), xs.get(), last_c.get(), last_h.get(), hs.get(),
-                  outputs, gates.get(), c_before.get(), h_before.get()},
-                 team);
-  jlstm::backward(
+  jlstm::forward<F>({s, schedule, shared, w_x.get(), w_h.get(), b.get(), c.get(), h.get(),
+                     initial_c.get(), initial_h.get(), xs.get(), last_c.get(), last_h.get(),
+                     hs.get(), outputs, gates.get(), c_before.get(), h_before.get()},
+                    team);
+  Stored* slopes = d_z.get();
+  if constexpr (std::is_same_v<Stored, Sum>) slopes = gates.get();  // in place
+  jlstm::backward<F>(
       {s, schedule, w_h.get(), gates.get(), c_before.get(), last_c.get(), last_h.get(), d_hs.get(),
-       outputs, gates.get(), d_c.get(), d_h.get(), d_initial_c.get(), d_initial_h.get()},
+       outputs, slopes, d_c.get(), d_h.get(), d_initial_c.get(), d_initial_h.get()},
       team);
-  jlstm::gradients({s, shared, w_x.get(), xs.get(), h_before.get(), gates.get(), d_w_x.get(),
-                    d_w_h.get(), d_b.get(), d_xs.get()},
-                   team);
-  std::vector<float> made(hs.get(), hs.get() + all * s.units);
-  auto add = [&](const Array& a, int64_t count) {
-    made.insert(made.end(), a.get(), a.get() + count);
+  jlstm::gradients<F>({s, shared, w_x.get(), xs.get(), h_before.get(), slopes, d_w_x.get(),
+                       d_w_h.get(), d_b.get(), d_xs.get()},
+                      team);
+  std::string made;
+  auto add = [&](const auto* a, int64_t count) {
+    made.append(reinterpret_cast<const char*>(a), count * sizeof *a);
   };
-  add(last_c, state), add(last_h, state), add(gates, all * columns), add(d_c, state);
-  add(d_h, state), add(d_initial_c, state), add(d_initial_h, state), add(d_xs, inputs);
-  add(d_w_x, s.groups * s.inputs * columns), add(d_w_h, s.groups * s.units * columns);
-  add(d_b, s.groups * columns);
+  add(hs.get(), all * s.units), add(last_c.get(), state), add(last_h.get(), state);
+  add(slopes, all * columns), add(d_c.get(), state), add(d_h.get(), state);
+  add(d_initial_c.get(), state), add(d_initial_h.get(), state), add(d_xs.get(), inputs);
+  add(d_w_x.get(), s.groups * s.inputs * columns), add(d_w_h.get(), s.groups * s.units * columns);
+  add(d_b.get(), s.groups * columns);
   return made;
 }
 
-}  // namespace
-
-int main() {
+template <typename F>
+bool agree(const char* format) {
   const jlstm::Sizes sizes[] = {{1, 1, 1, 1, 1},     {1, 5, 3, 2, 7},    {2, 4, 13, 9, 17},
                                 {1, 9, 1, 5, 130},   {3, 3, 2, 33, 65},  {2, 6, 1, 3, 200},
                                 {1, 4, 40, 70, 90},  {1, 3, 110, 4, 31}, {1, 3, 5, 7, 300},
@@ -112,13 +131,23 @@ int main() {
     for (bool flags : {false, true})
       for (bool shared : {false, true}) {
         if (shared && s.groups == 1) continue;
-        const auto alone = results(s, flags, shared || s.groups == 1, 1, 0);
+        const auto alone = results<F>(s, flags, shared || s.groups == 1, 1, 0);
         for (int wanted : {2, 3, 8})
           for (int starting : {0, 1, 7})
-            if (results(s, flags, shared || s.groups == 1, wanted, starting) != alone) {
-              std::printf("%d threads of which %d start give other results\n", wanted, starting);
-              return 1;
+            if (results<F>(s, flags, shared || s.groups == 1, wanted, starting) != alone) {
+              std::printf("%s: %d threads of which %d start give other results\n", format, wanted,
+                          starting);
+              return false;
             }
       }
-  std::printf("%s: all results agree\n", jlstm::kernels().name);
+  return true;
+}
+
+}  // namespace
+
+int main() {
+  if (!agree<jlstm::Float32>("float32") || !agree<jlstm::Float64>("float64") ||
+      !agree<jlstm::BFloat16>("bfloat16"))
+    return 1;
+  std::printf("%s: all results agree\n", jlstm::instruction_set().name);
 }

@@ -1,4 +1,9 @@
 #define JLSTM_ISA jlstm_avx2
 #include "kernels.h"
 
-const jlstm::Kernels* jlstm::avx2_kernels() { return jlstm_avx2::kernels_named("avx2"); }
+const jlstm::InstructionSet& jlstm::avx2_set() {
+  using namespace jlstm_avx2;
+  static constexpr InstructionSet set{"avx2", kKernels<Float32>, kKernels<Float64>,
+                                      kKernels<BFloat16>};
+  return set;
+}

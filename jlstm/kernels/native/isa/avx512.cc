@@ -1,4 +1,9 @@
 #define JLSTM_ISA jlstm_avx512
 #include "kernels.h"
 
-const jlstm::Kernels* jlstm::avx512_kernels() { return jlstm_avx512::kernels_named("avx512"); }
+const jlstm::InstructionSet& jlstm::avx512_set() {
+  using namespace jlstm_avx512;
+  static constexpr InstructionSet set{"avx512", kKernels<Float32>, kKernels<Float64>,
+                                      kKernels<BFloat16>};
+  return set;
+}

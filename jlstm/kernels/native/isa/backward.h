@@ -5,6 +5,7 @@
 // inputs are products with d_z over all steps, computed outside the loop.
 #pragma once
 #include "../recurrence.h"
+#include "activations.h"
 #include "product.h"
 
 namespace JLSTM_ISA {
@@ -13,18 +14,21 @@ using jlstm::BackwardPass;
 using jlstm::Part;
 using jlstm::Sizes;
 
-static void pack_backward(const BackwardPass& pass, int64_t first, int64_t end) {
+template <typename F>
+static void pack_backward(const BackwardPass<F>& pass, int64_t first, int64_t end) {
+  constexpr int kWidth = JLSTM_ISA::kWidth<typename F::Sum>;
   const int64_t units = pass.call.sizes.units;
-  const float* w = pass.call.w_h + pass.group * units * 4 * units;
+  const auto* w = pass.call.w_h + pass.group * units * 4 * units;
   for (int64_t lane = first; lane < end; lane += kLanes)
-    pack_transposed(w, units, 4 * units, lane * kWidth, int(smaller(kLanes, end - lane)),
-                    pass.w_h + lane * kWidth * 4 * units);
+    pack_transposed<F>(w, units, 4 * units, lane * kWidth, int(smaller(kLanes, end - lane)),
+                       pass.w_h + lane * kWidth * words<F>(4 * units));
 }
 
-template <int R, int L>
-__attribute__((always_inline)) static inline void put(const BackwardPass& pass,
-                                                      const Sums<R, L>& sums, float* const* out,
-                                                      int64_t lane) {
+template <typename F, int R, int L>
+__attribute__((always_inline)) static inline void put(const BackwardPass<F>& pass,
+                                                      const Sums<F, R, L>& sums,
+                                                      typename F::Sum* const* out, int64_t lane) {
+  constexpr int kWidth = JLSTM_ISA::kWidth<typename F::Sum>;
   for (int r = 0; r < R; ++r)
     for (int l = 0; l < L; ++l) {
       const int64_t unit = (lane + l) * kWidth;
@@ -32,10 +36,12 @@ __attribute__((always_inline)) static inline void put(const BackwardPass& pass,
     }
 }
 
-template <int R, int L>
-__attribute__((always_inline)) static inline Sums<R, L> get(const BackwardPass& pass,
-                                                            float* const* out, int64_t lane) {
-  Sums<R, L> sums;
+template <typename F, int R, int L>
+__attribute__((always_inline)) static inline Sums<F, R, L> get(const BackwardPass<F>& pass,
+                                                               typename F::Sum* const* out,
+                                                               int64_t lane) {
+  constexpr int kWidth = JLSTM_ISA::kWidth<typename F::Sum>;
+  Sums<F, R, L> sums;
   for (int r = 0; r < R; ++r)
     for (int l = 0; l < L; ++l) {
       const int64_t unit = (lane + l) * kWidth;
@@ -44,29 +50,35 @@ __attribute__((always_inline)) static inline Sums<R, L> get(const BackwardPass& 
   return sums;
 }
 
-template <int L>
-static void products(const BackwardPass& pass, const float* const* rows, float* const* out,
-                     int count, int64_t lane, int64_t next_lane) {
-  const int64_t size = 4 * pass.call.sizes.units;
-  for (int64_t from = 0; from < size; from += kBlock) {
-    const int64_t block = smaller(kBlock, size - from);
-    const float* w = pass.w_h + (lane * size + from * L) * kWidth;
-    const float* beyond = w + block * L * kWidth;  // the next block, or else the next panel
+template <typename F, int L>
+static void products(const BackwardPass<F>& pass, const typename F::Stored* const* rows,
+                     typename F::Sum* const* out, int count, int64_t lane, int64_t next_lane) {
+  using Sum = typename F::Sum;
+  constexpr int kWidth = JLSTM_ISA::kWidth<Sum>;
+  const int64_t size = 4 * pass.call.sizes.units, length = words<F>(size);
+  for (int64_t from = 0; from < size; from += kBlock<F>) {
+    const int64_t block = smaller(kBlock<F>, size - from);
+    const Sum* w = pass.w_h + (lane * length + words<F>(from) * L) * kWidth;
+    const Sum* beyond = w + words<F>(block) * L * kWidth;  // the next block, or else the next panel
     if (from + block == size)
-      beyond = next_lane < 0 ? nullptr : pass.w_h + next_lane * kWidth * size;
-    in_tiles(count, beyond, block,
-             [&]<int R>(int first, auto meanwhile) __attribute__((always_inline)) {
-               Sums<R, L> sums = from ? get<R, L>(pass, out + first, lane) : Sums<R, L>{};
-               accumulate<R, L>(sums, rows + first, from, block, w, meanwhile);
-               put<R, L>(pass, sums, out + first, lane);
-             });
+      beyond = next_lane < 0 ? nullptr : pass.w_h + next_lane * kWidth * length;
+    in_tiles<F>(count, beyond, words<F>(block),
+                [&]<int R>(int first, auto meanwhile) __attribute__((always_inline)) {
+                  Sums<F, R, L> sums{};
+                  if (from) sums = get<F, R, L>(pass, out + first, lane);
+                  accumulate<F, R, L>(sums, rows + first, from, block, w, meanwhile);
+                  put<F, R, L>(pass, sums, out + first, lane);
+                });
   }
 }
 
 // d_h of the part's units = d_z W_h^T for the rows for which step t is valid.
-static void carry_back(const BackwardPass& pass, const Part& part, int64_t t) {
-  const float* rows[kTogether];
-  float* out[kTogether];
+template <typename F>
+static void carry_back(const BackwardPass<F>& pass, const Part& part, int64_t t) {
+  using Sum = typename F::Sum;
+  constexpr int kWidth = JLSTM_ISA::kWidth<Sum>;
+  const typename F::Stored* rows[kTogether];
+  Sum* out[kTogether];
   for (int64_t begin = part.row; begin < part.row_end; begin += kTogether) {
     const Sizes& s = pass.call.sizes;
     int count = 0;
@@ -85,44 +97,38 @@ static void carry_back(const BackwardPass& pass, const Part& part, int64_t t) {
       const int lanes = int(smaller(kLanes, part.end - lane));
       if (count == 1 && n + 1 < panels && lanes == kLanes && part.end - lane_of(n + 1) >= kLanes) {
         const int64_t next = lane_of(++n), size = 4 * s.units;
-        Sums<1, kLanes> one{}, two{};
-        accumulate_two<kLanes>(one, two, rows[0], size, pass.w_h + lane * kWidth * size,
-                               pass.w_h + next * kWidth * size);
-        put<1, kLanes>(pass, one, out, lane);
-        put<1, kLanes>(pass, two, out, next);
+        const int64_t vector = kWidth * words<F>(size);
+        Sums<F, 1, kLanes> one{}, two{};
+        accumulate_two<F, kLanes>(one, two, rows[0], size, pass.w_h + lane * vector,
+                                  pass.w_h + next * vector);
+        put<F, 1, kLanes>(pass, one, out, lane);
+        put<F, 1, kLanes>(pass, two, out, next);
         continue;
       }
       const int64_t next = n + 1 < panels ? lane_of(n + 1) : -1;
-      switch (lanes) {
-        case 1:
-          products<1>(pass, rows, out, count, lane, next);
-          break;
-        case 2:
-          products<2>(pass, rows, out, count, lane, next);
-          break;
-        case 3:
-          products<3>(pass, rows, out, count, lane, next);
-          break;
-        case 4:
-          products<4>(pass, rows, out, count, lane, next);
-          break;
-      }
+      with_lanes(lanes, [&]<int L>() { products<F, L>(pass, rows, out, count, lane, next); });
     }
   }
 }
 
 // At a reset, moves the cotangents of the carry to those of the initial carry.
-static void cut(const BackwardPass& pass, const Part& part, int64_t row) {
+template <typename F>
+static void cut(const BackwardPass<F>& pass, const Part& part, int64_t row) {
+  constexpr int kWidth = JLSTM_ISA::kWidth<typename F::Sum>;
   const Sizes& s = pass.call.sizes;
   for (int64_t unit = part.first * kWidth; unit < smaller(part.end * kWidth, s.units); ++unit) {
     const int64_t at = (pass.group * s.batch + row) * s.units + unit, own = row * s.units + unit;
     pass.call.d_initial_c[at] += pass.d_c[own];
     pass.call.d_initial_h[at] += pass.d_h[own];
-    pass.d_c[own] = pass.d_h[own] = 0.0f;
+    pass.d_c[own] = pass.d_h[own] = 0;
   }
 }
 
-static void backward_step(const BackwardPass& pass, const Part& part, int64_t k) {
+template <typename F>
+static void backward_step(const BackwardPass<F>& pass, const Part& part, int64_t k) {
+  using V = Vector<typename F::Sum>;
+  using Sum = typename F::Sum;
+  constexpr int kWidth = JLSTM_ISA::kWidth<Sum>;
   const Sizes& s = pass.call.sizes;
   const bool reverse = pass.call.schedule.reverse[pass.group];
   if (k > 0) {
@@ -140,24 +146,25 @@ static void backward_step(const BackwardPass& pass, const Part& part, int64_t k)
     for (int64_t lane = part.first; lane < part.end; ++lane) {
       const int64_t unit = lane * kWidth;
       const int live = int(smaller(kWidth, s.units - unit));
-      float* d_z = pass.call.d_z + at * 4 * s.units + unit;
+      auto* d_z = pass.call.d_z + at * 4 * s.units + unit;
       if (!pass.valid(t, row)) {
-        for (int gate = 0; gate < 4; ++gate) store(d_z + gate * s.units, Vector{}, live);
+        for (int gate = 0; gate < 4; ++gate) store(d_z + gate * s.units, V{}, live);
         continue;
       }
-      const float* gates = pass.call.gates + at * 4 * s.units + unit;
-      Vector i = load(gates, live), f = load(gates + s.units, live);
-      Vector g = load(gates + 2 * s.units, live), o = load(gates + 3 * s.units, live);
-      Vector before = load(pass.call.c_before + at * s.units + unit, live);
-      float* kept_c = pass.d_c + row * s.units + unit;
-      Vector h_bar =
+      const Sum* gates = pass.call.gates + at * 4 * s.units + unit;
+      const V i = load(gates, live), f = load(gates + s.units, live);
+      const V g = load(gates + 2 * s.units, live), o = load(gates + 3 * s.units, live);
+      const V before = load(pass.call.c_before + at * s.units + unit, live);
+      Sum* kept_c = pass.d_c + row * s.units + unit;
+      const V h_bar =
           load(pass.d_h + row * s.units + unit, live) + load(pass.d_h_of(t, row) + unit, live);
-      Vector squashed = tanh(fma(f, before, i * g));
-      Vector c_bar = fma(h_bar * o, 1.0f - squashed * squashed, load(kept_c, live));
-      store(d_z, c_bar * g * i * (1.0f - i), live);
-      store(d_z + s.units, c_bar * before * f * (1.0f - f), live);
-      store(d_z + 2 * s.units, c_bar * i * (1.0f - g * g), live);
-      store(d_z + 3 * s.units, h_bar * squashed * o * (1.0f - o), live);
+      const V squashed = tanh(fma(f, before, V(i * g)));
+      const Sum one = 1;
+      const V c_bar = fma(V(h_bar * o), V(one - squashed * squashed), load(kept_c, live));
+      store(d_z, c_bar * g * i * (one - i), live);
+      store(d_z + s.units, c_bar * before * f * (one - f), live);
+      store(d_z + 2 * s.units, c_bar * i * (one - g * g), live);
+      store(d_z + 3 * s.units, h_bar * squashed * o * (one - o), live);
       store(kept_c, c_bar * f, live);
     }
   }

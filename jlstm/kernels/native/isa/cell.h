@@ -1,7 +1,8 @@
 // The elementwise part of a step, after its products: the equations of jlstm/cell.py.
 #pragma once
 #include "../recurrence.h"
-#include "vector.h"
+#include "activations.h"
+#include "bfloat16.h"
 
 namespace JLSTM_ISA {
 
@@ -11,26 +12,26 @@ using jlstm::Sizes;
 using jlstm::smaller;
 
 // Completes the step of one row and one panel with the pre-activations z.
-__attribute__((always_inline)) static inline void finish_step(const ForwardPass& pass,
-                                                              const Vector (&z)[4], int64_t t,
-                                                              int64_t row, int32_t source,
-                                                              int64_t panel) {
+template <typename F>
+__attribute__((always_inline)) static inline void finish_step(const ForwardPass<F>& pass,
+                                                              const Vector<typename F::Sum> (&z)[4],
+                                                              int64_t t, int64_t row,
+                                                              int32_t source, int64_t panel) {
+  using V = Vector<typename F::Sum>;
+  constexpr int kUnits = kWidth<typename F::Sum>;
   const Sizes& s = pass.call.sizes;
-  const int64_t unit = panel * kWidth;
-  const int live = int(smaller(kWidth, s.units - unit));
-  Vector before = load(pass.c_from(source, row) + unit, live);
-  Vector i = sigmoid(z[0]), f = sigmoid(z[1]), g = tanh(z[2]), o = sigmoid(z[3]);
-  Vector c = fma(f, before, i * g);
-  Vector h = o * tanh(c);
+  const int64_t unit = panel * kUnits;
+  const int live = int(smaller(kUnits, s.units - unit));
+  const V before = load(pass.c_from(source, row) + unit, live);
+  const V i = sigmoid(z[0]), f = sigmoid(z[1]), g = tanh(z[2]), o = sigmoid(z[3]);
+  const V c = fma(f, before, V(i * g));
+  const V h = o * tanh(c);
   const int64_t at = (pass.group * s.steps + t) * s.batch + row;
   store(pass.states + row * s.units + unit, c, live);
-  if (pass.last_h) {
-    store(pass.last_h + row * s.units + unit, h, live);
-    h = rounded(h);
-  }
+  if constexpr (jlstm::kRounds<F>) store(pass.last_h + row * s.units + unit, h, live);
   store(pass.h_of(t, row) + unit, h, live);
   if (pass.call.gates) {
-    float* gates = pass.call.gates + at * 4 * s.units + unit;
+    auto* gates = pass.call.gates + at * 4 * s.units + unit;
     store(gates, i, live);
     store(gates + s.units, f, live);
     store(gates + 2 * s.units, g, live);
@@ -41,15 +42,18 @@ __attribute__((always_inline)) static inline void finish_step(const ForwardPass&
   }
 }
 
-static inline void clear(float* p, int64_t count) {
-  for (int64_t n = 0; n < count; ++n) p[n] = 0.0f;
+template <typename S>
+static void clear(S* p, int64_t count) {
+  for (int64_t n = 0; n < count; ++n) p[n] = S{};
 }
 
 // Writes zeros as the outputs of a skipped step.
-static void blank(const ForwardPass& pass, const Part& part, int64_t t, int64_t row) {
+template <typename F>
+static void blank(const ForwardPass<F>& pass, const Part& part, int64_t t, int64_t row) {
+  constexpr int kUnits = kWidth<typename F::Sum>;
   const Sizes& s = pass.call.sizes;
-  const int64_t at = (pass.group * s.steps + t) * s.batch + row, unit = part.first * kWidth;
-  const int64_t count = smaller(part.end * kWidth, s.units) - unit;
+  const int64_t at = (pass.group * s.steps + t) * s.batch + row, unit = part.first * kUnits;
+  const int64_t count = smaller(part.end * kUnits, s.units) - unit;
   clear(pass.h_of(t, row) + unit, count);
   if (!pass.call.gates) return;
   for (int gate = 0; gate < 4; ++gate)

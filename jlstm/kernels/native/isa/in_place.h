@@ -7,18 +7,18 @@ namespace JLSTM_ISA {
 
 // z [panels][kPanel] += K elements of a row times K rows of unpacked weights [.., 4 * units]. `w`
 // points at the first wanted unit. The last panel has `live` units.
-template <int K>
-__attribute__((always_inline)) static inline void add_rows(float* z, int64_t panels,
-                                                           const float* row, const float* w,
-                                                           int64_t units, int live) {
+template <int K, typename S, typename Sum = Summed<S>>
+__attribute__((always_inline)) static inline void add_rows(Sum* z, int64_t panels, const S* row,
+                                                           const S* w, int64_t units, int live) {
+  constexpr int kWidth = JLSTM_ISA::kWidth<Sum>;
   for (int l = 0; l < kLanes; ++l)
     for (int64_t panel = 0; panel < panels; ++panel) {
-      float* out = z + panel * kPanel + l * kWidth;
-      Vector sum = load(out);
+      Sum* out = z + panel * kPanel<Sum> + l * kWidth;
+      Vector<Sum> sum = load(out);
 #pragma GCC unroll 8
       for (int k = 0; k < K; ++k) {
-        const float* from = w + (k * kLanes + l) * units + panel * kWidth;
-        sum = fma(splat(row[k]), load(from, panel + 1 < panels ? kWidth : live), sum);
+        const S* from = w + (k * kLanes + l) * units + panel * kWidth;
+        sum = fma(splat(number(row[k])), load(from, panel + 1 < panels ? kWidth : live), sum);
       }
       store(out, sum);
     }
@@ -26,14 +26,14 @@ __attribute__((always_inline)) static inline void add_rows(float* z, int64_t pan
 
 // z [count][panels][kPanel] += `count` rows times unpacked w [size, 4 * units]. One pass over w, a
 // few rows at a time, is the fastest way to read it from memory.
-static inline void accumulate_in_place(float* z, int64_t panels, const float* const* rows,
-                                       int count, int64_t size, const float* w, int64_t units,
-                                       int live) {
+template <typename S, typename Sum = Summed<S>>
+static void accumulate_in_place(Sum* z, int64_t panels, const S* const* rows, int count,
+                                int64_t size, const S* w, int64_t units, int live) {
   constexpr int kAtOnce = 4;
   for (int64_t k = 0; k < size; k += kAtOnce)
     for (int n = 0; n < count; ++n) {
-      float* out = z + n * panels * kPanel;
-      const float* from = w + k * kLanes * units;
+      Sum* out = z + n * panels * kPanel<Sum>;
+      const S* from = w + k * kLanes * units;
       if (k + kAtOnce <= size) {
         add_rows<kAtOnce>(out, panels, rows[n] + k, from, units, live);
         continue;
@@ -44,11 +44,15 @@ static inline void accumulate_in_place(float* z, int64_t panels, const float* co
 }
 
 // Step k of a part with unpacked weights; z has room for its rows.
-static void step_in_place(const ForwardPass& pass, const Part& part, int64_t k, float* z) {
+template <typename F>
+static void step_in_place(const ForwardPass<F>& pass, const Part& part, int64_t k,
+                          typename F::Sum* z) {
+  using Sum = typename F::Sum;
+  constexpr int kPanel = JLSTM_ISA::kPanel<Sum>, kWidth = JLSTM_ISA::kWidth<Sum>;
   const Sizes& s = pass.call.sizes;
   const int64_t t = pass.time(k), panels = part.end - part.first, unit = part.first * kWidth;
   const int live = int(smaller(kWidth, s.units - (part.end - 1) * kWidth));
-  const float *inputs[jlstm::kInPlace], *before[jlstm::kInPlace];
+  const typename F::Stored *inputs[jlstm::kInPlace], *before[jlstm::kInPlace];
   int64_t row_of[jlstm::kInPlace];
   int count = 0;
   for (int64_t row = part.row; row < part.row_end; ++row) {
@@ -69,7 +73,7 @@ static void step_in_place(const ForwardPass& pass, const Part& part, int64_t k, 
                       live);
   for (int n = 0; n < count; ++n)
     for (int64_t panel = 0; panel < panels; ++panel) {
-      Vector sums[4];
+      Vector<Sum> sums[4];
       for (int l = 0; l < kLanes; ++l)
         sums[l] = load(z + (n * panels + panel) * kPanel + l * kWidth);
       finish_step(pass, sums, t, row_of[n], pass.source_of(k, row_of[n]), part.first + panel);

@@ -15,23 +15,21 @@
 
 namespace JLSTM_ISA {
 
-static const jlstm::Kernels* kernels_named(const char* name) {
-  static const jlstm::Kernels kernels{name,
-                                      kWidth,
-                                      kLanes,
-                                      pack_forward,
-                                      input_products,
-                                      forward_step,
-                                      step_in_place,
-                                      pack_backward,
-                                      backward_step,
-                                      weight_gradients,
-                                      pack_for_inputs,
-                                      input_gradients,
-                                      over_all<rounded>,
-                                      over_all<sigmoid>,
-                                      over_all<tanh>};
-  return &kernels;
-}
+template <typename F>
+static constexpr jlstm::Kernels<F> kKernels{kWidth<typename F::Sum>,
+                                            kLanes,
+                                            kTerms<F>,
+                                            pack_forward<F>,
+                                            input_products<F>,
+                                            forward_step<F>,
+                                            step_in_place<F>,
+                                            pack_backward<F>,
+                                            backward_step<F>,
+                                            weight_gradients<F>,
+                                            pack_for_inputs<F>,
+                                            input_gradients<F>,
+                                            round_all<F>,
+                                            sigmoid_of_all<typename F::Sum>,
+                                            tanh_of_all<typename F::Sum>};
 
 }  // namespace JLSTM_ISA

@@ -1,6 +1,9 @@
 #define JLSTM_ISA jlstm_portable
 #include "kernels.h"
 
-const jlstm::Kernels* jlstm::portable_kernels() {
-  return jlstm_portable::kernels_named("portable");
+const jlstm::InstructionSet& jlstm::portable_set() {
+  using namespace jlstm_portable;
+  static constexpr InstructionSet set{"portable", kKernels<Float32>, kKernels<Float64>,
+                                      kKernels<BFloat16>};
+  return set;
 }

@@ -7,9 +7,9 @@ namespace JLSTM_ISA {
 constexpr int kTogether = 96;  // rows processed together
 constexpr int kAhead = 8;      // steps of k by which weights are prefetched
 
-template <int R, int L>
+template <typename F, int R, int L>
 struct Sums {
-  Vector of[R][L];
+  Vector<typename F::Sum> of[R][L];
 };
 
 // A product may use idle memory bandwidth: for each k it calls one of three functions. This one
@@ -19,86 +19,87 @@ struct Nothing {
 };
 
 // Prefetches N cache lines of the next panel, for which its first tile would otherwise wait.
-template <int N>
+template <typename Word, int N>
 struct Fetch {
-  const float* next;
+  const Word* next;
 
   __attribute__((always_inline)) void operator()(int64_t k) const {
-    constexpr int kLine = 64 / sizeof(float);
+    constexpr int kLine = 64 / sizeof(Word);
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) __builtin_prefetch(next + (k * N + n) * kLine, 0, 2);
   }
 };
 
-// Packs N vectors of weights.
-template <int N>
+// Packs N vectors of words.
+template <typename F, int N>
 struct Pack {
-  static constexpr int64_t kEarly = 48;  // vectors by which the weights are prefetched
-  Unpacked weights;
+  Unpacked<F> weights;
 
   __attribute__((always_inline)) void operator()(int64_t k) const {
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) {
-      const float* from = weights.from + (k * N + n) * weights.stride;
-      __builtin_prefetch(from + kEarly * weights.stride, 0, 2);
-      store(weights.to + (k * N + n) * kWidth, load(from));
-    }
+    for (int n = 0; n < N; ++n) weights.pack(k * N + n);
   }
 };
 
 // sums[r][l] += sum over k < size of rows[r][from + k] * panel[k][l]. Every sum is computed in the
 // order of k. Results therefore do not depend on R, on L, or on which thread computes them.
-template <int R, int L, typename Meanwhile>
-__attribute__((always_inline)) static inline void accumulate(Sums<R, L>& sums,
-                                                             const float* const* rows, int64_t from,
-                                                             int64_t size, const float* panel,
+template <typename F, int R, int L, typename Meanwhile>
+__attribute__((always_inline)) static inline void accumulate(Sums<F, R, L>& sums,
+                                                             const typename F::Stored* const* rows,
+                                                             int64_t from, int64_t size,
+                                                             const typename F::Sum* panel,
                                                              Meanwhile meanwhile) {
-  const float* row[R];
+  constexpr int kStep = L * kWidth<typename F::Sum>;
+  const typename F::Stored* row[R];
   for (int r = 0; r < R; ++r) row[r] = rows[r] + from;
-  for (int64_t k = 0; k < size; ++k) {
-    Vector w[L];
+  auto step = [&](int64_t k, auto left) __attribute__((always_inline)) {
+    Right<F> w[L];
 #pragma GCC unroll 8
-    for (int l = 0; l < L; ++l)
-      __builtin_prefetch(panel + (k + kAhead) * (L * kWidth) + l * kWidth);
+    for (int l = 0; l < L; ++l) __builtin_prefetch(panel + (k + kAhead) * kStep + l * (kStep / L));
     meanwhile(k);
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l) {
-      w[l] = load(panel + k * (L * kWidth) + l * kWidth);
-      if (R < 4) keep_in_register(w[l]);
+      w[l] = right<F>(panel + k * kStep + l * (kStep / L));
+      if (R < 4) keep_in_registers(w[l]);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      Vector a = splat(row[r][k]);
+      const Left<F> a = left(row[r], k);
 #pragma GCC unroll 8
-      for (int l = 0; l < L; ++l) sums.of[r][l] = fma(a, w[l], sums.of[r][l]);
+      for (int l = 0; l < L; ++l) sums.of[r][l] = multiply_add(a, w[l], sums.of[r][l]);
     }
-  }
+  };
+  for (int64_t k = 0; k < size / kTerms<F>; ++k) step(k, left<F>);
+  if constexpr (kTerms<F> > 1)
+    if (size % kTerms<F>) step(size / kTerms<F>, left_half<F>);
 }
 
 // One row with two panels at once: enough sums to hide the latency of an addition. There is no
 // explicit prefetch here: the processor recognises this access pattern and is faster by itself.
-template <int L>
-__attribute__((always_inline)) static inline void accumulate_two(Sums<1, L>& first,
-                                                                 Sums<1, L>& second,
-                                                                 const float* row, int64_t size,
-                                                                 const float* panel,
-                                                                 const float* next_panel) {
-  for (int64_t k = 0; k < size; ++k) {
-    Vector a = splat(row[k]);
+template <typename F, int L>
+__attribute__((always_inline)) static inline void accumulate_two(
+    Sums<F, 1, L>& first, Sums<F, 1, L>& second, const typename F::Stored* row, int64_t size,
+    const typename F::Sum* panel, const typename F::Sum* next_panel) {
+  constexpr int kStep = L * kWidth<typename F::Sum>;
+  auto step = [&](int64_t k, auto left) __attribute__((always_inline)) {
+    const Left<F> a = left(row, k);
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l) {
-      const int64_t at = k * (L * kWidth) + l * kWidth;
-      first.of[0][l] = fma(a, load(panel + at), first.of[0][l]);
-      second.of[0][l] = fma(a, load(next_panel + at), second.of[0][l]);
+      const int64_t at = k * kStep + l * (kStep / L);
+      first.of[0][l] = multiply_add(a, right<F>(panel + at), first.of[0][l]);
+      second.of[0][l] = multiply_add(a, right<F>(next_panel + at), second.of[0][l]);
     }
-  }
+  };
+  for (int64_t k = 0; k < size / kTerms<F>; ++k) step(k, left<F>);
+  if constexpr (kTerms<F> > 1)
+    if (size % kTerms<F>) step(size / kTerms<F>, left_half<F>);
 }
 
 // Divides `count` rows into tiles of nearly equal size, and calls
 // body.template operator()<R>(first, tile, tiles) for each tile of R rows.
-template <typename Body>
+template <typename F, typename Body>
 __attribute__((always_inline)) static inline void in_tiles(int count, Body body) {
-  const int tiles = (count + kRows - 1) / kRows;
+  const int tiles = (count + kRows<F> - 1) / kRows<F>;
   for (int tile = 0, first = 0; tile < tiles; ++tile) {
     const int rows = count / tiles + (tile < count % tiles);
     switch (rows) {
@@ -106,19 +107,19 @@ __attribute__((always_inline)) static inline void in_tiles(int count, Body body)
         body.template operator()<1>(first, tile, tiles);
         break;
       case 2:
-        body.template operator()<2>(first, tile, tiles);
+        if constexpr (kRows<F> >= 2) body.template operator()<2>(first, tile, tiles);
         break;
       case 3:
-        if constexpr (kRows >= 3) body.template operator()<3>(first, tile, tiles);
+        if constexpr (kRows<F> >= 3) body.template operator()<3>(first, tile, tiles);
         break;
       case 4:
-        if constexpr (kRows >= 4) body.template operator()<4>(first, tile, tiles);
+        if constexpr (kRows<F> >= 4) body.template operator()<4>(first, tile, tiles);
         break;
       case 5:
-        if constexpr (kRows >= 5) body.template operator()<5>(first, tile, tiles);
+        if constexpr (kRows<F> >= 5) body.template operator()<5>(first, tile, tiles);
         break;
       case 6:
-        if constexpr (kRows >= 6) body.template operator()<6>(first, tile, tiles);
+        if constexpr (kRows<F> >= 6) body.template operator()<6>(first, tile, tiles);
         break;
     }
     first += rows;
@@ -126,27 +127,29 @@ __attribute__((always_inline)) static inline void in_tiles(int count, Body body)
 }
 
 // The same, but calls body.template operator()<R>(first, meanwhile). Each tile prefetches a part of
-// the next panel, which has `size` steps of k.
-template <typename Body>
-__attribute__((always_inline)) static inline void in_tiles(int count, const float* next,
+// the next panel, which has `size` words.
+template <typename F, typename Body>
+__attribute__((always_inline)) static inline void in_tiles(int count, const typename F::Sum* next,
                                                            int64_t size, Body body) {
-  constexpr int kLine = 64 / sizeof(float);
-  constexpr int kLines = kPanel / kLine;  // of a panel for each k
-  in_tiles(count, [&]<int R>(int first, int tile, int tiles) __attribute__((always_inline)) {
+  using Word = typename F::Sum;
+  constexpr int kLine = 64 / sizeof(Word);
+  constexpr int kLines = kPanel<Word> / kLine;  // of a panel for each k
+  in_tiles<F>(count, [&]<int R>(int first, int tile, int tiles) __attribute__((always_inline)) {
     const int fetch = tiles < 2 || !next ? 0 : (kLines + tiles - 1) / tiles;
-    const float* from = next + tile * fetch * size * kLine;
+    const Word* from = next + tile * fetch * size * kLine;
     if (!fetch || tile * fetch >= kLines) {
       body.template operator()<R>(first, Nothing{});
     } else if (fetch == 1) {
-      body.template operator()<R>(first, Fetch<1>{from});
+      body.template operator()<R>(first, Fetch<Word, 1>{from});
     } else {
-      body.template operator()<R>(first, Fetch<2>{from});
+      body.template operator()<R>(first, Fetch<Word, 2>{from});
     }
   });
 }
 
-// A long panel is processed in blocks. Two of them fit the second-level cache: the current block
-// and the one that is prefetched.
-constexpr int64_t kBlock = 1024;
+// A long panel is processed in blocks of so many numbers. Two of them fit the second-level cache:
+// the current block and the one that is prefetched.
+template <typename F>
+constexpr int64_t kBlock = 4096 / sizeof(typename F::Sum) * kTerms<F>;
 
 }  // namespace JLSTM_ISA

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "../recurrence.h"
-#include "vector.h"
+#include "words.h"
 
 namespace JLSTM_ISA {
 
@@ -11,50 +11,62 @@ using jlstm::smaller;
 
 // Index of the source of element e of the first or second of two rows, when off-diagonal blocks of
 // D elements are exchanged. Elements of the second row have indices from kWidth on.
-template <int D, bool Second>
-constexpr int exchanged(int e) {
+template <int D, int Width>
+constexpr int exchanged(int e, bool second) {
   const bool right = e & D;
-  if (Second) return right ? kWidth + e : e + D;
-  return right ? kWidth + e - D : e;
+  if (second) return right ? Width + e : e + D;
+  return right ? Width + e - D : e;
 }
 
-template <int D, int... E>
-__attribute__((always_inline)) static inline void exchange(Vector& first, Vector& second,
+template <int D, typename V, int... E>
+__attribute__((always_inline)) static inline void exchange(V& first, V& second,
                                                            std::integer_sequence<int, E...>) {
-  const Vector a = first, b = second;
-  first = __builtin_shufflevector(a, b, exchanged<D, false>(E)...);
-  second = __builtin_shufflevector(a, b, exchanged<D, true>(E)...);
+  const V a = first, b = second;
+  first = __builtin_shufflevector(a, b, exchanged<D, sizeof...(E)>(E, false)...);
+  second = __builtin_shufflevector(a, b, exchanged<D, sizeof...(E)>(E, true)...);
 }
 
 // Transposes N rows of N blocks of kWidth / N elements.
-template <int N, int D = 1>
-__attribute__((always_inline)) static inline void transpose(Vector (&rows)[N]) {
+template <int D = 1, typename V, int N>
+__attribute__((always_inline)) static inline void transpose(V (&rows)[N]) {
+  constexpr int width = kWidth<Element<V>>;
 #pragma GCC unroll 16
   for (int n = 0; n < N; ++n)
     if (!(n & D))
-      exchange<D * kWidth / N>(rows[n], rows[n + D], std::make_integer_sequence<int, kWidth>{});
-  if constexpr (2 * D < N) transpose<N, 2 * D>(rows);
+      exchange<D * width / N>(rows[n], rows[n + D], std::make_integer_sequence<int, width>{});
+  if constexpr (2 * D < N) transpose<2 * D>(rows);
 }
 
-// out [wide][next_out] = the transpose of in [tall][next_in], both at most kWidth.
-static inline void transpose_block(const float* in, int64_t next_in, int tall, int wide, float* out,
-                                   int64_t next_out) {
-  Vector rows[kWidth];
-  for (int n = 0; n < kWidth; ++n) rows[n] = n < tall ? load(in + n * next_in, wide) : Vector{};
+// out [wide][next_out] = the transpose of in [tall][next_in], both at most kWidth. Rows of `out`
+// are written whole.
+template <typename In, typename Out>
+static void transpose_block(const In* in, int64_t next_in, int tall, int wide, Out* out,
+                            int64_t next_out) {
+  using V = Vector<Summed<In>>;
+  constexpr int kSide = kWidth<Summed<In>>;
+  V rows[kSide];
+  for (int n = 0; n < kSide; ++n) rows[n] = n < tall ? load(in + n * next_in, wide) : V{};
   transpose(rows);
   for (int n = 0; n < wide; ++n) store(out + n * next_out, rows[n]);
 }
 
-// Packs rows [row, row + lanes * kWidth) of w [height, size], transposed, as one panel.
-static inline void pack_transposed(const float* w, int64_t height, int64_t size, int64_t row,
-                                   int lanes, float* panel) {
-  const int64_t wide = lanes * kWidth;
+// Packs rows [row, row + lanes * kWidth) of w [height, size], transposed, as one panel of words.
+// The numbers of a word are neighbours in a row of w, whose size is a multiple of kTerms.
+template <typename F>
+static void pack_transposed(const typename F::Stored* w, int64_t height, int64_t size, int64_t row,
+                            int lanes, typename F::Sum* panel) {
+  using Word = typename F::Sum;
+  constexpr int kSide = kWidth<Word>;
+  const int64_t wide = lanes * kSide, length = size / kTerms<F>;
+  // Two numbers are read as one word; vectors may alias.
+  using Read = std::conditional_t<kTerms<F> == 1, typename F::Stored, Word>;
+  const Read* words = reinterpret_cast<const Read*>(w);
   for (int l = 0; l < lanes; ++l) {
-    const int64_t first = row + l * kWidth, left_over = height - first;
-    const int live = int(left_over < 0 ? 0 : smaller(kWidth, left_over));
-    for (int64_t k = 0; k < size; k += kWidth)
-      transpose_block(w + first * size + k, size, live, int(smaller(kWidth, size - k)),
-                      panel + k * wide + l * kWidth, wide);
+    const int64_t first = row + l * kSide, left_over = height - first;
+    const int live = int(left_over < 0 ? 0 : smaller(kSide, left_over));
+    for (int64_t k = 0; k < length; k += kSide)
+      transpose_block(words + first * length + k, length, live, int(smaller(kSide, length - k)),
+                      panel + k * wide + l * kSide, wide);
   }
 }
 

@@ -1,4 +1,4 @@
-// Vectors of the instruction set that a file is compiled for, and functions of vectors.
+// Vectors of the instruction set that a file is compiled for: loads, stores and arithmetic.
 //
 // This is compiled once for each instruction set, in that set's namespace (JLSTM_ISA). The
 // compiler's vector extension allows one source for all: AVX-512, AVX2, and any 128-bit set.
@@ -7,6 +7,8 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -14,151 +16,173 @@
 #include <arm_neon.h>
 #endif
 
+#include "../formats.h"
+
 namespace JLSTM_ISA {
 
+using jlstm::bfloat16;
+
 #if defined(__AVX512F__)
-constexpr int kWidth = 16;  // floats in a vector
-constexpr int kRows = 6;    // rows of a tile: 6 x 4 sums leave 8 of 32 registers
+constexpr int kBytes = 64;  // of a vector
 #elif defined(__AVX2__)
-constexpr int kWidth = 8;
-constexpr int kRows = 3;  // 3 x 4 sums leave 4 of 16 registers
-#elif defined(__aarch64__)
-constexpr int kWidth = 4;
-constexpr int kRows = 6;
+constexpr int kBytes = 32;
 #else
-constexpr int kWidth = 4;
-constexpr int kRows = 2;
+constexpr int kBytes = 16;
 #endif
 
-typedef float Vector __attribute__((vector_size(4 * kWidth)));
-typedef float Unaligned __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
-typedef int32_t Integers __attribute__((vector_size(4 * kWidth)));
+template <typename S>
+struct Lanes;
 
-static inline Vector splat(float a) { return a - Vector{}; }  // subtracting keeps -0
-static inline Vector load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
-static inline void store(float* p, Vector a) { *reinterpret_cast<Unaligned*>(p) = a; }
+template <>
+struct Lanes<float> {
+  static constexpr int kWidth = kBytes / 4;
+  typedef float Vector __attribute__((vector_size(4 * kWidth)));
+  typedef float Unaligned __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+  typedef int32_t Integers __attribute__((vector_size(4 * kWidth)));
+};
+
+template <>
+struct Lanes<double> {
+  static constexpr int kWidth = kBytes < 32 ? 4 : kBytes / 8;  // at least one unit's four gates
+  typedef double Vector __attribute__((vector_size(8 * kWidth)));
+  typedef double Unaligned __attribute__((vector_size(8 * kWidth), aligned(8), may_alias));
+  typedef int64_t Integers __attribute__((vector_size(8 * kWidth)));
+};
+
+template <typename S>
+constexpr int kWidth = Lanes<S>::kWidth;  // numbers in a vector
+template <typename S>
+using Vector = typename Lanes<S>::Vector;
+template <typename V>
+using Element = std::remove_reference_t<decltype(std::declval<V&>()[0])>;
+template <typename V>
+using Integers = typename Lanes<Element<V>>::Integers;
+
+template <typename S>
+static inline Vector<S> splat(S a) {
+  return a - Vector<S>{};  // subtracting keeps -0
+}
+
+template <typename S>
+static inline Vector<S> load(const S* p) {
+  return *reinterpret_cast<const typename Lanes<S>::Unaligned*>(p);
+}
+
+template <typename S>
+static inline void store(S* p, Vector<S> a) {
+  *reinterpret_cast<typename Lanes<S>::Unaligned*>(p) = a;
+}
 
 #if defined(__AVX512F__)
-static inline Vector load_some(const float* p, int n) {
-  return (Vector)_mm512_maskz_loadu_ps((1u << n) - 1, p);
+template <typename S>
+static inline Vector<S> load_some(const S* p, int n) {
+  if constexpr (sizeof(S) == 4) return (Vector<S>)_mm512_maskz_loadu_ps((1u << n) - 1, p);
+  if constexpr (sizeof(S) == 8) return (Vector<S>)_mm512_maskz_loadu_pd((1u << n) - 1, p);
 }
-static inline void store_some(float* p, Vector a, int n) {
-  _mm512_mask_storeu_ps(p, (1u << n) - 1, (__m512)a);
+
+template <typename S>
+static inline void store_some(S* p, Vector<S> a, int n) {
+  if constexpr (sizeof(S) == 4) _mm512_mask_storeu_ps(p, (1u << n) - 1, (__m512)a);
+  if constexpr (sizeof(S) == 8) _mm512_mask_storeu_pd(p, (1u << n) - 1, (__m512d)a);
 }
 #elif defined(__AVX2__)
+template <typename S>
 static inline __m256i mask_of(int n) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  if constexpr (sizeof(S) == 4)
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  else
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
-static inline Vector load_some(const float* p, int n) {
-  return (Vector)_mm256_maskload_ps(p, mask_of(n));
+
+template <typename S>
+static inline Vector<S> load_some(const S* p, int n) {
+  if constexpr (sizeof(S) == 4) return (Vector<S>)_mm256_maskload_ps(p, mask_of<S>(n));
+  if constexpr (sizeof(S) == 8) return (Vector<S>)_mm256_maskload_pd(p, mask_of<S>(n));
 }
-static inline void store_some(float* p, Vector a, int n) {
-  _mm256_maskstore_ps(p, mask_of(n), (__m256)a);
+
+template <typename S>
+static inline void store_some(S* p, Vector<S> a, int n) {
+  if constexpr (sizeof(S) == 4) _mm256_maskstore_ps(p, mask_of<S>(n), (__m256)a);
+  if constexpr (sizeof(S) == 8) _mm256_maskstore_pd(p, mask_of<S>(n), (__m256d)a);
 }
 #else
-static inline Vector load_some(const float* p, int n) {
-  Vector a{};
-  for (int lane = 0; lane < n; ++lane) a[lane] = p[lane];
+template <typename S>
+static inline Vector<S> load_some(const S* p, int n) {
+  Vector<S> a{};
+  std::memcpy(&a, p, n * sizeof(S));
   return a;
 }
-static inline void store_some(float* p, Vector a, int n) {
+
+template <typename S>
+static inline void store_some(S* p, Vector<S> a, int n) {
   for (int lane = 0; lane < n; ++lane) p[lane] = a[lane];
 }
 #endif
 
-// The first n floats at p, followed by zeros. Does not read memory beyond them.
-static inline Vector load(const float* p, int n) { return n == kWidth ? load(p) : load_some(p, n); }
-
-static inline void store(float* p, Vector a, int n) {
-  if (n == kWidth) return store(p, a);
-  store_some(p, a, n);
-}
-
 // a * b + c, rounded once if the instruction set has such an instruction. Fusion is explicit here:
 // a compiler might fuse in one copy of a function and not in another, and results would depend on
 // how a call is divided.
-static inline Vector fma(Vector a, Vector b, Vector c) {
+template <typename V>
+static inline V fma(V a, V b, V c) {
 #if defined(__AVX512F__)
-  return (Vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+  if constexpr (sizeof(Element<V>) == 4)
+    return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+  else
+    return (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 #elif defined(__AVX2__)
-  return (Vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+  if constexpr (sizeof(Element<V>) == 4)
+    return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+  else
+    return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 #elif defined(__aarch64__)
-  return (Vector)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+  if constexpr (sizeof(Element<V>) == 4) {
+    return (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+  } else {
+    V sum;
+    for (int half = 0; half < 2; ++half) {
+      const float64x2_t x{a[2 * half], a[2 * half + 1]}, y{b[2 * half], b[2 * half + 1]};
+      const float64x2_t z = vfmaq_f64(float64x2_t{c[2 * half], c[2 * half + 1]}, x, y);
+      sum[2 * half] = z[0];
+      sum[2 * half + 1] = z[1];
+    }
+    return sum;
+  }
 #else
   return a * b + c;
 #endif
 }
 
 // Compilers would load a vector again for each use, and loads would limit the speed.
-__attribute__((always_inline)) static inline void keep_in_register(Vector& a) {
+template <typename V>
+__attribute__((always_inline)) static inline void keep_in_register(V& a) {
 #if defined(__AVX512F__)
   asm("" : "+v"(a));
-#elif defined(__x86_64__)
+#elif defined(__AVX2__)
   asm("" : "+x"(a));
+#else
+  // A vector of doubles may need two registers here.
+  if constexpr (sizeof a == kBytes) {
+#if defined(__x86_64__)
+    asm("" : "+x"(a));
 #elif defined(__aarch64__)
-  asm("" : "+w"(a));
+    asm("" : "+w"(a));
+#endif
+  }
 #endif
 }
 
-static inline Integers bits(Vector a) {
-  Integers i;
+template <typename V>
+static inline Integers<V> bits(V a) {
+  Integers<V> i;
   std::memcpy(&i, &a, sizeof a);
   return i;
 }
 
-static inline Vector floats(Integers i) {
-  Vector a;
+template <typename I>
+static inline auto floats(I i) {
+  Vector<std::conditional_t<sizeof(Element<I>) == 4, float, double>> a;
   std::memcpy(&a, &i, sizeof i);
   return a;
-}
-
-// To the nearest bfloat16, ties to even.
-static inline Vector rounded(Vector a) {
-  const Integers i = bits(a), even = (i >> 16) & 1;
-  return a == a ? floats((i + 0x7fff + even) & Integers(Integers{} - 0x10000)) : a;
-}
-
-// exp(x) = scale * (1 + rest), |x| <= 88, scale a power of two. Cody and Waite's reduction of x to
-// r = x - n log 2, then exp(r) - 1 as a polynomial whose relative error is below 2^-26.
-struct Exponential {
-  Vector scale, rest;
-};
-
-static inline Exponential exponential(Vector x) {
-  const Vector magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to whole numbers
-  Vector shifted = fma(x, splat(1.44269504088896341f), magic);
-  Vector n = shifted - magic;
-  Vector r = fma(n, splat(2.12194440e-4f), fma(n, splat(-0.693359375f), x));
-  Vector p = splat(1.9845459e-4f);
-  p = fma(p, r, splat(1.3939863e-3f));
-  p = fma(p, r, splat(8.3334519e-3f));
-  p = fma(p, r, splat(4.1666457e-2f));
-  p = fma(p, r, splat(1.6666666e-1f));
-  p = fma(p, r, splat(5.0000000e-1f));
-  Integers power = (bits(shifted) - bits(magic) + 127) << 23;
-  return {floats(power), fma(p, r * r, r)};
-}
-
-// The error of sigmoid and tanh is at most 2.6 units in the last place, and they never decrease as
-// x increases: tests/kernels/native/activations.cc checks all floats. Below -87 sigmoid is zero.
-// Limits at the infinities are exact, and NaN stays NaN (tests/kernels/test_cpu_library.py).
-static inline Vector sigmoid(Vector x) {
-  Vector limited = x > 87.0f ? splat(87.0f) : x;
-  limited = limited < -87.0f ? splat(-87.0f) : limited;
-  Exponential e = exponential(-limited);
-  Vector y = 1.0f / fma(e.scale, e.rest, 1.0f + e.scale);
-  return x < -87.0f ? Vector{} : y;
-}
-
-// -m / (2 + m) with m = exp(-2|x|) - 1, which keeps its relative accuracy near 0.
-static inline Vector tanh(Vector x) {
-  const Integers sign_bit = Integers{} + INT32_MIN;
-  Integers sign = bits(x) & sign_bit;
-  Vector a = floats(bits(x) & ~sign_bit);
-  a = a > 9.5f ? splat(9.5f) : a;
-  Exponential e = exponential(-2.0f * a);
-  Vector m = fma(e.scale, e.rest, e.scale - 1.0f);
-  return floats(bits(-m / (2.0f + m)) | sign);
 }
 
 }  // namespace JLSTM_ISA
