@@ -50,7 +50,7 @@ def run(
 
 
 def _result_types(given: Any, keep: bool = False, **_: Any) -> Any:
-    """The types of an operation's results."""
+    """The types of an operation's results; `operands` says which dtype each has."""
     groups, units = given.w_h.shape[:2]
     time, *batch_shape = over_time(given).shape[1:-1]
     dtype = given.w_h.dtype

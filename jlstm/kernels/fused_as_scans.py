@@ -127,7 +127,7 @@ def _linear_step(
 
 
 def with_h_in(dtype: jnp.dtype, made: RunResults) -> RunResults:
-    """`made` with its outputs and residual h in the dtype of products, which read h in it."""
+    """`made` with `hs` and `h_before` in the dtype of products."""
     residuals = made.residuals
     if residuals is not None:
         residuals = residuals._replace(h_before=residuals.h_before.astype(dtype))
@@ -135,7 +135,7 @@ def with_h_in(dtype: jnp.dtype, made: RunResults) -> RunResults:
 
 
 def _widened(given: Any) -> Any:
-    """Operands of derivatives with all floating-point numbers in the state's dtype."""
+    """Operands of a derivative, with all floating-point numbers in the dtype of the state."""
     wide = state_dtype(given.w_h.dtype)
     return jax.tree.map(
         lambda a: a.astype(wide) if jnp.issubdtype(a.dtype, jnp.floating) else a, given

@@ -22,7 +22,10 @@ Wanted = tuple[bool, ...]
 
 
 def tangent(given: Forward, moved: Forward, residuals: Residuals) -> jax.Array:
-    """d_z [G, T, *batch, 4H] for the tangents `moved`; tangents of type ad.Zero are skipped."""
+    """d_z [G, T, *batch, 4H] in the dtype of products, for the tangents `moved`.
+
+    Tangents of type ad.Zero are skipped.
+    """
 
     def some(a: Any) -> Any:
         return None if operation.is_zero(a) else a

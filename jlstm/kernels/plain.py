@@ -1,6 +1,7 @@
 """The options of a layer that the kernels support. Kernels refuse all others, never ignore them."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from jlstm.layer import Layer
 
@@ -34,12 +35,16 @@ ONLY = {
 }
 
 
-def refusal(
-    layer: Layer, dtype: str, formats: tuple[str, ...] = ("float32", "bfloat16")
-) -> str | None:
-    """Why kernels that compute in these number formats cannot run a layer, or None if they can."""
+def refusal(layer: Layer, dtype: str, formats: Sequence[str]) -> str | None:
+    """Why kernels cannot run a layer, or None if they can.
+
+    Args:
+      layer: its options.
+      dtype: the dtype of its products.
+      formats: the dtypes of products that the kernels support.
+    """
     if dtype not in formats:
-        return f"its kernels compute in {' and '.join(formats)}, not in {dtype}"
+        return f"its kernels compute in {' or '.join(formats)}, not in {dtype}"
     option = variant(layer)
     if option is None:
         return None

@@ -17,7 +17,7 @@ from tests.networks import gradients, make_call, run, scaled
 
 pytestmark = pytest.mark.usefixtures("kernel")
 
-# Largest relative error of values and of gradients beside the scan in float64.
+# Largest relative error of values and of gradients, compared with the scan in float64.
 BOUNDS = {"float64": (1e-14, 1e-13), "bfloat16": (1e-2, 3e-2)}
 FORMATS = pytest.mark.parametrize("dtype", BOUNDS)
 
@@ -39,7 +39,7 @@ def in_float64(call):
 
 
 def relative_error(seen, wanted):
-    """The norm of all differences, relative to that of all numbers."""
+    """The norm of all differences divided by the norm of all wanted numbers."""
     seen, wanted = (
         np.concatenate([np.asarray(a, "float64").ravel() for a in jax.tree.leaves(made)])
         for made in (seen, wanted)
@@ -59,7 +59,7 @@ def slopes(call, name):
 
 
 def assert_close_to_float64(call, dtype):
-    """Values, last carry and all gradients."""
+    """The call's values, last carry and all gradients in `dtype`, on the CPU kernels."""
     call = of_dtype(call, dtype)
     exact, (of_values, of_slopes) = in_float64(call), BOUNDS[dtype]
     assert relative_error(run(call, "cpu"), run(exact, "scan")) < of_values
@@ -69,7 +69,7 @@ def assert_close_to_float64(call, dtype):
 @FORMATS
 @settings(max_examples=examples(15))
 @given(call=shapes())
-def test_every_size_gives_what_float64_gives(dtype, call):
+def test_random_networks_are_close_to_float64(dtype, call):
     jax.config.update("jax_enable_x64", True)
     try:
         assert_close_to_float64(call, dtype)
@@ -80,14 +80,15 @@ def test_every_size_gives_what_float64_gives(dtype, call):
 @FORMATS
 @pytest.mark.parametrize("steps", [2, 6])
 def test_more_units_than_a_block_holds(dtype, steps, x64):
+    """The products then add to the sums of earlier blocks, which must not have been rounded."""
     call = make_call(Config.stack(7, [600]), steps, (5,), 0, ALL)
     assert_close_to_float64(call._replace(params=scaled(call.params)), dtype)
 
 
 @FORMATS
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_stays_in_its_sequence(dtype, value, x64):
-    """With an odd number of features, the last of which has no neighbour in a pair."""
+def test_nan_and_infinity_stay_in_their_sequence(dtype, value, x64):
+    """The number of features is odd: the last one shares its word with no other feature."""
     call = of_dtype(make_call(Config.stack(3, [21]), 6, (9,), 0), dtype)
     xs = call.xs.at[2, 4, 2].set(value)
     ys, clean = (np.asarray(run(call, "cpu", xs=a)[1], "float64") for a in (xs, call.xs))
@@ -111,7 +112,7 @@ def test_padding_never_leaks(dtype, x64):
 @FORMATS
 @pytest.mark.parametrize("steps", [2, 6])
 def test_results_are_the_same_for_every_batch(dtype, steps, x64):
-    """Each sequence by itself, bit for bit what it is among others."""
+    """A sequence alone gives the same bits as among others."""
     call = of_dtype(make_call(Config.stack(5, [71]), steps, (40,), 0), dtype)
     together = np.asarray(run(call, "cpu")[1])
     for n in (0, 13, 39):
@@ -161,8 +162,8 @@ def test_bfloat16_is_as_close_to_float64_as_torch_is(x64):
 
 
 @pytest.mark.parametrize("gradient", [False, True])
-def test_bfloat16_has_no_copies_in_float32(gradient):
-    """Of inputs, outputs, or their gradients, outside of the kernels."""
+def test_bfloat16_programs_copy_no_array_to_float32(gradient):
+    """Neither inputs, outputs, pre-activations nor their gradients."""
     config = Config(24, (Layer(40),), dtype="bfloat16", param_dtype="bfloat16")
     params, xs = jlstm.init(jax.random.key(0), config), jnp.ones((7, 3, 24), "bfloat16")
 

@@ -52,7 +52,7 @@ def test_no_kernel_takes_a_layer_with_an_option_that_it_does_not_support(option,
     for platform in ("cpu", "cuda", "tpu"):
         for name, usable, reason in jlstm.implementations(config, platform):
             assert usable == (name == "scan"), reason
-    refused = plain.refusal(layer, "float32")
+    refused = plain.refusal(layer, "float32", ["float32"])
     named = next(iter(more), option)
     assert refused.startswith(f"its kernels do not support {named}")
 
@@ -61,6 +61,14 @@ def test_an_option_that_nobody_listed_is_refused():
     """Such as one that somebody adds to Layer and forgets here."""
     field = ("novelty", bool, dataclasses.field(default=False, kw_only=True))
     newer = dataclasses.make_dataclass("Newer", [field], bases=(Layer,), frozen=True)
-    assert plain.refusal(newer(4), "float32") is None
-    reason = plain.refusal(newer(4, novelty=True), "float32")
+    assert plain.refusal(newer(4), "float32", ["float32"]) is None
+    reason = plain.refusal(newer(4, novelty=True), "float32", ["float32"])
     assert reason == "its kernels do not support novelty"
+
+
+def test_a_dtype_that_the_kernels_do_not_support_is_refused():
+    config = jlstm.Config(3, (Layer(4),), dtype="float64")
+    reasons = {name: reason for name, _, reason in jlstm.implementations(config, "tpu")}
+    assert reasons["tpu"] == "layer 0: its kernels compute in float32 or bfloat16, not in float64"
+    reasons = {name: reason for name, _, reason in jlstm.implementations(config, "cuda")}
+    assert reasons["cudnn"] == "layer 0: JAX calls it with float32 only, not with float64"

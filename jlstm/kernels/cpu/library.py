@@ -12,7 +12,7 @@ import jax
 
 import jlstm.kernels.cpu
 
-FORMATS = ("float32", "float64", "bfloat16")  # number formats of the kernels
+FORMATS = ("float32", "float64", "bfloat16")  # the kernels are compiled for each
 TARGETS = tuple(
     f"jlstm_{name}_{format}" for name in ("forward", "backward", "gradients") for format in FORMATS
 )

@@ -1,4 +1,7 @@
-"""Lowers the fused operations for CPU: foreign function calls of the kernels in `native`."""
+"""Lowers the fused operations for CPU: foreign function calls of the kernels in `native`.
+
+Each number format has its own functions. Results have the dtypes that `native/formats.h` names.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -86,7 +89,7 @@ def gradients(
             h_before.reshape(*over_time, -1),
             d_z.reshape(*over_time, -1),
         )
-        out[:2] = (a.astype(dtype) for a in out[:2])
+        out[:2] = (a.astype(dtype) for a in out[:2])  # the kernel sums weight gradients wide
         out[3] = out[3].reshape(xs.shape) if wanted[3] else out[3]
         return [a for a, want in zip(out, wanted, strict=True) if want]
 

@@ -31,7 +31,7 @@ def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
         return f"JAX calls it with float32 only, not with {dtype}"
     if layer.reverse:
         return "it runs layers forward or in both directions, not backward alone"
-    return plain.refusal(layer, dtype) or absence()
+    return plain.refusal(layer, dtype, ("float32",)) or absence()
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "recurrence.h"
+#include "instruction_set.h"
 #include "scratch.h"
 #include "team.h"
 

@@ -1,14 +1,17 @@
 // The number formats of the kernels.
 //
-// A format says how numbers are stored and how they are summed:
+// All kernels are templates over a format, which has two types:
 //
-//   Stored  inputs, weights, hidden states, and the gradients of all of these but the weights
-//   Sum     sums of products, gates, cell states, and the carry
+//   Stored  factors of products: inputs, weights, hidden states, and the gradient of the
+//           pre-activations; also the gradients of inputs and of outputs
+//   Sum     all other numbers: sums of products, biases, gates, cell states and the carry, and the
+//           gradients of these and of the weights
 //
-// All kernels are templates over a format. Only bfloat16 stores numbers narrower than it sums them.
-// Packed weights consist of words, which have the size of a Sum. An instruction set chooses how
-// many stored numbers a word holds, its terms: two if it multiplies pairs of bfloat16 numbers, or
-// is faster with half the memory; otherwise one.
+// Stored is narrower than Sum in bfloat16 only. The hidden state of the carry is a Sum. It is
+// rounded to Stored where a product reads it.
+//
+// Packed weights consist of words. A word has the size of a Sum. It holds one or two stored
+// numbers, its terms. Each instruction set chooses how many (kTerms in isa/words.h).
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -32,7 +35,7 @@ struct BFloat16 {
   using Sum = float;
 };
 
-// Whether stored numbers are rounded sums.
+// Whether a sum is rounded when it is stored.
 template <typename F>
 constexpr bool kRounds = !std::is_same_v<typename F::Stored, typename F::Sum>;
 
@@ -40,7 +43,7 @@ constexpr bool kRounds = !std::is_same_v<typename F::Stored, typename F::Sum>;
 // linker would otherwise keep one instruction set's copy for all.
 #define JLSTM_INLINE __attribute__((always_inline)) inline
 
-// Words of so many terms that hold `size` numbers.
+// The number of words, of `terms` numbers each, that hold `size` numbers.
 JLSTM_INLINE int64_t words(int64_t size, int terms) { return (size + terms - 1) / terms; }
 
 }  // namespace jlstm

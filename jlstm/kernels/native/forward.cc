@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "recurrence.h"
+#include "instruction_set.h"
 #include "scratch.h"
 #include "team.h"
 
@@ -127,7 +127,7 @@ size_t bytes_of(const Forward<F>& call, const Kernels<F>& set, const Plan& plan,
   if (layout.packed) group += Scratch::size<Sum>(panel * words(s.units, set.terms));
   if (kRounds<F>) group += Scratch::size<Sum>(states);
   size_t bytes = s.groups * group;
-  if (kRounds<F>)
+  if (kRounds<F>)  // h and initial_h as products read them
     bytes += (call.initial_h ? 2 : 1) * Scratch::size<typename F::Stored>(s.groups * states);
   for (const auto& share : plan.shares) {
     bytes += Scratch::size<Sum>(kOwnPanels * words(s.inputs, set.terms) * layout.panel_size);
@@ -143,6 +143,7 @@ Buffers<F> take_buffers(const Forward<F>& call, const Kernels<F>& set, const Pla
   using Stored = typename F::Stored;
   const Sizes& s = call.sizes;
   const int64_t panel = layout.panels * layout.panel_size, states = s.batch * s.units;
+  // Hidden states of the carry, as products read them.
   auto as_read = [&](const Sum* h) -> const Stored* {
     if constexpr (kRounds<F>) {
       if (!h) return nullptr;
@@ -154,18 +155,19 @@ Buffers<F> take_buffers(const Forward<F>& call, const Kernels<F>& set, const Pla
     }
   };
   const Stored *h = as_read(call.h), *initial_h = as_read(call.initial_h);
-  const bool moved = call.schedule.valid || call.schedule.resets;
+  // Otherwise every step reads the state of the step before it.
+  const bool irregular = call.schedule.valid || call.schedule.resets;
   Buffers<F> buffers;
   buffers.sources.resize(s.groups);
   for (int64_t group = 0; group < s.groups; ++group) {
     auto& source = buffers.sources[group];
-    if (moved) source = sources(s, call.schedule, group);
+    if (irregular) source = sources(s, call.schedule, group);
     auto weights = [&](bool wanted, int64_t size) {
       return wanted ? scratch.take<Sum>(panel * words(size, set.terms)) : nullptr;
     };
     buffers.passes.push_back({.call = call,
                               .group = group,
-                              .source = moved ? source.data() : nullptr,
+                              .source = irregular ? source.data() : nullptr,
                               .w_x = weights(layout.ahead, s.inputs),
                               .w_h = weights(layout.packed, s.units),
                               .b = scratch.take<Sum>(panel),

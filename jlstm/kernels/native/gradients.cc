@@ -1,7 +1,7 @@
 // The gradients of weights and inputs: products outside the loop over time, divided among threads.
 #include <algorithm>
 
-#include "recurrence.h"
+#include "instruction_set.h"
 #include "scratch.h"
 #include "team.h"
 

@@ -2,7 +2,8 @@
 #include <new>
 #include <string>
 
-#include "recurrence.h"
+#include "calls.h"
+#include "instruction_set.h"
 #include "scratch.h"
 #include "shapes.h"
 #include "team.h"
@@ -17,11 +18,13 @@ using jlstm::Shapes;
 
 // XLA's types for a format's numbers.
 template <typename S>
-constexpr ffi::DataType kType = ffi::BF16;
+constexpr ffi::DataType kType = ffi::DataType::INVALID;
 template <>
 constexpr ffi::DataType kType<float> = ffi::F32;
 template <>
 constexpr ffi::DataType kType<double> = ffi::F64;
+template <>
+constexpr ffi::DataType kType<jlstm::bfloat16> = ffi::BF16;
 
 template <typename F>
 using Stored = ffi::Buffer<kType<typename F::Stored>>;
@@ -32,7 +35,7 @@ using StoredResult = ffi::Result<Stored<F>>;
 template <typename F>
 using SumsResult = ffi::Result<Sums<F>>;
 
-// XLA has no type for bfloat16 numbers but their bits.
+// The same pointer as one to stored numbers. XLA's pointers to bfloat16 numbers point to uint16_t.
 template <typename F, typename T>
 auto* stored(T* numbers) {
   using S = std::conditional_t<std::is_const_v<T>, const typename F::Stored, typename F::Stored>;
@@ -298,6 +301,8 @@ JLSTM_HANDLERS(bfloat16, jlstm::BFloat16)
 JLSTM_PUBLIC int jlstm_ffi_major() { return XLA_FFI_API_MAJOR; }
 JLSTM_PUBLIC int jlstm_ffi_minor() { return XLA_FFI_API_MINOR; }
 JLSTM_PUBLIC const char* jlstm_isa() { return jlstm::instruction_set().name; }
+
+// For tests of their accuracy.
 JLSTM_PUBLIC void jlstm_sigmoid(const float* in, float* out, int64_t count) {
   jlstm::instruction_set().float32.sigmoid(in, out, count);
 }

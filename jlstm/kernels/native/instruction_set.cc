@@ -1,10 +1,10 @@
 // Selects the kernels for this processor.
+#include "instruction_set.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
-
-#include "recurrence.h"
 
 namespace jlstm {
 namespace {

@@ -1,7 +1,7 @@
 // Divides a call among threads.
-#include <algorithm>
+#include "plan.h"
 
-#include "recurrence.h"
+#include <algorithm>
 
 namespace jlstm {
 

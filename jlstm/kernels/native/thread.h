@@ -15,7 +15,8 @@
 
 namespace jlstm {
 
-// Flushes denormals (below 2^-126) to zero during its lifetime: they would slow a step tenfold.
+// Flushes denormals (in float32, numbers below 2^-126) to zero during its lifetime. They would slow
+// a step tenfold.
 class FlushDenormals {
  public:
 #if defined(__x86_64__)

@@ -2,6 +2,16 @@
 
 A group is an independent recurrence: a direction of a layer, a member of an ensemble, or both. All
 arrays of states and outputs have the groups G as their leading axis.
+
+Floating-point arrays have one of two dtypes. A tangent or cotangent has the dtype of its array.
+
+- The dtype of products, which is that of w_h: w_x, w_h, xs, hs, h_before, and d_z, a tangent or
+  cotangent of the input products.
+- The dtype of the state, which `state_dtype` computes from it: b, gates, c_before, and c and h of
+  every carry.
+
+The two differ only if the dtype of products is bfloat16. The state is then float32, and h is
+rounded to bfloat16 where a product reads it: as hs and as h_before.
 """
 
 from typing import Any, NamedTuple
@@ -39,7 +49,7 @@ class Residuals(NamedTuple):
 
     Attributes:
       gates: activations [G, T, *batch, 4H] in the order i, f, g, o; zero where not valid.
-      c_before, h_before: the carry that each step reads [G, T, *batch, H]; zero where not valid.
+      c_before, h_before: the state that each step reads [G, T, *batch, H]; zero where not valid.
     """
 
     gates: jax.Array
@@ -65,7 +75,7 @@ class Derivative(NamedTuple):
     """Operands of the derivative of a run at a point; linear in `d_z`, `d_carry` and `d_initial`.
 
     Attributes:
-      w_h, gates, c_before: as in Forward and Residuals; the point at which the derivative is taken.
+      w_h, gates, c_before: as in Forward and Residuals, at the point of the derivative.
       valid, resets: as in Forward.
       d_z: tangents of the input products [G, T, *batch, 4H].
       d_carry, d_initial: tangents of carry and initial.
@@ -82,7 +92,7 @@ class Derivative(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """Operands of the transpose of the derivative: cotangents of its results replace tangents.
+    """Operands of the transpose of the derivative: cotangents of its results.
 
     Attributes:
       w_h, gates, c_before, valid, resets: as in Derivative.
@@ -100,7 +110,7 @@ class Backward(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Results of the transpose: cotangents of d_z, d_carry and d_initial of `Derivative`."""
+    """Results for `Backward`: cotangents of d_z, d_carry and d_initial of `Derivative`."""
 
     d_z: jax.Array
     d_carry: Carry
@@ -111,8 +121,7 @@ class Products(NamedTuple):
     """Operands of the tangent of the input products; linear in the last four.
 
     Attributes:
-      w_x, w_h, xs, h_before: as in Forward and Residuals; the point at which the derivative is
-        taken.
+      w_x, w_h, xs, h_before: as in Forward and Residuals, at the point of the derivative.
       d_w_x, d_w_h, d_b, d_xs: tangents of w_x, w_h, b and xs; None for those that are zero.
     """
 
@@ -127,7 +136,7 @@ class Products(NamedTuple):
 
 
 class ProductsBackward(NamedTuple):
-    """Operands of the transpose of these products.
+    """Operands of the transpose of `Products`.
 
     Attributes:
       w_x, w_h, xs, h_before: as in Products.

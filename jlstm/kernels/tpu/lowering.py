@@ -20,12 +20,14 @@ from jlstm.kernels.tpu import tiling, vmem
 from jlstm.layer import Layer
 from jlstm.params import Carry, LayerParams
 
+FORMATS = ("float32", "bfloat16")  # dtypes of products that the kernels support
+
 
 def refusal(layer: Layer, dtype: str, platform: str) -> str | None:
     """Why the kernels do not support a layer, or None if they do."""
     if platform != "tpu":
         return f"it runs on TPUs only, not on {platform}"
-    reason = plain.refusal(layer, dtype)
+    reason = plain.refusal(layer, dtype, FORMATS)
     if reason is not None:
         return reason
     present = jax.devices() if jax.default_backend() == "tpu" else []

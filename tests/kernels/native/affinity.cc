@@ -1,6 +1,6 @@
-// A helper that moves to another processor keeps an affinity mask that is set from outside. The
-// system calls are replaced: every thread believes that it runs on processor 0 and may run on all,
-// and the mask changes from outside at a given moment.
+// Checks that a task's thread, which is moved to another processor, keeps an affinity mask that is
+// set from outside. Replaces the system calls: every thread seems to run on processor 0 and may run
+// on all, and the mask changes from outside at a given moment.
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
-// Runs the kernels without XLA, for sanitizers: every access of many odd sizes, and threads that
-// start late, never, or all at once. Arrays have exactly their size, so that a step beyond is seen.
+// Runs the kernels without XLA, for sanitizers: in every number format, with odd sizes, and with
+// threads that start late, never, or all at once. Arrays have exactly their size, so sanitizers see
+// every access beyond their ends.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,13 +11,14 @@
 #include <thread>
 #include <vector>
 
-#include "recurrence.h"
+#include "calls.h"
+#include "instruction_set.h"
 #include "team.h"
 
 namespace {
 
 template <typename T>
-using Array = std::unique_ptr<T[]>;  // from new[]: its ends are watched
+using Array = std::unique_ptr<T[]>;  // sanitizers watch the ends of an array from new[]
 
 struct Numbers {
   std::mt19937 draw{1};
@@ -42,7 +44,7 @@ struct Numbers {
   }
 };
 
-// A pool of `starting` threads at most; other tasks are kept and run when the call has ended.
+// A pool of at most `starting` threads. Other tasks run after the call has ended.
 struct Pool {
   std::vector<std::thread> threads;
   std::vector<std::function<void()>> late;

@@ -1,5 +1,6 @@
-// Who takes which phase: every phase of every share once, none before all have ended the one
-// before, also when threads are late, and a thread that lost its processor is called back later.
+// Checks that every phase of every share runs once, and only after all shares have ended the phase
+// before it, also if threads are late. A task that lost its processor must be scheduled again
+// later.
 #include "team.h"
 
 #include <cstdio>
@@ -11,8 +12,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Runs phases of shares that sleep where `sleeps` says; gives how many tasks were asked for, or -1
-// if a phase was left out, taken twice or begun too early.
+// Runs shares whose phases sleep as long as `sleeps` says. Returns the number of scheduled tasks,
+// or -1 if a phase was left out, ran twice or began too early.
 template <typename Sleeps>
 int tasks_of(int64_t shares, int64_t phases, const Sleeps& sleeps) {
   std::vector<std::thread> threads;
@@ -48,19 +49,19 @@ int main() {
         return std::chrono::microseconds(times[phase * shares + share]);
       });
       if (tasks < 0) {
-        std::printf("%d phases of %d shares: not each once and in turn\n", int(phases),
+        std::printf("%d phases of %d shares: some did not run once and in order\n", int(phases),
                     int(shares));
         return 1;
       }
     }
-  bool lost = false;  // once, a thread of the pool is away in the middle of its work
+  bool lost = false;  // whether the task has lost its processor, which happens once
   const int tasks = tasks_of(2, 3000, [&](bool caller, int64_t, int64_t) {
     if (caller) return std::chrono::microseconds(100);
     return std::chrono::microseconds(std::exchange(lost, true) ? 0 : 20000);
   });
   if (tasks < 2) {
-    std::printf("a thread that was late once was not called back\n");
+    std::printf("a task that was late once was not scheduled again\n");
     return 1;
   }
-  std::printf("phases in turn, with threads that come late and go\n");
+  std::printf("all phases ran once and in order, with late threads\n");
 }

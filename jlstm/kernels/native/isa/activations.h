@@ -1,8 +1,9 @@
 // Sigmoid and tanh of vectors.
 //
-// The error is at most 2.6 units in the last place in float32 and 4 in float64. In float32 both
-// never decrease as x increases: tests/kernels/native/activations.cc checks all floats. Limits at
-// the infinities are exact, and NaN stays NaN (tests/kernels/test_cpu_library.py).
+// The error is at most 2.6 units in the last place in float32 and 4 in float64. In float32 neither
+// function ever decreases as x increases. tests/kernels/native/activations.cc checks this and the
+// error for all floats, tests/kernels/test_cpu_library.py the errors of a sample in both formats.
+// Limits at the infinities are exact, and NaN stays NaN.
 #pragma once
 #include "vector.h"
 
@@ -20,7 +21,7 @@ struct Exp<float> {
   static constexpr float saturated = 9.5f;  // tanh is 1 from here on
   static constexpr int bias = 127, significand = 23;
   // exp(r) - 1 - r as a polynomial of r, over r^2; the highest power first. The relative error of
-  // the whole is below 2^-26.
+  // exp(r) is below 2^-26.
   static constexpr float series[] = {1.9845459e-4f, 1.3939863e-3f, 8.3334519e-3f,
                                      4.1666457e-2f, 1.6666666e-1f, 5.0000000e-1f};
 };
@@ -31,13 +32,14 @@ struct Exp<double> {
   static constexpr double high = 0.693147180369123816490, low = 1.90821492927058770002e-10;
   static constexpr double most = 708.0, saturated = 20.0;
   static constexpr int bias = 1023, significand = 52;
-  // Taylor's series: 1 / 13! to 1 / 2!, for |r| <= log(2) / 2 within 2^-57.
+  // Taylor's series, 1 / 13! to 1 / 2!. For |r| <= log(2) / 2 its error is below 2^-57.
   static constexpr double series[] = {
       1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
       1.0 / 5040,       1.0 / 720,       1.0 / 120,      1.0 / 24,      1.0 / 6,      1.0 / 2};
 };
 
-// exp(x) = scale * (1 + rest), |x| <= most, scale a power of two. Cody and Waite's reduction.
+// exp(x) = scale * (1 + rest) for |x| <= most, where scale is a power of two. Cody and Waite's
+// reduction.
 template <typename V>
 struct Exponential {
   V scale, rest;
@@ -58,7 +60,7 @@ static inline Exponential<V> exponential(V x) {
   return {floats(power), fma(p, r * r, r)};
 }
 
-// Below -most, sigmoid is zero.
+// Zero below -most.
 template <typename V>
 static inline V sigmoid(V x) {
   using S = Element<V>;

@@ -1,4 +1,4 @@
-// AVX-512 with products of bfloat16; the other formats have the kernels of AVX-512.
+// AVX-512 with an instruction for products of bfloat16. Other formats use the kernels of AVX-512.
 #define JLSTM_ISA jlstm_avx512_bf16
 #include "kernels.h"
 

@@ -4,7 +4,8 @@
 // The loop computes only d_z, the cotangent of the pre-activations. The gradients of weights and
 // inputs are products with d_z over all steps, computed outside the loop.
 #pragma once
-#include "../recurrence.h"
+#include "../passes.h"
+#include "../plan.h"
 #include "activations.h"
 #include "product.h"
 
@@ -24,6 +25,7 @@ static void pack_backward(const BackwardPass<F>& pass, int64_t first, int64_t en
                        pass.w_h + lane * kWidth * words<F>(4 * units));
 }
 
+// Stores sums of the units of L vectors, from vector `lane` on, in the rows `out` of d_h.
 template <typename F, int R, int L>
 __attribute__((always_inline)) static inline void put(const BackwardPass<F>& pass,
                                                       const Sums<F, R, L>& sums,
@@ -36,6 +38,7 @@ __attribute__((always_inline)) static inline void put(const BackwardPass<F>& pas
     }
 }
 
+// Loads the sums that `put` has stored.
 template <typename F, int R, int L>
 __attribute__((always_inline)) static inline Sums<F, R, L> get(const BackwardPass<F>& pass,
                                                                typename F::Sum* const* out,
@@ -50,6 +53,8 @@ __attribute__((always_inline)) static inline Sums<F, R, L> get(const BackwardPas
   return sums;
 }
 
+// d_z W_h^T for `count` rows of d_z and the panel that begins at vector `lane`. Prefetches the
+// panel at `next_lane`, if that is not negative.
 template <typename F, int L>
 static void products(const BackwardPass<F>& pass, const typename F::Stored* const* rows,
                      typename F::Sum* const* out, int count, int64_t lane, int64_t next_lane) {

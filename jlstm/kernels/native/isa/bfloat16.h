@@ -9,14 +9,16 @@ typedef uint16_t UnalignedHalves
     __attribute__((vector_size(2 * kWidth<float>), aligned(2), may_alias));
 typedef uint32_t Unsigned __attribute__((vector_size(kBytes)));
 
-// The nearest bfloat16 numbers, ties to even, as floats. NaN stays NaN.
+// The nearest bfloat16 numbers, ties to even, as floats. NaN stays NaN: one bit is set in the half
+// that remains.
 static inline Vector<float> rounded(Vector<float> a) {
   const Integers<Vector<float>> i = bits(a), even = (i >> 16) & 1;
-  const Integers<Vector<float>> upper = Integers<Vector<float>>{} - 0x10000;
+  const Integers<Vector<float>> upper = Integers<Vector<float>>{} - 0x10000;  // 0xffff0000
   return a == a ? floats((i + 0x7fff + even) & upper) : floats((i | 0x400000) & upper);
 }
 
-// GCC 12 cannot convert between vectors of 8 and 16 bytes.
+// The numbers of a vector in another type. GCC 12 has no conversion between vectors of 8 and 16
+// bytes.
 template <typename To, typename From>
 __attribute__((always_inline)) static inline To converted(From a) {
   if constexpr (kBytes > 16) return __builtin_convertvector(a, To);
@@ -61,31 +63,6 @@ static inline Unsigned lower_halves(const bfloat16* p, int n) {
     std::memcpy(&a, p, n * sizeof *p);
   }
   return converted<Unsigned>(a);
-}
-
-static inline float number(bfloat16 a) {
-  const uint32_t i = uint32_t(a) << 16;
-  float f;
-  std::memcpy(&f, &i, sizeof f);
-  return f;
-}
-
-static inline float number(float a) { return a; }
-static inline double number(double a) { return a; }
-
-template <typename S>
-using Summed = decltype(number(S{}));
-
-// The first n numbers at p, followed by zeros. Does not read memory beyond them.
-template <typename S>
-static inline Vector<Summed<S>> load(const S* p, int n) {
-  return n == kWidth<Summed<S>> ? load(p) : load_some(p, n);
-}
-
-template <typename S>
-static inline void store(S* p, Vector<Summed<S>> a, int n) {
-  if (n == kWidth<Summed<S>>) return store(p, a);
-  store_some(p, a, n);
 }
 
 }  // namespace JLSTM_ISA

@@ -1,8 +1,9 @@
 // The elementwise part of a step, after its products: the equations of jlstm/cell.py.
 #pragma once
-#include "../recurrence.h"
+#include "../passes.h"
+#include "../plan.h"
 #include "activations.h"
-#include "bfloat16.h"
+#include "numbers.h"
 
 namespace JLSTM_ISA {
 
@@ -28,6 +29,7 @@ __attribute__((always_inline)) static inline void finish_step(const ForwardPass<
   const V h = o * tanh(c);
   const int64_t at = (pass.group * s.steps + t) * s.batch + row;
   store(pass.states + row * s.units + unit, c, live);
+  // The carry is not rounded.
   if constexpr (jlstm::kRounds<F>) store(pass.last_h + row * s.units + unit, h, live);
   store(pass.h_of(t, row) + unit, h, live);
   if (pass.call.gates) {

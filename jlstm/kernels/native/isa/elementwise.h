@@ -1,8 +1,8 @@
 // Applies a function of one vector to whole arrays.
 #pragma once
-#include "../recurrence.h"
+#include "../passes.h"
 #include "activations.h"
-#include "bfloat16.h"
+#include "numbers.h"
 
 namespace JLSTM_ISA {
 
@@ -15,7 +15,7 @@ static void over_all(const In* in, Out* out, int64_t count, Function function) {
   }
 }
 
-// Stores sums as products read them.
+// Converts sums to stored numbers.
 template <typename F>
 static void round_all(const typename F::Sum* in, typename F::Stored* out, int64_t count) {
   over_all(in, out, count, [](auto a) { return a; });

@@ -21,9 +21,10 @@ static void pack_forward(const ForwardPass<F>& pass, int64_t first, int64_t end)
     clear(b, (end - first) * kPanel);
     return;
   }
-  using Numbers = SumsOf<F>;  // the bias is not rounded
-  const auto pack = pass.w_h ? pack_gates<Numbers> : pack_vectors<Numbers>;  // the latter has no
-  pack(pass.call.b + pass.group * 4 * s.units, 1, s.units, first, end, b);   // narrow panel
+  using NotRounded = SumsOf<F>;
+  // Steps with unpacked weights have no narrow last panel, so their bias has none either.
+  const auto pack = pass.w_h ? pack_gates<NotRounded> : pack_vectors<NotRounded>;
+  pack(pass.call.b + pass.group * 4 * s.units, 1, s.units, first, end, b);
 }
 
 // The rows of a batch for which a step is valid, at most kTogether.

@@ -1,6 +1,6 @@
 // Gradients of weights and inputs from d_z, over all steps at once.
 #pragma once
-#include "../recurrence.h"
+#include "../instruction_set.h"
 #include "product.h"
 
 namespace JLSTM_ISA {
@@ -10,7 +10,8 @@ using jlstm::kDeep;
 using jlstm::kTall;
 using jlstm::Sizes;
 
-// Live numbers in each lane of a panel that begins at `column` of `columns`.
+// Live numbers in each lane of a panel that begins at `column` of `columns`; lanes beyond have
+// none.
 template <typename Sum>
 struct Live {
   int of[kLanes];
@@ -148,7 +149,8 @@ static void input_gradients(const Gradients<F>& call, int64_t group, int64_t fro
   const int64_t all = s.steps * s.batch, size = 4 * s.units;
   const int64_t panels = (s.inputs + kPanel - 1) / kPanel;
   auto* d_xs = call.d_xs + (call.shared_inputs ? 0 : group * all * s.inputs);
-  Sum unfinished[jlstm::kRounds<F> ? kTall * kPanel : 1];  // sums of the blocks so far, not rounded
+  // Sums over the blocks so far, if d_xs would round them.
+  Sum unfinished[jlstm::kRounds<F> ? kTall * kPanel : 1];
   for (int64_t begin = from; begin < to; begin += kTall) {
     const int count = int(smaller(kTall, to - begin));
     const typename F::Stored* rows[kTall];

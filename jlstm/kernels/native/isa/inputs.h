@@ -3,7 +3,8 @@
 //
 // Products are limited by arithmetic and packing by memory, so the two overlap well.
 #pragma once
-#include "../recurrence.h"
+#include "../passes.h"
+#include "../plan.h"
 #include "packing.h"
 #include "product.h"
 

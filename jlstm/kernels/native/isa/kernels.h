@@ -7,6 +7,7 @@
 // older processor does not have. tests/kernels/test_native.py checks the symbols of the object
 // files.
 #pragma once
+#include "../instruction_set.h"
 #include "backward.h"
 #include "elementwise.h"
 #include "forward.h"

@@ -101,7 +101,7 @@ static void pack_gates(const typename F::Stored* w, int64_t size, int64_t units,
                    panels + (last - first) * words<F>(size) * kPanel<Word>);
 }
 
-// Vectors of words of one full panel of gates of w [size, 4H] that are not packed yet.
+// Those vectors of words of one full panel of gates of w [size, 4H] that are not packed yet.
 template <typename F>
 struct Unpacked {
   using Word = typename F::Sum;

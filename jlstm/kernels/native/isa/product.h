@@ -5,15 +5,15 @@
 namespace JLSTM_ISA {
 
 constexpr int kTogether = 96;  // rows processed together
-constexpr int kAhead = 8;      // steps of k by which weights are prefetched
+constexpr int kAhead = 8;      // words of a row by which weights are prefetched
 
 template <typename F, int R, int L>
 struct Sums {
   Vector<typename F::Sum> of[R][L];
 };
 
-// A product may use idle memory bandwidth: for each k it calls one of three functions. This one
-// does nothing.
+// A product may use idle memory bandwidth: for each word of its rows it calls one of three
+// functions. This one does nothing.
 struct Nothing {
   void operator()(int64_t) const {}
 };
@@ -41,8 +41,9 @@ struct Pack {
   }
 };
 
-// sums[r][l] += sum over k < size of rows[r][from + k] * panel[k][l]. Every sum is computed in the
-// order of k. Results therefore do not depend on R, on L, or on which thread computes them.
+// sums[r][l] += sum over k < size of rows[r][from + k] * panel[k][l], where k counts numbers. Every
+// sum is computed in the order of k. Results therefore do not depend on R, on L, or on which thread
+// computes them.
 template <typename F, int R, int L, typename Meanwhile>
 __attribute__((always_inline)) static inline void accumulate(Sums<F, R, L>& sums,
                                                              const typename F::Stored* const* rows,
@@ -52,7 +53,7 @@ __attribute__((always_inline)) static inline void accumulate(Sums<F, R, L>& sums
   constexpr int kStep = L * kWidth<typename F::Sum>;
   const typename F::Stored* row[R];
   for (int r = 0; r < R; ++r) row[r] = rows[r] + from;
-  auto step = [&](int64_t k, auto left) __attribute__((always_inline)) {
+  auto step = [&](int64_t k, auto word_of) __attribute__((always_inline)) {
     Right<F> w[L];
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l) __builtin_prefetch(panel + (k + kAhead) * kStep + l * (kStep / L));
@@ -64,7 +65,7 @@ __attribute__((always_inline)) static inline void accumulate(Sums<F, R, L>& sums
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const Left<F> a = left(row[r], k);
+      const Left<F> a = word_of(row[r], k);
 #pragma GCC unroll 8
       for (int l = 0; l < L; ++l) sums.of[r][l] = multiply_add(a, w[l], sums.of[r][l]);
     }
@@ -81,8 +82,8 @@ __attribute__((always_inline)) static inline void accumulate_two(
     Sums<F, 1, L>& first, Sums<F, 1, L>& second, const typename F::Stored* row, int64_t size,
     const typename F::Sum* panel, const typename F::Sum* next_panel) {
   constexpr int kStep = L * kWidth<typename F::Sum>;
-  auto step = [&](int64_t k, auto left) __attribute__((always_inline)) {
-    const Left<F> a = left(row, k);
+  auto step = [&](int64_t k, auto word_of) __attribute__((always_inline)) {
+    const Left<F> a = word_of(row, k);
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l) {
       const int64_t at = k * kStep + l * (kStep / L);
@@ -147,8 +148,8 @@ __attribute__((always_inline)) static inline void in_tiles(int count, const type
   });
 }
 
-// A long panel is processed in blocks of so many numbers. Two of them fit the second-level cache:
-// the current block and the one that is prefetched.
+// A long panel is processed in blocks of kBlock numbers of a row. Two of them fit the second-level
+// cache: the current block and the one that is prefetched.
 template <typename F>
 constexpr int64_t kBlock = 4096 / sizeof(typename F::Sum) * kTerms<F>;
 

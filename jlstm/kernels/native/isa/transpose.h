@@ -2,7 +2,7 @@
 #pragma once
 #include <utility>
 
-#include "../recurrence.h"
+#include "../passes.h"
 #include "words.h"
 
 namespace JLSTM_ISA {
@@ -10,7 +10,7 @@ namespace JLSTM_ISA {
 using jlstm::smaller;
 
 // Index of the source of element e of the first or second of two rows, when off-diagonal blocks of
-// D elements are exchanged. Elements of the second row have indices from kWidth on.
+// D elements are exchanged. Elements of the second row have indices from Width on.
 template <int D, int Width>
 constexpr int exchanged(int e, bool second) {
   const bool right = e & D;
@@ -58,7 +58,7 @@ static void pack_transposed(const typename F::Stored* w, int64_t height, int64_t
   using Word = typename F::Sum;
   constexpr int kSide = kWidth<Word>;
   const int64_t wide = lanes * kSide, length = size / kTerms<F>;
-  // Two numbers are read as one word; vectors may alias.
+  // Two stored numbers are read as one word. Unaligned vectors may alias other types.
   using Read = std::conditional_t<kTerms<F> == 1, typename F::Stored, Word>;
   const Read* words = reinterpret_cast<const Read*>(w);
   for (int l = 0; l < lanes; ++l) {

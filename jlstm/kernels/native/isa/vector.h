@@ -1,9 +1,8 @@
 // Vectors of the instruction set that a file is compiled for: loads, stores and arithmetic.
 //
-// This is compiled once for each instruction set, in that set's namespace (JLSTM_ISA). The
-// compiler's vector extension allows one source for all: AVX-512, AVX2, and any 128-bit set.
-// Nothing here may be an inline function that the linker shares between files: all sets could get
-// the code of one.
+// The compiler's vector extension allows one source for all: AVX-512, AVX2, and any 128-bit set. An
+// instruction set with other vectors needs its own kBytes, load_some, store_some, fma and
+// keep_in_register. kernels.h says why functions are static.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -30,6 +29,7 @@ constexpr int kBytes = 32;
 constexpr int kBytes = 16;
 #endif
 
+// Vectors of numbers S, which is the type of a format's sums.
 template <typename S>
 struct Lanes;
 
@@ -43,7 +43,7 @@ struct Lanes<float> {
 
 template <>
 struct Lanes<double> {
-  static constexpr int kWidth = kBytes < 32 ? 4 : kBytes / 8;  // at least one unit's four gates
+  static constexpr int kWidth = kBytes < 32 ? 4 : kBytes / 8;  // at least the four gates of a unit
   typedef double Vector __attribute__((vector_size(8 * kWidth)));
   typedef double Unaligned __attribute__((vector_size(8 * kWidth), aligned(8), may_alias));
   typedef int64_t Integers __attribute__((vector_size(8 * kWidth)));
@@ -53,9 +53,9 @@ template <typename S>
 constexpr int kWidth = Lanes<S>::kWidth;  // numbers in a vector
 template <typename S>
 using Vector = typename Lanes<S>::Vector;
-template <typename V>
+template <typename V>  // the numbers of a vector
 using Element = std::remove_reference_t<decltype(std::declval<V&>()[0])>;
-template <typename V>
+template <typename V>  // a vector of their bits
 using Integers = typename Lanes<Element<V>>::Integers;
 
 template <typename S>
@@ -73,6 +73,8 @@ static inline void store(S* p, Vector<S> a) {
   *reinterpret_cast<typename Lanes<S>::Unaligned*>(p) = a;
 }
 
+// load_some loads the first n numbers at p, followed by zeros. store_some stores the first n
+// numbers of a. Neither touches memory beyond them.
 #if defined(__AVX512F__)
 template <typename S>
 static inline Vector<S> load_some(const S* p, int n) {
@@ -152,7 +154,7 @@ static inline V fma(V a, V b, V c) {
 #endif
 }
 
-// Compilers would load a vector again for each use, and loads would limit the speed.
+// Without this, compilers load a vector again for each use, and loads limit the speed.
 template <typename V>
 __attribute__((always_inline)) static inline void keep_in_register(V& a) {
 #if defined(__AVX512F__)
@@ -171,6 +173,7 @@ __attribute__((always_inline)) static inline void keep_in_register(V& a) {
 #endif
 }
 
+// The same bits in another type.
 template <typename V>
 static inline Integers<V> bits(V a) {
   Integers<V> i;

@@ -1,16 +1,18 @@
 // Words of packed weights: how panels hold the numbers of a format, and how products multiply them.
 //
-// For float32 and float64, a word is one number. For bfloat16 it is the numbers of two neighbouring
-// rows of weights, the first in the lower half; they are multiplied by two neighbouring numbers of
-// the other operand.
+// A word has kTerms numbers. With one, the word is that number as a Sum. With two, which only
+// bfloat16 has, its halves are the numbers of two neighbouring rows of weights in one column, the
+// first in the lower half. A product multiplies them by two neighbouring numbers of the other
+// operand.
 #pragma once
-#include "bfloat16.h"
+#include "numbers.h"
 
 namespace JLSTM_ISA {
 
 using jlstm::BFloat16;
 
-// Numbers in a word. With vectors of 128 bits, dividing words costs more time than the memory.
+// Numbers in a word. With vectors of 128 bits, splitting words would take more time than it saves
+// by reading half the memory. Their panels hold bfloat16 weights as floats.
 template <typename F>
 constexpr int kTerms = std::is_same_v<F, BFloat16> && kBytes >= 32 ? 2 : 1;
 
@@ -19,11 +21,12 @@ JLSTM_INLINE static int64_t words(int64_t size) {
   return jlstm::words(size, kTerms<F>);
 }
 
-// The format of a format's sums.
+// A format that stores a format's sums, without rounding.
 template <typename F>
 using SumsOf = std::conditional_t<sizeof(typename F::Sum) == 4, jlstm::Float32, jlstm::Float64>;
 
-// The rows of a tile of a product: its 4 sums a row must leave registers for both operands.
+// The rows of a tile of a product. A tile has 4 vectors of sums for each row, which must leave
+// registers for both operands.
 template <typename F>
 constexpr int kRows =
 #if defined(__AVX512BF16__)
@@ -38,16 +41,19 @@ constexpr int kRows =
     sizeof(Vector<typename F::Sum>) == kBytes ? 2 : 1;
 #endif
 
-// A word of a row, in every lane; a vector of words of a panel.
+// Left operand of a product: a word of a row, repeated in every lane.
 template <typename F>
 struct Left {
   Vector<typename F::Sum> number;
 };
+
+// Right operand: a vector of words of a panel.
 template <typename F>
 struct Right {
   Vector<typename F::Sum> number;
 };
 
+// Without an instruction for words of two numbers, operands are split into floats.
 #if defined(__AVX2__) && !defined(__AVX512BF16__)
 template <>
 struct Left<BFloat16> {
@@ -76,7 +82,7 @@ __attribute__((always_inline)) static inline Left<F> left(const typename F::Stor
   }
 }
 
-// The last word of a row that ends with half a word.
+// The last word of a row with an odd number of numbers; its second half is zero.
 template <typename F>
 __attribute__((always_inline)) static inline Left<F> left_half(const typename F::Stored* row,
                                                                int64_t k) {
@@ -123,7 +129,7 @@ __attribute__((always_inline)) static inline Vector<typename F::Sum> multiply_ad
   }
 }
 
-// sum + the numbers of the words at p.
+// sum + the numbers of the words at p, in each lane.
 template <typename F>
 static inline Vector<typename F::Sum> add_numbers(const typename F::Sum* p,
                                                   Vector<typename F::Sum> sum) {
@@ -132,7 +138,8 @@ static inline Vector<typename F::Sum> add_numbers(const typename F::Sum* p,
   return sum + floats(both << 16) + floats(both & (both - both - 0x10000));
 }
 
-// The words of a column of each lane, from kTerms rows of numbers at p; `rows` are left.
+// A vector of words for a panel. Lane n has the numbers of column n in kTerms rows, the first of
+// which begins at p. Lanes from `live` on are zero, and so are rows from `rows` on.
 template <typename F>
 __attribute__((always_inline)) static inline Vector<typename F::Sum> words_of_rows(
     const typename F::Stored* p, int64_t next_row, int64_t rows, int live) {
