@@ -261,8 +261,7 @@ class Convert:
     """jlstm: write the network alone, without the readout of `jlstm train` and other arrays.
     Only jlstm files have a place for these."""
     quantize: _Flag = False
-    """Round the weights to int8, for serving.
-    Only jlstm and onnx files hold int8 weights; in others they become float again."""
+    """Round the weights to int8, for serving. The output must be a jlstm or onnx file."""
 
 
 @dataclasses.dataclass(frozen=True)

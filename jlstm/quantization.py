@@ -21,13 +21,14 @@ def quantize(config: Config, params: Params, *, bits: int = 8) -> Params:
 
     Each column of w_x, w_h, the projection and the weights of a highway becomes whole numbers
     between -127 and 127 times one float32 scale, the column's largest absolute value divided by
-    127. No weight moves by more than half a scale. Biases, peepholes, normalisations and learned
-    initial carries stay as they are. A matrix takes about a quarter of the memory of float32.
+    127. Rounding changes no weight by more than half its scale. Biases, peepholes, normalisations
+    and learned initial carries stay as they are. A matrix takes about a quarter of the memory of
+    float32.
 
     `apply`, `step` and all other functions of networks take the result, on every platform and with
-    every implementation. They compute with float32 matrices (float64 for a float64 config), which
-    they make once per call. Derivatives with respect to inputs and carry work. Derivatives with
-    respect to the int8 matrices raise TypeError.
+    every implementation. Each call converts the matrices once, to float32 (float64 for a float64
+    config). Derivatives with respect to inputs and carry work. Derivatives with respect to the int8
+    matrices raise TypeError.
 
     For an ensemble, use jax.vmap(functools.partial(jlstm.quantize, config))(params).
 
@@ -54,9 +55,8 @@ def quantize(config: Config, params: Params, *, bits: int = 8) -> Params:
     require_config(config)
     if isinstance(bits, bool) or bits != 8:
         raise ValueError(
-            f"bits is {bits!r}; expected 8. The products of CPUs and GPUs read int8, and so does "
-            "ONNX's DynamicQuantizeLSTM; fewer bits would need a scale for less than a column, and "
-            "16 bits are bfloat16: param_dtype='bfloat16'"
+            f"bits is {bits!r}; expected 8. For weights of 16 bits, make the config with "
+            "param_dtype='bfloat16' and do not quantize"
         )
     arguments.params(config, params)
     if found := quantized.names(params):
@@ -75,8 +75,9 @@ def quantize(config: Config, params: Params, *, bits: int = 8) -> Params:
 def dequantize(config: Config, params: Params) -> Params:
     """The parameters with float matrices in place of the int8 ones of `quantize`.
 
-    They give the results of the quantized ones, and can be trained, or converted to frameworks that
-    have no int8 weights. The rounding of `quantize` remains.
+    A network with these parameters gives the same results. They can be trained, or converted to
+    frameworks that have no int8 weights. The weights stay rounded: dequantizing does not restore
+    those that `quantize` was called with.
 
     Args:
       config: the network.
@@ -133,6 +134,5 @@ def _require_finite(name: str, scale: jax.Array) -> None:
         where = f" of direction {direction[0]}" if direction else ""
         raise ValueError(
             f"params{name} holds NaN, infinite or too large weights in column {column}{where}; "
-            "expected finite float32 numbers, as int8 has no others. Look for the step of training "
-            "that made them"
+            "expected finite float32 numbers. If training diverged, quantize an earlier checkpoint"
         )

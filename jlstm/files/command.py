@@ -54,8 +54,8 @@ def write(
     config, params = models.load(model)
     if without_params and quantized.names(params):
         raise ValueError(
-            f"{model} holds int8 weights, but a program of --without-params takes float ones; "
-            "leave out --without-params: the program then holds the int8 weights"
+            f"{model} holds int8 weights, but a program of --without-params takes float weights; "
+            "to store the int8 weights in the program, leave out --without-params"
         )
     readout = None if network_only else _readout(model, config)
     exported = export(config, None if without_params else params, readout=readout, **options)

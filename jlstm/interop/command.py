@@ -43,8 +43,9 @@ def convert(
       from_, to: one of formats.FORMATS.
       network_only: leave out further arrays of a jlstm file, such as the readout of `jlstm train`.
         Otherwise a jlstm file becomes an equal jlstm file, and other formats raise ValueError.
-      quantize: round the network's matrices to int8. Only jlstm and onnx files hold these. An int8
-        network becomes float in files of other formats, and the output says so.
+      quantize: round the network's matrices to int8. The output must be a jlstm or onnx file.
+        Without this option, int8 matrices of the source become float in files of other formats,
+        and the output says so.
       options: `prefix` of `from_torch`, `node` of `from_onnx`, `layer` of `from_keras`,
         and all options of `from_tensorflow`. None has the same effect as leaving the option out.
 
@@ -70,8 +71,8 @@ def convert(
         )
     if quantize and written not in _INT8:
         raise ValueError(
-            f"--quantize writes int8 weights, for which {written} files have no place; expected "
-            f"a file of {' or '.join(_INT8)} to write"
+            f"{written} files have no place for int8 weights, which --quantize writes; choose "
+            f"{' or '.join(_INT8)} as the format of the output, or leave out --quantize"
         )
     _require_apart(source, read, out, written, quantize)
     writing.try_by(out)
@@ -118,7 +119,7 @@ def _require_apart(
 ) -> None:
     """ValueError if a file would be replaced by its own conversion, which may hold less.
 
-    A file of another framework may hold more than a network, and one with floats more than int8.
+    A file of another framework may hold more than a network. Float weights hold more than int8.
     """
     if quantize or not read == written == "jlstm":
         what = "its own conversion, which may hold less than the file"

@@ -18,7 +18,7 @@ def is_int8(value):
 
 
 def dequantised(tree, dtype="float64"):
-    """What int8 matrices mean, by NumPy alone."""
+    """The tree with the float matrices that its int8 matrices mean, computed by NumPy alone."""
 
     def matrix(a):
         if not is_int8(a):

@@ -1,4 +1,4 @@
-"""The accuracy of trained networks with int8 weights, beside the table in docs/serving.md."""
+"""The accuracy of trained networks with int8 weights, compared with docs/serving.md."""
 
 import json
 import pathlib

@@ -15,7 +15,7 @@ from tests.networks import apply, assert_close, expected, loss
 from tests.quantize.made import CONFIG, DTYPES, dequantised, quantized_call
 from tests.test_variants import ALL, NETWORKS
 
-# NETWORKS without what a single step cannot know.
+# NETWORKS without the options that `step` does not support.
 STREAMING = {
     name: tuple(
         dataclasses.replace(
@@ -30,7 +30,7 @@ STREAMING = {
 
 @pytest.mark.parametrize("name", mostly_full([*NETWORKS], default=["projections and clips"]))
 def test_calls_compute_what_the_weights_mean(name):
-    """Contracts 4 to 6, for every option, beside the reference in float64."""
+    """Contracts 4 to 6, for every option, compared with the reference in float64."""
     call, exact = quantized_call(Config(3, NETWORKS[name], learn_initial_carry=True), given=ALL)
     assert_close(apply(call), expected(exact), atol=1e-4)
     start = call._replace(carry=None)

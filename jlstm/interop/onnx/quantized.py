@@ -18,8 +18,8 @@ from jlstm.quantized import Quantized, is_quantized
 
 DOMAIN, KIND = "com.microsoft", "DynamicQuantizeLSTM"
 _INPUTS = 8  # the inputs that LSTM has; scales and zero points follow
-_WEIGHTS = {1: 8, 2: 10}  # by the place of W and R: that of their scale; the zero point is next
-_ORDER = "iofg"  # of the gates
+_WEIGHTS = {1: 8, 2: 10}  # number of the input W or R: that of its scale; the zero point is next
+_ORDER = "iofg"  # order of the gates
 
 # Returns the array of a constant, or None for other values.
 Arrays = Callable[[str], np.ndarray | None]
@@ -28,7 +28,7 @@ Matrix = tuple[np.ndarray, np.ndarray]
 
 
 def as_lstm(onnx: Any, node: Any) -> Any:
-    """The LSTM node with the attributes of a DynamicQuantizeLSTM node."""
+    """The LSTM node that a DynamicQuantizeLSTM node becomes if its weights are float."""
     made = onnx.NodeProto()
     made.CopyFrom(node)
     made.op_type, made.domain = "LSTM", ""
@@ -37,7 +37,7 @@ def as_lstm(onnx: Any, node: Any) -> Any:
 
 
 def dequantized(node: Any, array_of: Arrays) -> Arrays:
-    """`array_of` for the LSTM node of `as_lstm`: W [D, 4H, I] and R [D, 4H, H] in float32."""
+    """`array_of` for the LSTM node of `as_lstm`: W [D, 4H, I] and R [D, 4H, H] become float32."""
     names = _names(node)
 
     def array(name: str) -> np.ndarray | None:
@@ -82,7 +82,9 @@ def with_matrices(
 
 
 def arrays_of(params: LayerParams) -> dict[str, np.ndarray]:
-    """The inputs W, R and their scales and zero points for int8 matrices; none if they are float.
+    """The inputs W and R of a layer with int8 matrices, with their scales and zero points.
+
+    Empty for a layer with float matrices.
 
     Raises:
       ValueError: one of the two matrices is int8, the other is not.
@@ -94,7 +96,8 @@ def arrays_of(params: LayerParams) -> dict[str, np.ndarray]:
     if not all(kinds.values()):
         raise ValueError(
             f"w_x is {'int8' if kinds['W'] else 'float'}, but w_h is not; {KIND} needs both in "
-            "int8: pass the result of jlstm.quantize(config, params), or of jlstm.dequantize"
+            "int8. Pass the result of jlstm.quantize(config, params) for int8, or of "
+            "jlstm.dequantize(config, params) for float32"
         )
     made = {}
     for name, matrix in given.items():
