@@ -41,17 +41,11 @@ def train(folder: str, steps: int, until: int | None = None, every: int = 50) ->
         if newest is not None:
             like = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
             state = kept.restore(newest, args=ocp.args.StandardRestore(like))
-            print(f"goes on at step {int(state.step)}")
+            print(f"resumes at step {int(state.step)}")
         train_step = step.make_train_step(CONFIG, TASK, OPTIMIZER)
         source = batches.training(data.train, 64, start=int(state.step))
-        for update in loop.updates(
-            train_step,
-            state,
-            source,
-            jax.random.key(1),
-            steps=until or steps,
-            stops=lambda _: every,
-        ):
+        key, ends, stops = jax.random.key(1), until or steps, lambda _: every
+        for update in loop.updates(train_step, state, source, key, steps=ends, stops=stops):
             state = update.state
             kept.save(update.step, args=ocp.args.StandardSave(state))
             if update.step % 100 == 0:
@@ -64,10 +58,11 @@ def train(folder: str, steps: int, until: int | None = None, every: int = 50) ->
 
 def main(steps: int = 600) -> bool:
     """Trains twice, once with a break; returns whether all parameters are the same."""
+    every = max(1, steps // 4)
     with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as broken:
-        expected = train(whole, steps, every=max(1, steps // 4))
-        train(broken, steps, until=steps // 2, every=max(1, steps // 4))
-        resumed = train(broken, steps, every=max(1, steps // 4))
+        expected = train(whole, steps, every=every)
+        train(broken, steps, until=steps // 2, every=every)
+        resumed = train(broken, steps, every=every)
     pairs = zip(jax.tree.leaves(expected), jax.tree.leaves(resumed), strict=True)
     same = all(np.array_equal(a, b) for a, b in pairs)
     print("the same parameters, bit for bit" if same else "the parameters differ")

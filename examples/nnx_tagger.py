@@ -1,7 +1,6 @@
 """A Flax model with an LSTM inside, in nnx: it tells after each bracket whether all are closed.
 
-Texts of brackets have different lengths. With `seq_lengths`, padding has no effect. At the end,
-`jlstm.step` runs the trained network one bracket at a time.
+With `seq_lengths`, padding has no effect. At the end, `jlstm.step` reads one bracket at a time.
 
     python examples/nnx_tagger.py --steps 600
 """
@@ -35,13 +34,11 @@ class Tagger(nnx.Module):
 def brackets(random: np.random.Generator, count: int) -> tuple[np.ndarray, ...]:
     """Texts [N, T, 1] of 1 for ( and -1 for ), whether all are closed [N, T], and lengths [N]."""
     xs = np.zeros((count, LONGEST), "float32")
-    for text in xs:
-        depth = 0
-        for n in range(LONGEST):
-            text[n] = 1 if depth == 0 or (depth < 9 and random.random() < 0.5) else -1
-            depth += int(text[n])
-    lengths = random.integers(2, LONGEST + 1, count)
-    return xs[..., None], xs.cumsum(1) == 0, lengths
+    for n in range(LONGEST):
+        depth = xs.sum(1)
+        opens = (depth == 0) | ((depth < 9) & (random.random(count) < 0.5))
+        xs[:, n] = np.where(opens, 1, -1)
+    return xs[..., None], xs.cumsum(1) == 0, random.integers(2, LONGEST + 1, count)
 
 
 def main(steps: int = 600) -> float:
@@ -64,16 +61,15 @@ def main(steps: int = 600) -> float:
         if number % 100 == 0:
             print(f"step {number}: loss {loss:.4f}")
     xs, closed, lengths = brackets(random, 256)
-    right = (np.asarray(model(xs, lengths)) > 0) == closed
-    share = float(right[np.arange(LONGEST) < lengths[:, None]].mean())
+    right = (model(xs, lengths) > 0) == closed
+    share = float(right.mean(where=jnp.arange(LONGEST) < lengths[:, None]))
     print(f"{share:.1%} of the tags are right")
 
     config, params = network(model.lstm)
-    carry, word = None, ""
+    carry = None
     for bracket in "(()())":
         carry, h = jlstm.step(config, params, carry, jnp.array([1.0 if bracket == "(" else -1.0]))
-        word += f" {bracket} {'closed' if model.head(h)[0] > 0 else 'open'}"
-    print(f"one at a time:{word}")
+        print(bracket, "closed" if model.head(h)[0] > 0 else "open")
     return share
 
 
