@@ -1,4 +1,4 @@
-"""The compiled kernels inside programs: contracts 3, 8 and 13, and the memory they take."""
+"""Compiled programs that call the kernels, and other processes: contracts 3, 8 and 13."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ SETS = ["portable", "avx2", "avx512", "avx512_bf16"]  # slowest first
 
 
 def test_both_directions_train_without_a_copy_of_their_outputs():
-    """Neither a loss that joins them nor one that sums over them has XLA move them."""
+    """XLA copies and transposes none, for a loss that joins them and for one that sums them."""
     config = Config.stack(8, [16], bidirectional=True)
     params, xs = jlstm.init(jax.random.key(0), config), jnp.ones((7, 3, 8))
 
@@ -60,7 +60,7 @@ def test_an_ensemble_repeats_no_weights():
 
 
 def test_an_exported_program_needs_no_kernel():
-    """The foreign call is this library's; a program that leaves it takes the scan."""
+    """It runs without this library, which has the foreign call. So it uses the scan."""
     call = make_call(Config.stack(3, [4]), 5, (2,), 0)
     function = jax.jit(lambda params, xs: jlstm.apply(call.config, params, None, xs)[1])
     exported = jax.export.export(function)(call.params, call.xs)
@@ -89,7 +89,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 
 @pytest.mark.parametrize("isa", mostly_full(SETS, default=["portable"]))
 def test_each_instruction_set_agrees(isa):
-    """A slower one than this processor's can be asked for by name."""
+    """JLSTM_CPU_ISA selects it, unless this processor lacks it. All number formats."""
     code = "print(library.instruction_set(), deviation(), deviation('bfloat16') / 1e4)"
     served, *errors = child(code, JLSTM_CPU_ISA=isa).split()
     assert SETS.index(served) == min(SETS.index(isa), SETS.index(library.instruction_set()))
@@ -98,8 +98,28 @@ def test_each_instruction_set_agrees(isa):
     assert float(child(code, JLSTM_CPU_ISA=isa)) < 2e-14
 
 
+@pytest.mark.full
+def test_programs_come_back_from_the_compilation_cache(tmp_path):
+    """A later process reads the program from disk, and finds the kernel that it calls."""
+    code = (
+        "from jax._src import monitoring\n"
+        "events = []\n"
+        "monitoring.register_event_listener(lambda name, **_: events.append(name))\n"
+        "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
+        "jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)\n"
+        "call = make_call(Config.stack(3, [20]), 5, (2,), 0)\n"
+        "f = jax.jit(lambda p, xs: jlstm.apply(call.config, p, None, xs, implementation='cpu'))\n"
+        "ys = np.asarray(f(call.params, call.xs)[1])\n"
+        "hit = '/jax/compilation_cache/cache_hits' in events\n"
+        "print(hashlib.sha256(ys.tobytes()).hexdigest(), hit)"
+    )
+    seen = [child(code, JAX_COMPILATION_CACHE_DIR=str(tmp_path)).split() for _ in range(2)]
+    assert seen[0][0] == seen[1][0]
+    assert [hit for _, hit in seen] == ["False", "True"]
+
+
 def child(code, **environment):
-    """What a process of its own prints, with this module at hand."""
+    """What a new process prints that runs `code` with the names of this module."""
     done = subprocess.run(
         [sys.executable, "-c", f"from {__name__} import *\n{code}"],
         capture_output=True,
@@ -112,7 +132,7 @@ def child(code, **environment):
 
 
 def digest(units, batch):
-    """Of all results of a call."""
+    """The hash of all results of a call."""
     call = make_call(Config.stack(40, [units]), 30, (batch,), 0, ALL)
     call = call._replace(params=scaled(call.params))
     made = jax.tree.leaves((run(call, "cpu"), gradients(call, "cpu")))
@@ -120,7 +140,7 @@ def digest(units, batch):
 
 
 def deviation(dtype="float32"):
-    """How far off the scan the kernels are: values, and a tenth of it for gradients."""
+    """The largest error of the kernels' values, or a tenth of that of their gradients."""
     config = Config(9, (Layer(37, bidirectional=True),), dtype=dtype, param_dtype=dtype)
     call = make_call(config, 12, (11,), 0, ALL, dtype if dtype != "bfloat16" else "float32")
     call = call._replace(params=scaled(call.params))
