@@ -1,4 +1,4 @@
-"""The compiled library: its activations, its doors, and what happens where it does not fit."""
+"""The compiled library: its activations, its checks of operands, and libraries that do not fit."""
 
 import ctypes
 
@@ -28,7 +28,7 @@ LIMITS = {"sigmoid": (0.0, 0.5, 1.0), "tanh": (-1.0, 0.0, 1.0)}
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_activations_are_within_their_bound(name):
-    """On a sample of floats; tests/kernels/native/activations.cc looks at every one."""
+    """A sample of floats; tests/kernels/native/activations.cc checks all."""
     bits = np.arange(0, 2**32, 4099, dtype=np.uint32)
     xs = bits.view("float32")
     with np.errstate(all="ignore"):
@@ -42,7 +42,7 @@ def test_activations_are_within_their_bound(name):
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_activations_of_float64_are_within_their_bound(name):
-    """Beside long double, at numbers of every size."""
+    """Compared with long double, at numbers of every magnitude."""
     draw = np.random.default_rng(0)
     xs = draw.normal(size=200_000) * 10.0 ** draw.uniform(-12, 2.8, 200_000)
     wide = xs.astype(np.longdouble)
@@ -63,8 +63,7 @@ def test_activations_meet_their_limits(name, dtype):
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
-def test_activations_never_fall(name):
-    """As x rises."""
+def test_activations_never_decrease(name):
     xs = np.sort(np.arange(0, 2**31, 1009, dtype=np.uint32).view("float32"))
     xs = xs[np.isfinite(xs) & (np.abs(xs) < 90)]
     xs = np.concatenate([-xs[::-1], xs])
@@ -72,10 +71,11 @@ def test_activations_never_fall(name):
     assert np.all(np.diff(ys) >= 0)
 
 
-# Operands and results of each function for 1 group, 3 steps, 2 sequences, 5 inputs and 4 units.
+# The operands, results and options of each function, for 1 group, 3 steps, 2 sequences, 5 inputs
+# and 4 units.
 FLAGS = np.bool_
 STATE, HS, Z = (1, 2, 4), (1, 3, 2, 4), (1, 3, 2, 16)
-DOORS = {
+FUNCTIONS = {
     "forward": (
         dict(w_x=(1, 5, 16), w_h=(1, 4, 16), b=(1, 16), c=STATE, h=STATE, initial_c=STATE,
              initial_h=STATE, xs=(1, 3, 2, 5), valid=(1, 3, 2), resets=(1, 3, 2)),
@@ -96,13 +96,13 @@ DOORS = {
 }  # fmt: skip
 
 
-# Operands and results that are stored in the format; others are sums.
+# Operands and results that have the dtype of products. Others have that of the state.
 STORED = ("w_x", "w_h", "xs", "hs", "h_before", "d_hs", "d_z", "d_xs")
 
 
-def knock(door, format="float32", **changed):
+def call(function, format="float32", **changed):
     """Calls a function of the library with the shapes of some operands or results changed."""
-    operands, results, options = DOORS[door]
+    operands, results, options = FUNCTIONS[function]
     shape = {**operands, **results, **changed}
 
     def kind(name):
@@ -110,66 +110,66 @@ def knock(door, format="float32", **changed):
             return FLAGS
         return jnp.dtype(format if name in STORED else state_dtype(format))
 
-    call = jax.ffi.ffi_call(
-        f"jlstm_{door}_{format}", [jax.ShapeDtypeStruct(shape[n], kind(n)) for n in results]
+    foreign = jax.ffi.ffi_call(
+        f"jlstm_{function}_{format}", [jax.ShapeDtypeStruct(shape[n], kind(n)) for n in results]
     )
     arrays = [jnp.zeros(shape[name], kind(name)) for name in operands]
-    jax.block_until_ready(call(*arrays, **{**options, **changed.get("options", {})}))
+    jax.block_until_ready(foreign(*arrays, **{**options, **changed.get("options", {})}))
 
 
 @pytest.mark.parametrize("format", library.FORMATS)
-@pytest.mark.parametrize("door", DOORS)
-def test_operands_that_agree_are_taken(door, format, x64):
-    knock(door, format)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_operands_of_the_right_shapes_are_accepted(function, format, x64):
+    call(function, format)
 
 
 @pytest.mark.parametrize(
-    ("door", "name"),
+    ("function", "name"),
     [
-        (door, name)
-        for door, (operands, results, _) in DOORS.items()
+        (function, name)
+        for function, (operands, results, _) in FUNCTIONS.items()
         for name in {**operands, **results}
     ],
 )
-def test_operands_that_disagree_are_refused_unread(door, name):
-    """The handler looks at every shape before it reads anything."""
-    operands, results, _ = DOORS[door]
+def test_operands_of_wrong_shapes_are_refused(function, name):
+    """The function checks every shape before it reads any array."""
+    operands, results, _ = FUNCTIONS[function]
     shape = {**operands, **results}[name]
     for at in range(1, len(shape)):
         smaller = (*shape[:at], shape[at] - 1, *shape[at + 1 :])
         with pytest.raises(Exception, match="jlstm: "):
-            knock(door, **{name: smaller})
+            call(function, **{name: smaller})
 
 
-@pytest.mark.parametrize(("door", "name"), [("forward", "hs"), ("backward", "d_hs")])
-def test_outputs_of_two_directions_are_taken_side_by_side_alone(door, name):
+@pytest.mark.parametrize(("function", "name"), [("forward", "hs"), ("backward", "d_hs")])
+def test_outputs_of_two_directions_must_be_side_by_side(function, name):
     """[T, B, 2, H], not [2, T, B, H]."""
-    operands, results, _ = DOORS[door]
+    operands, results, _ = FUNCTIONS[function]
     of_both = ("xs", "valid", "resets")
     two = {n: s if n in of_both else (2, *s[1:]) for n, s in {**operands, **results}.items()}
     two["options"] = {"reverse": np.array([0, 1]), "side_by_side": np.int64(1)}
-    knock(door, **{**two, name: (3, 2, 2, 4)})
+    call(function, **{**two, name: (3, 2, 2, 4)})
     with pytest.raises(
         Exception, match=rf"{name} has shape \[2, 3, 2, 4\], expected \[3, 2, 2, 4\]"
     ):
-        knock(door, **two)
+        call(function, **two)
 
 
 @pytest.mark.parametrize(
-    ("door", "missing", "message"),
+    ("function", "missing", "message"),
     [
         ("forward", "initial_c", "resets are given without initial_c and initial_h"),
         ("forward", "c_before", "must all be present or all be absent"),
         ("backward", "d_initial_h", "resets are given without d_initial_c and d_initial_h"),
     ],
 )
-def test_operands_that_belong_together_are_not_taken_apart(door, missing, message):
+def test_operands_that_belong_together_must_all_be_present(function, missing, message):
     with pytest.raises(Exception, match=message):
-        knock(door, **{missing: (0,)})
+        call(function, **{missing: (0,)})
 
 
-def test_a_newer_interface_is_stepped_aside_from(monkeypatch):
-    """With one warning, before anything is registered."""
+def test_a_library_for_a_newer_interface_is_not_used(monkeypatch):
+    """It gives one warning, and nothing is registered."""
     monkeypatch.setattr(library, "interface_version", lambda: (0, 0))
     with pytest.warns(
         RuntimeWarning, match="foreign function interface 0.1, but this jaxlib has 0.0"
@@ -178,8 +178,8 @@ def test_a_newer_interface_is_stepped_aside_from(monkeypatch):
     assert found is None and "reinstall" in reason
 
 
-def test_a_missing_library_leaves_the_scan(monkeypatch):
-    """With one warning, as it is slower."""
+def test_without_the_library_one_warning_says_why(monkeypatch):
+    """The scan, which is used instead, is slower."""
     monkeypatch.setattr(library, "_path", lambda: None)
     with pytest.warns(
         RuntimeWarning, match="jlstm does not use its CPU kernels: .* install a compiler"

@@ -1,4 +1,4 @@
-"""The C++ kernels under sanitizers, and what their object files leave to the linker."""
+"""The C++ kernels under sanitizers, and the symbols of their object files."""
 
 import pathlib
 import platform
@@ -32,7 +32,7 @@ def test_no_sanitizer_finds_anything():
 @pytest.mark.full
 @pytest.mark.parametrize("isa", FLAGS)
 def test_no_code_of_one_instruction_set_is_shared(isa, tmp_path):
-    """An inline function that the linker may take from any file would crash older processors."""
+    """The linker keeps one copy of a shared inline function, which older processors may not run."""
     source = HERE.parents[2] / "jlstm" / "kernels" / "native" / "isa" / f"{isa}.cc"
     built = tmp_path / "kernels.o"
     command = [COMPILER, "-std=gnu++20", "-O3", *FLAGS[isa], "-c", source, "-o", built]

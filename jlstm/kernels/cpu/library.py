@@ -28,7 +28,7 @@ def load() -> tuple[ctypes.CDLL | None, str]:
     """
     path = _path()
     if path is None:
-        return _step_aside(
+        return _unusable(
             "its compiled library is not installed, probably because there was no GCC or Clang "
             "when jlstm was installed; install a compiler, then reinstall jlstm"
         )
@@ -36,11 +36,11 @@ def load() -> tuple[ctypes.CDLL | None, str]:
         library = ctypes.CDLL(str(path))
         built = (library.jlstm_ffi_major(), library.jlstm_ffi_minor())
     except (OSError, AttributeError) as error:
-        return _step_aside(f"its compiled library {path.name} cannot be loaded: {error}")
+        return _unusable(f"its compiled library {path.name} cannot be loaded: {error}")
     runs = interface_version()
     if runs is None or built[0] != runs[0] or built[1] > runs[1]:
         found = "unknown" if runs is None else "{}.{}".format(*runs)
-        return _step_aside(
+        return _unusable(
             f"its compiled library needs XLA's foreign function interface {built[0]}.{built[1]}, "
             f"but this jaxlib has {found}; reinstall jlstm, or install another jaxlib"
         )
@@ -81,6 +81,6 @@ def _path() -> pathlib.Path | None:
     return next((path for path in places if path.exists()), None)
 
 
-def _step_aside(reason: str) -> tuple[None, str]:
+def _unusable(reason: str) -> tuple[None, str]:
     warnings.warn(f"jlstm does not use its CPU kernels: {reason}", RuntimeWarning, stacklevel=3)
     return None, reason

@@ -183,7 +183,7 @@ def _tiles(given: Any, chip: str | None, keep: bool = False) -> vmem.Tiles | Non
 
 
 def _operand(dtype: jnp.dtype) -> np.dtype:
-    """The dtype of the operands of products of a layer of this dtype, and of the stored weights."""
+    """The dtype in which a kernel for `dtype` holds the weights and rounds operands of products."""
     return jnp.dtype("bfloat16" if dtype == jnp.bfloat16 or narrow() else "float32")
 
 
