@@ -86,6 +86,25 @@ def test_more_units_than_a_block_holds(dtype, steps, x64):
 
 
 @FORMATS
+@pytest.mark.parametrize("units", [4, 600])
+def test_gradients_of_inputs_that_many_members_share(dtype, units, x64):
+    """A sum in bfloat16 would stand still at 256 equal terms. 4H exceeds a block with 600 units."""
+    members = 1000 if units < 10 else 3
+    call = make_call(Config.stack(3, [units]), 3, (2,), 0)
+    call = of_dtype(call._replace(params=scaled(call.params)), dtype)
+
+    many = jax.tree.map(lambda a: jnp.broadcast_to(a, (members, *a.shape)), call.params)
+
+    def loss(xs):
+        ys = jax.vmap(lambda params: run(call, "cpu", params=params, xs=xs)[1])(many)
+        return jnp.sum(ys.astype("float64"))
+
+    exact = in_float64(call)
+    alone = jax.grad(lambda xs: jnp.sum(run(exact, "scan", xs=xs)[1]))(exact.xs)
+    assert relative_error(jax.grad(loss)(call.xs), members * alone) < BOUNDS[dtype][1]
+
+
+@FORMATS
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_nan_and_infinity_stay_in_their_sequence(dtype, value, x64):
     """The number of features is odd: the last one shares its word with no other feature."""

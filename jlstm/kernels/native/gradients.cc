@@ -24,7 +24,7 @@ void gradients(const Gradients<F>& call, Team& team) {
   const int64_t packed_size = own_panels * words(kDeep, set.terms) * panel_size;
   const int64_t w_x_size = input_panels * panel_size * words(columns, set.terms);
   size_t bytes = shares * (Scratch::size<Sum>(packed_size) + Scratch::size<Stored>(kTall * kDeep));
-  if (call.d_xs) bytes += Scratch::size<Sum>(w_x_size);
+  if (call.d_xs) bytes += Scratch::size<Sum>(s.groups * w_x_size);
   Scratch scratch(bytes);
   std::vector<Sum*> packed;
   std::vector<Stored*> transposed;
@@ -32,20 +32,25 @@ void gradients(const Gradients<F>& call, Team& team) {
     packed.push_back(scratch.take<Sum>(packed_size));
     transposed.push_back(scratch.take<Stored>(kTall * kDeep));
   }
-  Sum* w_x = call.d_xs ? scratch.take<Sum>(w_x_size) : nullptr;
-  // For each group, first weight gradients and packing of W_x, then input gradients, which read it.
-  team.run(shares, 2 * s.groups, [&](int64_t phase, int64_t share) {
-    const int64_t group = phase / 2;
-    if (phase % 2 == 0) {
-      set.weight_gradients(call, group, column_panels * share / shares,
-                           column_panels * (share + 1) / shares, packed[share], transposed[share]);
-      if (call.d_xs)
-        set.pack_for_inputs(call, group, input_panels * share / shares,
-                            input_panels * (share + 1) / shares, w_x);
-    } else if (call.d_xs) {
-      set.input_gradients(call, group, rows * share / shares, rows * (share + 1) / shares, w_x,
-                          call.shared_inputs && group > 0);
+  Sum* w_x = call.d_xs ? scratch.take<Sum>(s.groups * w_x_size) : nullptr;
+  // First weight gradients and packing of W_x, then input gradients, which read it.
+  team.run(shares, call.d_xs ? 2 : 1, [&](int64_t phase, int64_t share) {
+    if (phase == 0) {
+      for (int64_t group = 0; group < s.groups; ++group) {
+        set.weight_gradients(call, group, column_panels * share / shares,
+                             column_panels * (share + 1) / shares, packed[share],
+                             transposed[share]);
+        if (call.d_xs)
+          set.pack_for_inputs(call, group, input_panels * share / shares,
+                              input_panels * (share + 1) / shares, w_x + group * w_x_size);
+      }
+      return;
     }
+    // Groups that share inputs are summed at once: no sum is rounded before it is complete.
+    const int64_t together = call.shared_inputs ? s.groups : 1;
+    for (int64_t first = 0; first < s.groups; first += together)
+      set.input_gradients(call, first, first + together, rows * share / shares,
+                          rows * (share + 1) / shares, w_x + first * w_x_size);
   });
 }
 

@@ -45,9 +45,10 @@ struct Kernels {
   // Packs panels [first, end) of the transpose of W_x.
   void (*pack_for_inputs)(const Gradients<F>&, int64_t group, int64_t first, int64_t end,
                           Sum* packed);
-  // d_xs of rows [from, to) of steps times batch; added to the present values if `more`.
-  void (*input_gradients)(const Gradients<F>&, int64_t group, int64_t from, int64_t to,
-                          const Sum* packed, bool more);
+  // d_xs of rows [from, to) of steps times batch, summed over groups [first, end). Their weights
+  // are packed one group after another.
+  void (*input_gradients)(const Gradients<F>&, int64_t first, int64_t end, int64_t from, int64_t to,
+                          const Sum* packed);
   // Converts sums to stored numbers.
   void (*round)(const Sum* in, Stored* out, int64_t count);
   void (*sigmoid)(const Sum* in, Sum* out, int64_t count);

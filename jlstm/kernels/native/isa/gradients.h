@@ -139,54 +139,61 @@ static void pack_for_inputs(const Gradients<F>& call, int64_t group, int64_t fir
                        packed + panel * words<F>(size) * kPanel);
 }
 
-// d_xs = d_z W_x^T for rows [from, to) of all steps and sequences; added to d_xs if `more`.
+// d_xs = d_z W_x^T for rows [from, to) of all steps and sequences, summed over groups [first, end).
+// Their weights are packed one group after another.
 template <typename F>
-static void input_gradients(const Gradients<F>& call, int64_t group, int64_t from, int64_t to,
-                            const typename F::Sum* packed, bool more) {
+static void input_gradients(const Gradients<F>& call, int64_t first, int64_t end, int64_t from,
+                            int64_t to, const typename F::Sum* packed) {
   using Sum = typename F::Sum;
   constexpr int kPanel = JLSTM_ISA::kPanel<Sum>, kWidth = JLSTM_ISA::kWidth<Sum>;
   const Sizes& s = call.sizes;
   const int64_t all = s.steps * s.batch, size = 4 * s.units;
   const int64_t panels = (s.inputs + kPanel - 1) / kPanel;
-  auto* d_xs = call.d_xs + (call.shared_inputs ? 0 : group * all * s.inputs);
-  // Sums over the blocks so far, if d_xs would round them.
+  auto* d_xs = call.d_xs + (call.shared_inputs ? 0 : first * all * s.inputs);
+  auto panel_of = [&](int64_t group, int64_t panel) {
+    return packed + ((group - first) * panels + panel) * words<F>(size) * kPanel;
+  };
+  // Sums over the groups and blocks so far, if d_xs would round them.
   Sum unfinished[jlstm::kRounds<F> ? kTall * kPanel : 1];
   for (int64_t begin = from; begin < to; begin += kTall) {
     const int count = int(smaller(kTall, to - begin));
-    const typename F::Stored* rows[kTall];
-    for (int n = 0; n < count; ++n) rows[n] = call.d_z + (group * all + begin + n) * size;
     for (int64_t panel = 0; panel < panels; ++panel) {
       const Live<Sum> live(s.inputs, panel * kPanel);
-      for (int64_t k = 0; k < size; k += kBlock<F>) {
-        const int64_t block = smaller(kBlock<F>, size - k);
-        const Sum* w = packed + (panel * words<F>(size) + words<F>(k)) * kPanel;
-        in_tiles<F>(
-            count, w + words<F>(block) * kPanel, words<F>(block),
-            [&]<int R>(int n, auto meanwhile) __attribute__((always_inline)) {
-              auto* out = d_xs + (begin + n) * s.inputs + panel * kPanel;
-              auto for_each = [&](auto body) __attribute__((always_inline)) {
-                for (int r = 0; r < R; ++r)
-                  for (int l = 0; l < kLanes; ++l)
-                    body(r, l, out + r * s.inputs + l * kWidth,
-                         unfinished + (jlstm::kRounds<F> ? (n + r) * kPanel + l * kWidth : 0));
-              };
-              Sums<F, R, kLanes> sums{};
-              if (k && jlstm::kRounds<F>) {
-                for_each([&](int r, int l, auto*, Sum* part) { sums.of[r][l] = load(part); });
-              } else if (k || more) {
-                for_each([&](int r, int l, auto* done, Sum*) {
-                  sums.of[r][l] = load(done, live.of[l]);
+      for (int64_t group = first; group < end; ++group) {
+        const typename F::Stored* rows[kTall];
+        for (int n = 0; n < count; ++n) rows[n] = call.d_z + (group * all + begin + n) * size;
+        for (int64_t k = 0; k < size; k += kBlock<F>) {
+          const int64_t block = smaller(kBlock<F>, size - k);
+          const bool begins = group == first && k == 0;
+          const bool ends = group + 1 == end && k + block == size;
+          const Sum* w = panel_of(group, panel) + words<F>(k) * kPanel;
+          const bool same = ends || k + block < size;  // the next block is of this group
+          const Sum* next = same ? w + words<F>(block) * kPanel : panel_of(group + 1, panel);
+          in_tiles<F>(
+              count, next, words<F>(block),
+              [&]<int R>(int n, auto meanwhile) __attribute__((always_inline)) {
+                auto* out = d_xs + (begin + n) * s.inputs + panel * kPanel;
+                auto for_each = [&](auto body) __attribute__((always_inline)) {
+                  for (int r = 0; r < R; ++r)
+                    for (int l = 0; l < kLanes; ++l)
+                      body(r, l, out + r * s.inputs + l * kWidth,
+                           unfinished + (jlstm::kRounds<F> ? (n + r) * kPanel + l * kWidth : 0));
+                };
+                Sums<F, R, kLanes> sums{};
+                if (!begins)
+                  for_each([&](int r, int l, auto* done, Sum* part) {
+                    sums.of[r][l] = jlstm::kRounds<F> ? load(part) : load(done, live.of[l]);
+                  });
+                accumulate<F, R, kLanes>(sums, rows + n, k, block, w, meanwhile);
+                for_each([&](int r, int l, auto* done, Sum* part) {
+                  if (jlstm::kRounds<F> && !ends) {
+                    store(part, sums.of[r][l]);
+                  } else {
+                    store(done, sums.of[r][l], live.of[l]);
+                  }
                 });
-              }
-              accumulate<F, R, kLanes>(sums, rows + n, k, block, w, meanwhile);
-              if (jlstm::kRounds<F> && k + block < size) {
-                for_each([&](int r, int l, auto*, Sum* part) { store(part, sums.of[r][l]); });
-              } else {
-                for_each([&](int r, int l, auto* done, Sum*) {
-                  store(done, sums.of[r][l], live.of[l]);
-                });
-              }
-            });
+              });
+        }
       }
     }
   }
