@@ -17,8 +17,17 @@ def select(flags: jax.Array | None, chosen: Carry | None, otherwise: Carry) -> C
 
 def within(lengths: jax.Array, time_steps: int) -> jax.Array:
     """[T, *batch], True for the steps before the lengths [*batch]."""
-    steps = jnp.arange(time_steps, dtype="int32")
-    return steps.reshape(-1, *(1,) * lengths.ndim) < lengths[None]
+    steps, ends = jnp.arange(time_steps, dtype="int32"), in_int32(lengths)
+    return steps.reshape(-1, *(1,) * ends.ndim) < ends[None]
+
+
+def in_int32(lengths: jax.Array) -> jax.Array:
+    """Lengths of any integer type as int32. Those that it cannot hold become its limits."""
+    if lengths.dtype == jnp.int32:
+        return lengths
+    given, wanted = jnp.iinfo(lengths.dtype), jnp.iinfo("int32")
+    low, high = max(given.min, wanted.min), min(given.max, wanted.max)
+    return jnp.clip(lengths, low, high).astype("int32")
 
 
 def where(flags: jax.Array | None, chosen: Any, otherwise: Any) -> jax.Array:

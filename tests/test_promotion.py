@@ -1,5 +1,7 @@
 """Programs in which JAX promotes neither ranks nor dtypes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -38,3 +40,12 @@ def test_steps_and_traces_name_theirs():
     call = make_call(config, 4, (2,), 0, ("resets",))
     jlstm.step(config, call.params, None, call.xs[0], reset=call.times["resets"][0])
     jlstm.trace(config, call.params, None, call.xs)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_lengths_may_have_any_integer_type(dtype, x64):
+    call = make_call(Config.stack(3, [4]), 4, (2,), 0)
+    of_type = [jnp.array([3, 1], name) for name in (dtype, "int32")]
+    apply = jax.jit(functools.partial(jlstm.apply, call.config, call.params, None, call.xs))
+    seen, wanted = (apply(lengths=lengths)[1] for lengths in of_type)
+    assert jnp.array_equal(seen, wanted)

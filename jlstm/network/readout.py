@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jlstm import arguments
+from jlstm import arguments, masking
 from jlstm.config import Config
 from jlstm.dtypes import require_floating
 
@@ -27,8 +27,8 @@ def last_output(ys: jax.Array, lengths: jax.Array | None, time_major: bool) -> j
     axis = 0 if time_major else 1
     if lengths is None:
         return jax.lax.index_in_dim(ys, -1, axis, keepdims=False)
-    last = jnp.expand_dims(jnp.minimum(lengths, ys.shape[axis]) - 1, axis)
-    steps = jnp.expand_dims(jnp.arange(ys.shape[axis]), 1 - axis)
+    last = jnp.expand_dims(jnp.minimum(masking.in_int32(lengths), ys.shape[axis]) - 1, axis)
+    steps = jnp.expand_dims(jnp.arange(ys.shape[axis], dtype="int32"), 1 - axis)
     # Indexing would not do: JAX refuses it for a batch that may be empty.
     chosen = jnp.expand_dims(steps == last, 2)
     return jnp.where(chosen, ys, jnp.zeros((), ys.dtype)).sum(axis)
