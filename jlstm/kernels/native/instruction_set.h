@@ -70,10 +70,10 @@ struct InstructionSet {
   }
 };
 
-const InstructionSet& portable_set();
-const InstructionSet& avx2_set();
-const InstructionSet& avx512_set();
-const InstructionSet& avx512_bf16_set();
+const InstructionSet& portable_set() noexcept;
+const InstructionSet& avx2_set() noexcept;
+const InstructionSet& avx512_set() noexcept;
+const InstructionSet& avx512_bf16_set() noexcept;
 
 // The fastest instruction set that this processor has. The environment variable JLSTM_CPU_ISA
 // selects a slower one.
