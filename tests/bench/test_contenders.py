@@ -43,7 +43,7 @@ LACKING = {
     "resets both ways": {c.name for c in CONTENDERS} - {*OWN, "scan by hand"},
     "steps": {"jlstm scan", "keras on jax", "keras on tf"},
     "bfloat16": {"haiku", "keras on jax", "keras on tf", "onnxruntime"},
-    "float64": {"jlstm cpu", "keras on jax", "keras on tf", "onnxruntime"},
+    "float64": {"keras on jax", "keras on tf", "onnxruntime"},
 }
 
 

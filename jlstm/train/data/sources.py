@@ -98,13 +98,16 @@ def load(table: dict[str, Any]) -> Data:
 
 
 def with_defaults(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table [data] that `load` has read, with the default of each option that it leaves out.
+    """A table [data] with the default of each option of its source that it leaves out.
 
-    Options whose default is None, which TOML cannot hold, are left out.
+    Options whose default is None, which TOML cannot hold, are left out. A program may have data of
+    its own and a table that names no source of this module; that table has no defaults.
 
     >>> with_defaults({"source": "text", "path": "a.txt", "test": 0})
     {'source': 'text', 'path': 'a.txt', 'test': 0, 'level': 'characters', 'valid': 0.05}
     """
+    if table.get("source") not in SOURCES:
+        return dict(table)
     parameters = inspect.signature(source(table["source"])).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.name not in table}
     absent = (None, inspect.Parameter.empty)

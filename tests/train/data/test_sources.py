@@ -117,3 +117,9 @@ def test_an_option_without_a_default_is_asked_for(monkeypatch):
         sources.load({"source": "needy"})
     with pytest.raises(TypeError, match="path is 3; expected text in quotes"):
         sources.load({"source": "needy", "path": 3})
+
+
+def test_a_table_of_a_programs_own_data_has_no_defaults():
+    """It may name a source that no config can load, or none."""
+    for table in ({}, {"source": "drawn", "size": 3}):
+        assert sources.with_defaults(table) == table
