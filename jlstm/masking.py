@@ -22,9 +22,12 @@ def within(lengths: jax.Array, time_steps: int) -> jax.Array:
 
 
 def in_int32(lengths: jax.Array) -> jax.Array:
-    """Lengths of any integer type as int32. Those that it cannot hold become its limits."""
-    if lengths.dtype == jnp.int32:
-        return lengths
+    """Lengths of any integer type as int32. Those that it cannot hold become its limits.
+
+    An empty list has no lengths, and to JAX it has a floating-point type.
+    """
+    if lengths.dtype == jnp.int32 or not lengths.size:
+        return lengths.astype("int32")
     given, wanted = jnp.iinfo(lengths.dtype), jnp.iinfo("int32")
     low, high = max(given.min, wanted.min), min(given.max, wanted.max)
     return jnp.clip(lengths, low, high).astype("int32")
