@@ -81,20 +81,32 @@ def test_an_error_that_comes_of_ctrl_c_is_no_error(jlstm_at, monkeypatch):
     assert jlstm_at("info") == (130, "", "jlstm: stopped\n")
 
 
-def test_sigterm_ends_a_command_in_order(jlstm_at, tmp_path, monkeypatch):
+def test_sigterm_ends_a_command_in_order(tmp_path):
+    """In a process of its own: the signal comes while the output is written."""
     config = jlstm.Config.stack(8, [4])
-    jlstm.save("m.safetensors", config, jlstm.init(jax.random.key(0), config))
-    seen = []
+    jlstm.save(tmp_path / "m.safetensors", config, jlstm.init(jax.random.key(0), config))
+    code = """if True:
+        import os, signal, sys
+        from jlstm import cli
 
-    def fsync(_):
-        seen.extend(os.listdir(tmp_path))
-        os.kill(os.getpid(), signal.SIGTERM)
+        def fsync(_):
+            print(len(os.listdir()))
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(os, "fsync", fsync)
-    code, out, err = jlstm_at("convert", "m.safetensors", "other.safetensors")
-    assert (code, out, err) == (143, "", "jlstm: stopped\n")
-    assert len(seen) == 2 and os.listdir(tmp_path) == ["m.safetensors"]
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        os.fsync = fsync
+        sys.argv = ["jlstm", "convert", "m.safetensors", "other.safetensors"]
+        try:
+            cli.main()
+        finally:
+            print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+    """
+    environment = os.environ | {"PYTHONPATH": str(pathlib.Path(jlstm.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (143, "2\nTrue\n")
+    assert done.stderr.splitlines()[-1] == "jlstm: stopped"
+    assert os.listdir(tmp_path) == ["m.safetensors"]
 
 
 def test_sigterm_stays_ignored_where_it_was(jlstm_at, monkeypatch):
