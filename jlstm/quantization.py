@@ -81,7 +81,7 @@ def dequantize(config: Config, params: Params) -> Params:
 
     Args:
       config: the network.
-      params: its parameters. Those that are float come back unchanged.
+      params: its parameters. Float parameters come back unchanged.
 
     Returns:
       Params whose matrices, such as w_x [I, 4H], are in config.param_dtype.

@@ -56,7 +56,7 @@ def answer(words: Sequence[str], commands: Mapping[str, type]) -> str | None:
 
 
 def description(command: type, width: int | None = None) -> str:
-    """What a command does: its docstring, wrapped, with the example on a line of its own.
+    """The text above a command's options: its docstring in wrapped lines, then its example.
 
     Args:
       command: the command's class.

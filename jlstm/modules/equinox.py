@@ -54,11 +54,13 @@ class LSTM(eqx.Module):
           TypeError, ValueError: params do not fit config, or both or none of params and key are
             passed.
         """
-        if params is None and key is None:
-            raise ValueError("neither params nor key is passed; expected one: key draws parameters")
-        if params is not None and key is not None:
+        if params is None:
+            if key is None:
+                raise ValueError("neither params nor key is passed; expected one of them")
+            params = init(key, config)
+        elif key is not None:
             raise ValueError("both params and key are passed; leave key out to hold params")
-        self.params = params if key is None else init(key, config)  # type: ignore[assignment]
+        self.params = params
         self.config = config
         self.implementation = implementation
         self.remat = remat

@@ -1,4 +1,4 @@
-"""The pictures of speed are what the records say."""
+"""The pictures of speed show the numbers of the records."""
 
 import gzip
 import json

@@ -82,7 +82,7 @@ def test_an_error_that_comes_of_ctrl_c_is_no_error(jlstm_at, monkeypatch):
 
 
 def test_sigterm_ends_a_command_in_order(tmp_path):
-    """In a process of its own: the signal comes while the output is written."""
+    """The signal comes while `convert` writes its output, in a separate process."""
     config = jlstm.Config.stack(8, [4])
     jlstm.save(tmp_path / "m.safetensors", config, jlstm.init(jax.random.key(0), config))
     code = """if True:

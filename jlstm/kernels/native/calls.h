@@ -63,8 +63,8 @@ struct Backward {
   Sum *d_initial_c, *d_initial_h;  // [groups, batch, units]
 };
 
-// The gradients of weights, biases and inputs, which are products with d_z. Those that are not
-// wanted are null.
+// The gradients of weights, biases and inputs, computed from d_z. A gradient that the caller does
+// not ask for is null.
 template <typename F>
 struct Gradients {
   using Stored = typename F::Stored;

@@ -122,7 +122,7 @@ struct Unpacked {
     return true;
   }
 
-  // Packs vector n of those that are left.
+  // Packs the n-th of the remaining vectors.
   __attribute__((always_inline)) void pack(int64_t n) const {
     const int64_t vector = next + n, row = vector / kLanes * kTerms<F>;
     const auto* from = w + (row * kLanes + vector % kLanes) * units;
